@@ -1,0 +1,195 @@
+"""Everything that can go wrong, in the domain's words.
+
+No error here knows a status code: ``rest/problems.py`` and ``control/problems.py`` hold
+one table each. A message tells its reader what to do next.
+"""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """The root of all errors that the gateway raises on purpose."""
+
+
+class InvalidSettings(GatewayError):
+    """A flag, an environment variable or a file they name cannot be used."""
+
+
+class StateDirectoryInUse(GatewayError):
+    """Another gateway holds the lock on the state directory."""
+
+    def __init__(self, directory: str, holder: str) -> None:
+        super().__init__(
+            f"state directory {directory!r} is in use by another gateway (process {holder}); "
+            f"stop that one, or give this one its own with --state-dir"
+        )
+        self.directory = directory
+        self.holder = holder
+
+
+class InvalidDocument(GatewayError):
+    """A route document cannot be built; *field* is the path to the culprit, such as ``split.2``."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.field = field
+        self.reason = reason
+
+
+class UnknownModel(GatewayError):
+    """No model of this name is in the repository."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"model {model!r} is not known here; `gateway models list` shows those that are")
+        self.model = model
+
+
+class UnknownVersion(GatewayError):
+    """The model has no such version."""
+
+    def __init__(self, model: str, version: str) -> None:
+        super().__init__(
+            f"model {model!r} has no version {version!r}; `gateway versions list {model}` shows its versions"
+        )
+        self.model = model
+        self.version = version
+
+
+class UnknownRoute(GatewayError):
+    """The model has no route yet."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"model {model!r} has no route; write one with `gateway routes apply`")
+        self.model = model
+
+
+class VersionUnavailable(GatewayError):
+    """A version exists but cannot answer now: loading, unloaded, draining or failed."""
+
+    def __init__(self, model: str, version: int, state: str, reason: str = "") -> None:
+        super().__init__(f"version {version} of model {model!r} is {state}" + (f": {reason}" if reason else ""))
+        self.model = model
+        self.version = version
+        self.state = state
+        self.reason = reason
+
+
+class VersionInUse(GatewayError):
+    """A version cannot be unloaded while the route needs it."""
+
+    def __init__(self, model: str, version: int, why: str) -> None:
+        super().__init__(f"version {version} of model {model!r} cannot be unloaded: {why}")
+        self.model = model
+        self.version = version
+        self.why = why
+
+
+class RevisionConflict(GatewayError):
+    """Somebody changed the route first; read it again and reapply the change."""
+
+    def __init__(self, model: str, expected: int | None, actual: int) -> None:
+        at = "being written" if expected is None else f"no longer at revision {expected}"
+        super().__init__(f"route {model!r} is {at}: it is at revision {actual}; read it again and reapply the change")
+        self.model = model
+        self.expected = expected
+        self.actual = actual
+
+
+class NothingToRestore(GatewayError):
+    """A restore names a revision, or a snapshot, that is not there."""
+
+
+class StoreUnavailable(GatewayError):
+    """The store did not answer in time; a write under way may still have landed."""
+
+
+class CorruptRoute(GatewayError):
+    """The store holds something under a route's key that is not a route; *reason* is a short word for a metric."""
+
+    def __init__(self, model: str, reason: str, detail: str = "") -> None:
+        super().__init__(f"stored route {model!r} is refused ({reason})" + (f": {detail}" if detail else ""))
+        self.model = model
+        self.reason = reason
+
+
+class InvalidModel(GatewayError):
+    """A version cannot be loaded; *code* is one of bad_model, unsupported, too_large, external_data, digest, warm_up,
+    unreadable and no_memory."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class InvalidRequest(GatewayError):
+    """The caller sent something that cannot be answered; *code* is a short stable name for scripts."""
+
+    def __init__(self, reason: str, code: str = "invalid_request") -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class RequestTooLarge(InvalidRequest):
+    """A body or a tensor is over its limit."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "too_large")
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """A body is declared to be of a kind that this door does not read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "unsupported_media_type")
+
+
+class Overloaded(GatewayError):
+    """The version's queue is full; try again later."""
+
+    def __init__(self, model: str, version: int) -> None:
+        super().__init__(
+            f"version {version} of model {model!r} has as many requests waiting as it may; try again shortly"
+        )
+        self.model = model
+        self.version = version
+
+
+class DeadlineExceeded(GatewayError):
+    """The caller's deadline passed before an answer was there."""
+
+    def __init__(self, model: str, version: int) -> None:
+        super().__init__(f"model {model!r} version {version} did not answer before the request's deadline")
+        self.model = model
+        self.version = version
+
+
+class ModelFailed(GatewayError):
+    """The model raised, or gave an output that is none; *code* is model_error or nonfinite_output.
+
+    The runtime's own words stay out of the message: they hold paths. They are logged.
+    """
+
+    def __init__(self, model: str, version: int, reason: str, code: str = "model_error") -> None:
+        super().__init__(f"version {version} of model {model!r} failed: {reason}")
+        self.model = model
+        self.version = version
+        self.reason = reason
+        self.code = code
+
+
+class Unauthenticated(GatewayError):
+    """The admin API needs a token that was not given or is not known."""
+
+
+class Forbidden(GatewayError):
+    """The token is known and its role does not allow this."""
+
+
+class TooManyAttempts(GatewayError):
+    """Too many wrong tokens came from one address."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"too many wrong tokens from this address; try again in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds

@@ -1,0 +1,39 @@
+"""The states of a version, and what is said about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.core.signature import Signature
+
+
+class VersionState(StrEnum):
+    """Where a version stands in one worker. The words are those of the repository extension's index."""
+
+    UNAVAILABLE = "UNAVAILABLE"
+    """Known and not loaded: unloaded by an operator, or not routed under ``--load routed``; the reason says which."""
+    LOADING = "LOADING"
+    READY = "READY"
+    UNLOADING = "UNLOADING"
+    """Draining: gone from the table, finishing the requests that hold it."""
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """What one worker says of one version. *reason* is empty for READY.
+
+    *digest* is the SHA-256 of the file, hexadecimal, once it was read; *signature* is known from READY on.
+    """
+
+    model: str
+    version: int
+    state: VersionState
+    reason: str = ""
+    digest: str = ""
+    signature: Signature | None = None
+    note: str = ""
+    """What an operator should know of a READY version, such as why its requests are not batched."""
