@@ -1,0 +1,59 @@
+"""The counters of one version in one worker, as the request path sees them.
+
+Everything is found once, when the version is loaded; a count is then a load and a store in mapped memory.
+Only the thread of the worker's event loop may count: two threads would lose each other's increments.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Final
+
+from gateway.telemetry.layout import FALLBACKS, ROW_EDGES
+
+if TYPE_CHECKING:
+    from gateway.telemetry.layout import Layout
+
+_FALLBACK: Final = {reason: place for place, reason in enumerate(FALLBACKS)}
+_OTHER_FALLBACK: Final = _FALLBACK["other"]
+
+
+class BlockCells:
+    """The port ``VersionCells`` over the counters of a block.
+
+    Measured on one noisy core: an outcome with its histogram 0.3 µs, an engine run with its two histograms 0.5 µs.
+    The last cell of a histogram is its sum. A bucket holds what is at most its edge, hence bisect_left.
+    """
+
+    __slots__ = ("_edges", "_fallbacks", "_inference", "_outcomes", "_queue", "_request", "_rows")
+
+    def __init__(self, counts: memoryview[float], layout: Layout) -> None:
+        self._edges = layout.duration_edges
+        self._outcomes = counts[layout.outcomes]
+        self._request = counts[layout.request]
+        self._inference = counts[layout.inference]
+        self._queue = counts[layout.queue]
+        self._rows = counts[layout.rows]
+        self._fallbacks = counts[layout.fallbacks]
+
+    def answered(self, outcome: int, seconds: float) -> None:
+        self._outcomes[outcome] += 1.0
+        histogram = self._request
+        histogram[bisect_left(self._edges, seconds)] += 1.0
+        histogram[-1] += seconds
+
+    def ran(self, rows: int, seconds: float) -> None:
+        histogram = self._inference
+        histogram[bisect_left(self._edges, seconds)] += 1.0
+        histogram[-1] += seconds
+        histogram = self._rows
+        histogram[bisect_left(ROW_EDGES, rows)] += 1.0
+        histogram[-1] += rows
+
+    def waited(self, seconds: float) -> None:
+        histogram = self._queue
+        histogram[bisect_left(self._edges, seconds)] += 1.0
+        histogram[-1] += seconds
+
+    def fell_back(self, reason: str) -> None:
+        self._fallbacks[_FALLBACK.get(reason, _OTHER_FALLBACK)] += 1.0

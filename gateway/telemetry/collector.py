@@ -1,0 +1,191 @@
+"""Turns the workers' slabs and reports into Prometheus series, in the control process, at each scrape.
+
+Labels are bounded: models and versions come from the catalog (a name that callers invent counts as
+``_unknown``), outcomes and reasons from fixed lists. A version's counters are all there from the
+moment it is loaded, as zeros, so that ``rate()`` sees its first event.
+
+Measured on one noisy core, 60 versions in 4 workers, 5,000 lines: 43 ms as text, 74 ms as OpenMetrics,
+of which reading the slabs takes 3. That is long for an event loop: render in a thread.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib import metadata
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from gateway import __version__
+from gateway.core.outcomes import OUTCOMES
+from gateway.core.versions import VersionState
+from gateway.telemetry.layout import FALLBACKS, REFUSALS, ROW_EDGES
+from gateway.telemetry.series import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from prometheus_client.core import Metric
+
+    from gateway.ports import WorkerReport, Workers
+    from gateway.telemetry.layout import Layout
+    from gateway.telemetry.series import Snapshot
+    from gateway.telemetry.slab import SlabDirectory
+    from gateway.telemetry.views import WorkerGauges
+
+    Cells = Mapping[tuple[str, str], Sequence[float]]
+    Shares = Callable[[], Mapping[str, Mapping[int, float]]]
+
+VERSION_LABELS: Final = ("model", "version")
+BEAT_SECONDS: Final = 1.0
+"""How late a worker's heartbeat may be before the delay shows as loop lag. Workers beat more often than this."""
+
+
+class GatewayCollector(Collector):
+    """All that ``/metrics`` shows of this replica's workers. *shares* gives, per model, each version's share of one."""
+
+    def __init__(
+        self, slabs: SlabDirectory, workers: Workers, shares: Shares, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._slabs = slabs
+        self._workers = workers
+        self._shares = shares
+        self._clock = clock
+        self._ledger = Ledger(clock())
+        self._build = {
+            "version": __version__,
+            "python": platform.python_version(),
+            "onnxruntime": metadata.version("onnxruntime"),
+        }
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Where other collectors of the control process register, to be rendered with this one."""
+        return self._registry
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return the page for a scraper with this ``Accept`` header, and its content type."""
+        try:
+            encode, content_type = choose_encoder(accept)
+        except TypeError:  # how the client library meets a version parameter that is no number
+            encode, content_type = choose_encoder("")
+        return encode(self._registry), content_type
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._clock()
+        snapshot = self._ledger.take(self._slabs.read(), now)
+        yield from _of_versions(snapshot, self._slabs.layout)
+        yield from _of_workers(snapshot, now)
+        yield from _of_routes(self._workers.reports(), self._shares())
+        build = InfoMetricFamily("gateway_build", "The release that runs, and what it runs on.")
+        build.add_metric((), self._build)
+        yield build
+
+    def describe(self) -> Sequence[Metric]:
+        """Return nothing: asked for names at registration, the library would otherwise scrape once."""
+        return ()
+
+
+def _of_versions(snapshot: Snapshot, layout: Layout) -> Iterator[Metric]:
+    def cut(where: slice) -> Cells:
+        return {key: counts[where] for key, counts in snapshot.counts.items()}
+
+    durations = _bucket_names(layout.duration_edges)
+    text = "Requests, by the version that served them and how they ended."
+    yield _counter("requests", text, "outcome", OUTCOMES, cut(layout.outcomes))
+    yield _histogram("request_duration_seconds", "From a request's head to its answer.", durations, cut(layout.request))
+    yield _histogram("inference_duration_seconds", "One run of the engine.", durations, cut(layout.inference))
+    yield _histogram("queue_duration_seconds", "A request's wait for its run.", durations, cut(layout.queue))
+    yield _histogram("batch_rows", "Rows in one run of the engine.", _bucket_names(ROW_EDGES), cut(layout.rows))
+    text = "Answers that the baseline gave in place of this version."
+    yield _counter("fallbacks", text, "reason", FALLBACKS, cut(layout.fallbacks))
+
+
+def _counter(name: str, text: str, label: str, values: Sequence[str], versions: Cells) -> Metric:
+    family = CounterMetricFamily(f"gateway_{name}", text, labels=(*VERSION_LABELS, label))
+    for key, cells in versions.items():
+        for value, count in zip(values, cells, strict=True):
+            family.add_metric((*key, value), count)
+    return family
+
+
+def _histogram(name: str, text: str, buckets: Sequence[str], versions: Cells) -> Metric:
+    family = HistogramMetricFamily(f"gateway_{name}", text, labels=VERSION_LABELS)
+    for key, (*each, total) in versions.items():
+        family.add_metric(key, list(zip(buckets, accumulate(each), strict=True)), total)
+    return family
+
+
+def _bucket_names(edges: Sequence[float]) -> list[str]:
+    return [*map(floatToGoString, edges), "+Inf"]
+
+
+def _of_workers(snapshot: Snapshot, now: float) -> Iterator[Metric]:
+    live = snapshot.live
+    yield _gauge("workers", "Data workers that live.", len(live))
+    yield _gauge("requests_in_flight", "Requests being answered now.", sum(worker.in_flight for worker in live))
+    yield _gauge("open_connections", "Connections open now.", sum(worker.open_connections for worker in live))
+    if live:  # without workers there is nobody to ask: no sample, rather than an invented one
+        up = all(worker.store_up for worker in live)
+        yield _gauge("store_up", "1 if the store answers every worker.", up)
+        stale = max(now - worker.store_answered_at for worker in live)
+        yield _gauge("route_staleness_seconds", "Since the store last answered, on the worst worker.", max(0.0, stale))
+        lag = max(_loop_lag(worker, now) for worker in live)
+        yield _gauge("worker_loop_lag_seconds", "How late the event loop is, on the worst worker.", lag)
+    refused = CounterMetricFamily(
+        "gateway_route_documents_refused", "Stored routes that a worker read and did not adopt.", labels=("reason",)
+    )
+    for reason, count in zip(REFUSALS, snapshot.refusals, strict=True):
+        refused.add_metric((reason,), count)
+    yield refused
+    text = "Files of worker counters that could not be read."
+    yield CounterMetricFamily("gateway_slabs_damaged", text, value=snapshot.damaged)
+
+
+def _loop_lag(worker: WorkerGauges, now: float) -> float:
+    """Return what the worker measured, or how long it has been silent: a loop that hangs cannot say so itself."""
+    return max(worker.loop_lag_seconds, now - worker.heartbeat - BEAT_SECONDS)
+
+
+def _of_routes(reports: Sequence[WorkerReport], shares: Mapping[str, Mapping[int, float]]) -> Iterator[Metric]:
+    loaded = GaugeMetricFamily("gateway_version_loaded", "Workers that have the version ready.", labels=VERSION_LABELS)
+    for (model, version), workers in sorted(_loaded(reports).items()):
+        loaded.add_metric((model, str(version)), workers)
+    yield loaded
+    revisions = GaugeMetricFamily("gateway_route_revision", "Lowest revision that a worker serves.", labels=("model",))
+    for model in sorted({model for report in reports for model in report.revisions}):
+        lowest = min(report.revisions[model] for report in reports if model in report.revisions)
+        revisions.add_metric((model,), lowest)
+    yield revisions
+    weights = GaugeMetricFamily("gateway_route_weight_ratio", "Share of the split, of one.", labels=VERSION_LABELS)
+    for model, split in sorted(shares.items()):
+        for version, share in sorted(split.items()):
+            weights.add_metric((model, str(version)), share)
+    yield weights
+
+
+def _loaded(reports: Sequence[WorkerReport]) -> dict[tuple[str, int], int]:
+    """Return how many workers have each version READY; a version that is UNAVAILABLE on all of them has no series."""
+    found: dict[tuple[str, int], int] = {}
+    for status in (status for report in reports for status in report.versions):
+        if status.state is not VersionState.UNAVAILABLE:
+            key = (status.model, status.version)
+            found[key] = found.get(key, 0) + (status.state is VersionState.READY)
+    return found
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"gateway_{name}", text, value=value)
