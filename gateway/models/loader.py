@@ -1,0 +1,98 @@
+"""The slow half of a version's life: everything that may block, on one thread, one version at a time.
+
+Nothing here touches the event loop or the catalog; what goes wrong with a version is returned,
+since a raised exception would keep its session alive in its traceback.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.core.errors import InvalidModel
+from gateway.models.loading import MAX_MODEL_BYTES, fetch, prune
+from gateway.models.metadata import Metadata, read_metadata
+from gateway.models.warmup import WarmUp, warm_up
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.models.repository import VersionFiles
+    from gateway.ports import Engine, Session
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A version that is loaded and warm."""
+
+    session: Session
+    metadata: Metadata
+    digest: str
+    warm_up: WarmUp
+
+
+class Loader:
+    """Loads and destroys sessions. Every method blocks."""
+
+    def __init__(self, engine: Engine, blobs: Path, *, threads: int = 1, max_bytes: int = MAX_MODEL_BYTES) -> None:
+        self._engine = engine
+        self._blobs = blobs
+        self._threads = threads
+        self._max_bytes = max_bytes
+
+    def load(self, files: VersionFiles, *, pinned: str = "") -> Prepared | InvalidModel:
+        """Return the version ready to run, or why it cannot be.
+
+        pinned: the SHA-256 that this version had when it was loaded before; empty for none.
+        """
+        try:
+            return self._load(files, pinned)
+        except InvalidModel as exc:
+            logger.warning(
+                "version %d of model %r is refused (%s): %s", files.version, files.model, exc.code, exc.reason
+            )
+            failure = InvalidModel(exc.code, exc.reason)
+        except MemoryError:
+            failure = InvalidModel("no_memory", "there is not enough memory to load it")
+        except Exception:  # the outermost door of the loader thread: one odd file must not stop the loading of others
+            logger.exception("version %d of model %r cannot be loaded", files.version, files.model)
+            failure = InvalidModel("bad_model", "it could not be loaded; the log says why")
+        give_memory_back()
+        return failure
+
+    def _load(self, files: VersionFiles, pinned: str) -> Prepared:
+        metadata = read_metadata(files.metadata_path) if files.metadata_path else Metadata()
+        blob = fetch(files.path, self._blobs, declared=metadata.sha256, max_bytes=self._max_bytes)
+        if pinned and blob.digest != pinned:
+            raise InvalidModel(
+                "digest",
+                f"the file's SHA-256 is {blob.digest[:12]}…, and this version was {pinned[:12]}…; "
+                f"versions are immutable: publish it under another number",
+            )
+        session = self._engine.load(
+            blob.path, model=files.model, version=files.version, threads=metadata.serving.threads or self._threads
+        )
+        return Prepared(session, metadata, blob.digest, warm_up(session, metadata.serving))
+
+    def destroy(self, last: list[Session]) -> None:
+        """Destroy the session in *last*, which holds the only reference: a big one takes 25 ms of the interpreter."""
+        last.clear()
+        give_memory_back()
+
+    def tidy(self) -> None:
+        """Delete copies that nobody has used for long."""
+        try:
+            prune(self._blobs)
+        except OSError:
+            logger.warning("old copies of models cannot be deleted", exc_info=True)
+
+
+def give_memory_back() -> None:
+    """Return freed memory to the system; glibc keeps it otherwise, 200 MB after a dozen unloads of 64 MB."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)

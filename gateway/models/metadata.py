@@ -1,0 +1,226 @@
+"""What ``metadata.yaml`` says of a version: where it comes from, and how it wants to be served.
+
+Everything is optional. Unknown members are kept for people to read; unknown members of
+``serving`` are refused, since a limit that was misspelt would otherwise silently not hold.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.core.errors import InvalidModel
+from gateway.models import strict_yaml
+from gateway.models.files import open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MAX_BYTES: Final = 256 * 1024
+
+_SHA256: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUpInput:
+    """What one input gets before the version is READY. *values* fills a first and a second row, which should differ."""
+
+    shape: tuple[int, ...] | None = None
+    values: tuple[Any, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How a version wants to be served."""
+
+    max_batch_rows: int = 64
+    max_delay_ms: float = 0.0
+    nonfinite: str = "error"
+    """``error``: NaN and Inf in an output fail the request. ``null``: they are answered as null."""
+    threads: int | None = None
+    """Threads of one run; None leaves it to the gateway's setting, which is 1 unless an operator says otherwise."""
+    warm_up: Mapping[str, WarmUpInput] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What the version was trained on."""
+
+    name: str = ""
+    digest: str = ""
+    rows: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The whole file. *sha256* is that of ``model.onnx``, lower case, or empty where none is declared."""
+
+    created: str = ""
+    sha256: str = ""
+    training_data: TrainingData = field(default_factory=TrainingData)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    parents: tuple[str, ...] = ()
+    source_revision: str = ""
+    converter: str = ""
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    notes: str = ""
+    serving: Serving = field(default_factory=Serving)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Return what the file at *path* says. Raises InvalidModel, code bad_metadata, and what `open_regular` raises."""
+    with open_regular(path, max_bytes=MAX_BYTES) as (descriptor, _):
+        try:
+            content = os.read(descriptor, MAX_BYTES + 1)
+        except OSError as exc:
+            raise InvalidModel("unreadable", f"{path.name} cannot be read: {exc.strerror}") from exc
+    if len(content) > MAX_BYTES:
+        raise InvalidModel("too_large", f"{path.name} may have {MAX_BYTES} bytes")
+    return parse_metadata(content)
+
+
+def parse_metadata(content: bytes) -> Metadata:
+    """Return what *content*, the bytes of a ``metadata.yaml``, says. Raises InvalidModel with code bad_metadata."""
+    try:
+        loaded = strict_yaml.load(content)
+    except ValueError as exc:
+        raise _bad("", str(exc)) from exc
+    members = _Members("", {} if loaded is None else loaded)
+    training = _Members("training_data.", members.take("training_data", dict, {}))
+    return Metadata(
+        created=members.text("created"),
+        sha256=members.digest("sha256"),
+        training_data=TrainingData(
+            name=training.text("name"),
+            digest=training.text("digest"),
+            rows=training.integer("rows", 0, 2**63 - 1, None),
+            extra=training.rest(),
+        ),
+        parameters=members.take("parameters", dict, {}),
+        metrics=members.numbers("metrics"),
+        parents=members.texts("parents"),
+        source_revision=members.text("source_revision"),
+        converter=members.text("converter"),
+        libraries=members.text_map("libraries"),
+        notes=members.text("notes"),
+        serving=_serving(_Members("serving.", members.take("serving", dict, {}))),
+        extra=members.rest(),
+    )
+
+
+def _serving(members: _Members) -> Serving:
+    """Return the checked ``serving`` members; refuses unknown ones."""
+    nonfinite = members.take("nonfinite", (str, type(None)), "error")
+    if nonfinite not in ("error", "null", None):  # a bare `null` is None in YAML
+        raise _bad("serving.nonfinite", "must be error or null")
+    serving = Serving(
+        max_batch_rows=members.integer("max_batch_rows", 1, 4096, 64) or 64,
+        max_delay_ms=members.number("max_delay_ms", 0.0, 1000.0, 0.0),
+        nonfinite=nonfinite or "null",
+        threads=members.integer("threads", 1, 256, None),
+        warm_up={
+            name: _warm_up(name, given) for name, given in _named("serving.warm_up", members.take("warm_up", dict, {}))
+        },
+    )
+    members.refuse_the_rest()
+    return serving
+
+
+def _warm_up(name: str, given: Any) -> WarmUpInput:
+    """Return what ``serving.warm_up.NAME`` says: ``{shape: [1, 3, 224, 224], values: [0.5, 0.7]}``, both optional."""
+    at = f"serving.warm_up.{name}"
+    members = _Members(f"{at}.", given)
+    shape = members.take("shape", list, None)
+    values = members.take("values", list, None)
+    members.refuse_the_rest()
+    if shape is not None and not all(type(size) is int and 1 <= size < 2**31 for size in shape):
+        raise _bad(f"{at}.shape", "must be a list of positive integers")
+    if values is not None and not (len(values) == 2 and all(isinstance(each, int | float | str) for each in values)):
+        raise _bad(f"{at}.values", "must be a list of two numbers or texts, for a first and a second row")
+    return WarmUpInput(None if shape is None else tuple(shape), None if values is None else (values[0], values[1]))
+
+
+class _Members:
+    """A mapping from which members are taken by name and type; what is left is unknown."""
+
+    def __init__(self, prefix: str, given: Any) -> None:
+        self._prefix = prefix
+        self._left = dict(_named(prefix.rstrip("."), given))
+
+    def take(self, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
+        """Remove and return a member of type *kind*; *default* where it is absent, or null while *kind* has no null."""
+        value = self._left.pop(name, default)
+        if value is default or isinstance(value, kind):
+            return value
+        if value is None:
+            return default
+        raise _bad(self._prefix + name, f"must not be of type {type(value).__name__}")
+
+    def text(self, name: str) -> str:
+        return str(self.take(name, str, ""))
+
+    def digest(self, name: str) -> str:
+        value = self.text(name)
+        if value and not _SHA256.fullmatch(value):
+            raise _bad(self._prefix + name, "must be 64 hexadecimal digits")
+        return value.lower()
+
+    def integer(self, name: str, low: int, high: int, default: int | None) -> int | None:
+        value = self.take(name, int, default)
+        if value is None or (type(value) is int and low <= value <= high):
+            return value
+        raise _bad(self._prefix + name, f"must be an integer from {low} to {high}")
+
+    def number(self, name: str, low: float, high: float, default: float) -> float:
+        value = self.take(name, (int, float), default)
+        if isinstance(value, bool) or not low <= value <= high:
+            raise _bad(self._prefix + name, f"must be a number from {low:g} to {high:g}")
+        return float(value)
+
+    def numbers(self, name: str) -> dict[str, float]:
+        """Return a mapping of names to numbers."""
+        given = dict(_named(self._prefix + name, self.take(name, dict, {})))
+        for key, value in given.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise _bad(f"{self._prefix}{name}.{key}", "must be a finite number")
+        return {key: float(value) for key, value in given.items()}
+
+    def text_map(self, name: str) -> dict[str, str]:
+        """Return a mapping of names to texts."""
+        given = dict(_named(self._prefix + name, self.take(name, dict, {})))
+        for key, value in given.items():
+            if not isinstance(value, str):
+                raise _bad(f"{self._prefix}{name}.{key}", "must be text; put it in quotes")
+        return given
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts; integers, such as version numbers, count as their text."""
+        given = self.take(name, list, [])
+        if not all(isinstance(each, str) or type(each) is int for each in given):
+            raise _bad(self._prefix + name, "must be a list of texts")
+        return tuple(str(each) for each in given)
+
+    def rest(self) -> dict[str, Any]:
+        return self._left
+
+    def refuse_the_rest(self) -> None:
+        for name in self._left:
+            raise _bad(self._prefix + name, "is not known here")
+
+
+def _named(at: str, given: Any) -> list[tuple[str, Any]]:
+    """Return the items of a mapping."""
+    if not isinstance(given, dict):
+        raise _bad(at, "must be a mapping")
+    return list(given.items())
+
+
+def _bad(at: str, reason: str) -> InvalidModel:
+    return InvalidModel("bad_metadata", f"metadata.yaml: {at}: {reason}" if at else f"metadata.yaml: {reason}")
