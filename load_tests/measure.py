@@ -1,0 +1,102 @@
+"""One load on one server, measured: what callers saw and what it cost.
+
+The load runs as a process of its own, pinned away from the server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from load_tests import work
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from load_tests.servers import Server
+
+SCRIPT: Final = Path(__file__).with_name("wrk.lua")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A closed loop on *server*. *cpu_us* is user and system time of its whole tree per request, in microseconds."""
+
+    server: str
+    connections: int
+    requests: int
+    errors: int
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How load is made: with wrk where *wrk* is its path, otherwise with `load_tests.generator`, on core *core*."""
+
+    core: int
+    body: Path
+    wrk: str | None
+
+    @classmethod
+    def of(cls, body: Path, core: int) -> Load:
+        """Return a load that sends the request body in the file *body*."""
+        return cls(core, body, shutil.which("wrk"))
+
+    @property
+    def name(self) -> str:
+        return "wrk" if self.wrk else "load_tests.generator"
+
+    def on(self, server: Server, connections: int, seconds: int) -> Measurement:
+        """Send requests over *connections* for *seconds* and return what was measured. Raises NotMeasurable."""
+        before = server.cpu_seconds()
+        run = subprocess.run(
+            ["taskset", "-c", str(self.core), *self._command(server.port, connections, seconds)],
+            cwd=work.ROOT, env=os.environ | {"WRK_BODY": str(self.body)}, capture_output=True, text=True,
+            timeout=seconds + 60, check=False,
+        )  # fmt: skip
+        spent = server.cpu_seconds() - before
+        line = next((line for line in run.stdout.splitlines() if line.startswith("@@")), None)
+        if line is None:
+            raise work.NotMeasurable(f"{self.name} printed no result: {run.stdout[-500:]}{run.stderr[-500:]}")
+        seen = json.loads(line.removeprefix("@@"))
+        requests = max(1, seen["requests"])
+        return Measurement(
+            server.name, connections, seen["requests"], seen["errors"], seen["requests"] / seen["seconds"],
+            seen["p50_ms"], seen["p99_ms"], spent / requests * 1e6,
+        )  # fmt: skip
+
+    def _command(self, port: int, connections: int, seconds: int) -> list[str]:
+        if self.wrk:
+            return [self.wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT),
+                    f"http://127.0.0.1:{port}{work.PATH}"]  # fmt: skip
+        return [sys.executable, "-m", "load_tests.generator", "--port", str(port), "--path", work.PATH,
+                "--body", str(self.body), "--connections", str(connections), "--seconds", str(seconds)]  # fmt: skip
+
+
+def median(measurements: Sequence[Measurement], member: str) -> float:
+    """Return the median of one member over *measurements*, which must not be empty."""
+    return float(statistics.median(getattr(measurement, member) for measurement in measurements))
+
+
+def paired_ratio(subject: Sequence[Measurement], reference: Sequence[Measurement], member: str) -> float:
+    """Return the median of subject / reference, each pair measured one right after the other.
+
+    The machine may drift between pairs; within one it hardly does.
+    """
+    pairs = zip(subject, reference, strict=True)
+    return float(
+        statistics.median(getattr(mine, member) / max(getattr(theirs, member), 1e-9) for mine, theirs in pairs)
+    )

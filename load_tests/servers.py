@@ -1,0 +1,133 @@
+"""The servers that the benchmark starts, asks whether they are ready, weighs and stops.
+
+Each is the leader of a session of its own, and only members of that session are ever ended.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from load_tests import proc, work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+READY_PATH: Final = "/v2/health/ready"
+START_TIMEOUT_SECONDS: Final = 60.0
+STOP_TIMEOUT_SECONDS: Final = 15.0
+POLL_SECONDS: Final = 0.01
+
+ROUTE: Final = 'model: breast-cancer\nsplit: {"1": 100}\nassign: {by: "header:x-user-id"}\nbaseline: "1"\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that answers. *start_seconds* is the time from its first instruction to its first ready answer."""
+
+    name: str
+    port: int
+    pid: int
+    start_seconds: float
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that its whole tree has used."""
+        return proc.cpu_seconds(proc.tree(self.pid))
+
+    def pss_bytes(self) -> int:
+        """Return the memory of its whole tree."""
+        return proc.pss_bytes(proc.tree(self.pid))
+
+
+def reference_command(port: int) -> list[str]:
+    """Return what starts raw uvicorn with a constant answer, in one process."""
+    return [sys.executable, "-m", "uvicorn", "load_tests.reference:app", "--port", str(port), "--loop", "uvloop",
+            "--http", "httptools", "--no-access-log", "--log-level", "warning"]  # fmt: skip
+
+
+def gateway_command(port: int, workers: int, directory: Path) -> list[str]:
+    """Return what starts the gateway with the shipped models, one route, and its state below *directory*."""
+    routes = directory / "routes"
+    routes.mkdir(parents=True, exist_ok=True)
+    (routes / "breast-cancer.yaml").write_text(ROUTE, encoding="utf-8")
+    flags = {"workers": workers, "port": port, "admin-port": free_port(), "grpc-port": 0, "models": work.MODELS,
+             "routes": routes, "state-dir": directory / "state"}  # fmt: skip
+    return [sys.executable, "-m", "gateway", "serve", *(part for flag in flags.items() for part in _flag(*flag))]
+
+
+def _flag(name: str, value: object) -> tuple[str, str]:
+    return f"--{name}", str(value)
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def running(name: str, command: Sequence[str], port: int, cores: Sequence[int], log: Path) -> Iterator[Server]:
+    """Start *command* on *cores*, wait until it is ready on *port*, and stop it at the end. Raises NotMeasurable."""
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("GATEWAY_")}
+    pinned = ["taskset", "-c", ",".join(map(str, cores)), *command]
+    with log.open("wb") as output:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            pinned, cwd=work.ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            _wait_until_ready(name, process, port, began, log)
+            yield Server(name, port, process.pid, time.perf_counter() - began)
+        finally:
+            _stop(process)
+
+
+def _wait_until_ready(name: str, process: subprocess.Popen[bytes], port: int, began: float, log: Path) -> None:
+    while not _is_ready(port):
+        if process.poll() is not None:
+            raise work.NotMeasurable(f"{name} ended with {process.returncode}:\n{_tail(log)}")
+        if time.perf_counter() - began > START_TIMEOUT_SECONDS:
+            raise work.NotMeasurable(f"{name} is not ready after {START_TIMEOUT_SECONDS:.0f} s:\n{_tail(log)}")
+        time.sleep(POLL_SECONDS)
+
+
+def _is_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", READY_PATH)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-2000:]
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask the leader to end; what is left of its tree after that is killed."""
+    members = proc.tree(process.pid)
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        print(f"process {process.pid} ignored SIGTERM for {STOP_TIMEOUT_SECONDS:.0f} s: killed", file=sys.stderr)
+    for pid in members & proc.tree(process.pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    process.wait(STOP_TIMEOUT_SECONDS)

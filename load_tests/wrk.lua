@@ -1,0 +1,13 @@
+-- POST the file that WRK_BODY names, and print one line "@@{json}" at the end; times are in microseconds.
+local file = assert(io.open(os.getenv("WRK_BODY"), "rb"))
+wrk.method = "POST"
+wrk.body = file:read("*a")
+wrk.headers["content-type"] = "application/json"
+file:close()
+
+done = function(summary, latency)
+  local errors = summary.errors
+  io.write(string.format('@@{"requests":%d,"seconds":%.6f,"p50_ms":%.4f,"p99_ms":%.4f,"errors":%d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    errors.status + errors.connect + errors.read + errors.write + errors.timeout))
+end

@@ -1,0 +1,1 @@
+"""What the maintainers run and the gateway never imports."""
