@@ -16,7 +16,8 @@ from gateway.core.slots import SLOTS, hash_point, key_prefix, order, owners, sea
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.core.document import Match, RouteDocument, Rule, Source
+    from gateway.core.document import RouteDocument
+    from gateway.core.rules import Match, Rule, Source
     from gateway.core.seating import Seating
     from gateway.core.slots import Stacks
 

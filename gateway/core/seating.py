@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.document import at, shown
 from gateway.core.errors import InvalidDocument
+from gateway.core.members import at, shown
 from gateway.core.slots import SLOTS, count, reseat, seat, seats
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ import json
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from gateway.core import document as documents
 from gateway.core import seating as seatings
-from gateway.core.document import MAX_BYTES, RouteDocument, at
+from gateway.core.document import RouteDocument, parse
 from gateway.core.errors import CorruptRoute, InvalidDocument
+from gateway.core.members import at, shown
+from gateway.core.strict_json import MAX_BYTES, strict_json
 
 if TYPE_CHECKING:
     from gateway.core.seating import Seating
@@ -51,7 +52,7 @@ def decode(model: str, payload: bytes, digest: str) -> tuple[RouteDocument, Seat
     if sha256(payload).hexdigest() != digest:
         raise CorruptRoute(model, "digest_mismatch", "these are not the bytes that were written; restore a snapshot")
     try:
-        body = documents.strict_json(payload)
+        body = strict_json(payload)
     except InvalidDocument as exc:
         raise CorruptRoute(model, "not_json", exc.reason) from exc
     try:
@@ -65,10 +66,10 @@ def _read(model: str, body: object) -> tuple[RouteDocument, Seating]:
     if type(schema) is int and schema > SCHEMA:
         raise CorruptRoute(model, "newer_schema", f"schema {schema}; this release reads {SCHEMA}, upgrade it")
     if not isinstance(body, dict) or type(schema) is not int or schema != SCHEMA:
-        raise InvalidDocument("schema", f"{documents.shown(schema)} is not {SCHEMA}")
+        raise InvalidDocument("schema", f"{shown(schema)} is not {SCHEMA}")
     if body.keys() != {"schema", "route", "seating"}:
         raise InvalidDocument("", "the members are not schema, route and seating")
     with at("route"):
-        document = documents.parse(body["route"], model=model)
+        document = parse(body["route"], model=model)
     with at("seating"):
         return document, seatings.parse(body["seating"], document)

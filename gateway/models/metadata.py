@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidModel
-from gateway.models import strict_yaml
 from gateway.models.files import open_regular
+from gateway.strict_yaml import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +89,7 @@ def read_metadata(path: Path) -> Metadata:
 def parse_metadata(content: bytes) -> Metadata:
     """Return what *content*, the bytes of a ``metadata.yaml``, says. Raises InvalidModel with code bad_metadata."""
     try:
-        loaded = strict_yaml.load(content)
+        loaded = read_document(content)
     except ValueError as exc:
         raise _bad("", str(exc)) from exc
     members = _Members("", {} if loaded is None else loaded)

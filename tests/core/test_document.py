@@ -11,21 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.document import (
-    KINDS,
-    MAX_TEXT,
-    MAX_VERSIONS,
-    MAX_WEIGHT,
-    MEMBERS,
-    Assign,
-    RouteDocument,
-    Source,
-    parse,
-    parse_json,
-    parse_weights,
-    shown,
-)
+from gateway.core.document import MEMBERS, Assign, RouteDocument, parse, parse_json
 from gateway.core.errors import InvalidDocument
+from gateway.core.members import MAX_TEXT, shown
+from gateway.core.rules import KINDS, Source
+from gateway.core.splits import MAX_VERSIONS, MAX_WEIGHT, parse_weights
 
 FULL: dict[str, Any] = {
     "model": "breast-cancer",

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.core.document import MAX_RULES, MAX_VALUES, Match, RouteDocument, Rule, Source, parse
+from gateway.core.document import RouteDocument, parse
 from gateway.core.errors import InvalidDocument
+from gateway.core.rules import MAX_RULES, MAX_VALUES, Match, Rule, Source
 
 TENANT = Source("header", "x-tenant")
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.document import MAX_BYTES, parse
+from gateway.core.document import parse
 from gateway.core.errors import CorruptRoute, InvalidDocument
 from gateway.core.seating import Seating, reseat_route, seat_route
 from gateway.core.stored import decode, digest, encode
+from gateway.core.strict_json import MAX_BYTES
 
 RULES = [{"when": {"header:x-tenant": ["Zoë", "acme*"]}, "split": {"3": 1}}]
 OLD = parse({"split": {"1": 100}, "assign": {"by": "header:x-user-id", "salt": "ü"}, "rules": RULES}, model="fraud")

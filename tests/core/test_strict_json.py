@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.document import MAX_BYTES, MAX_DEPTH, strict_json
 from gateway.core.errors import InvalidDocument
+from gateway.core.strict_json import MAX_BYTES, MAX_DEPTH, strict_json
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 TREES = st.recursive(LEAVES, lambda node: st.lists(node) | st.dictionaries(st.text(), node), max_leaves=20)

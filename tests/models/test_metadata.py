@@ -112,12 +112,12 @@ def test_what_cannot_be_is_refused_by_its_name(content: bytes, named: str) -> No
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"notes: a\nnotes: b\n", "'notes' is written twice in line 2"),
+        (b"notes: a\nnotes: b\n", "line 2, column 1: 'notes' is written twice"),
         (b"serving: {threads: 1, threads: 2}", "'threads' is written twice"),
         (b"a: &a [1]\nb: *a\n", "anchor"),
         (b"a: !!python/object:os.system x", "tag"),
         (b"a: !!binary aGk=", "tag"),
-        (b"[1, 2]: 3", "a key must be text"),
+        (b"[1, 2]: 3", "a key must be plain text"),
         (b"notes: [1, 2", "line 1"),
         (b"notes: \xff\xfe\xfd", "UTF-8"),
         (b"notes: \x00", "#x0000"),

@@ -1,0 +1,214 @@
+"""The settings of ``gateway serve``: flags and environment, read once, into one frozen value.
+
+Every flag has an environment variable ``GATEWAY_<FLAG>``; flags win. An unknown ``GATEWAY_*`` is
+an error, because a misspelt setting that is ignored is found at three in the morning. This is the
+only module that reads the environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.core.errors import InvalidSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX: Final = "GATEWAY_"
+
+CLIENT_VARIABLES: Final = frozenset({"GATEWAY_URL", "GATEWAY_TOKEN"})
+"""What the other commands read; ``serve`` tolerates them."""
+
+
+def _directory(text: str) -> Path:
+    if not text:
+        raise ValueError("must name a directory")
+    return Path(text)
+
+
+def _address(text: str) -> str:
+    if not text:
+        raise ValueError("must name an address: an empty one would mean every interface")
+    return text
+
+
+def _file(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if re.fullmatch(r"[0-9]{1,18}", text) is None or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str) -> float:
+    """Return the seconds that ``500ms``, ``5s``, ``2m``, ``1h`` or a bare number of seconds writes."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", text)
+    if match is None:
+        raise ValueError("must be a duration such as 500ms, 5s or 2m")
+    return float(match[1]) * UNITS[match[2] or "s"]
+
+
+def _some_seconds(text: str) -> float:
+    if not (duration := seconds(text)):
+        raise ValueError("must be more than nothing")
+    return duration
+
+
+SIZES: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,12})([kmg]?)i?b?", text.lower())
+    if match is None or not (size := int(match[1]) * SIZES[match[2]]):
+        raise ValueError("must be a size such as 65536, 512k or 64m")
+    return size
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+def _switch(text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in words:
+        raise ValueError("must be true or false")
+    return words[text.lower()]
+
+
+def _store_url(text: str) -> str:
+    if text and not re.match(r"(redis|rediss|unix)://", text):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return text
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _setting(default: str, read: Callable[[str], Any], text: str) -> Any:
+    return field(default=read(default), metadata={"default": default, "read": read, "help": text})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that an operator can choose when the gateway starts."""
+
+    models: Path = _setting("models", _directory, "repository of models: MODELS/NAME/VERSION/model.onnx")
+    routes: Path = _setting("routing_configs", _directory, "route files that seed an empty store")
+    redis_url: str = _setting(
+        "", _store_url, "redis://, rediss:// or unix:// address of the store; without it an embedded one is started"
+    )
+    state_dir: Path = _setting(
+        ".gateway", _directory, "where the embedded store, the last good routes and counters live"
+    )
+    host: str = _setting("127.0.0.1", _address, "address of the inference port")
+    port: int = _setting("8080", _integer(0, 65535), "inference port; 0 takes a free one")
+    grpc_port: int = _setting("0", _integer(0, 65535), "gRPC port; 0 is off (this release has no gRPC door yet)")
+    admin_host: str = _setting("127.0.0.1", _address, "address of the admin port")
+    admin_port: int = _setting("9090", _integer(0, 65535), "admin API and metrics port; 0 takes a free one")
+    workers: int = _setting(str(cores()), _integer(1, 256), "data workers, one process each (default: one per core)")
+    admin_token_file: Path | None = _setting(
+        "", _file, "file of admin tokens; without it the admin port is loopback only"
+    )
+    redis_server: Path | None = _setting("", _file, "redis-server or valkey-server binary for the embedded store")
+    drain_delay: float = _setting("5s", seconds, "how long a stopping gateway is not ready and still answers")
+    load: str = _setting("all", _choice("all", "routed"), "load every version found, or only what routes name")
+    repository_control: bool = _setting(
+        "false",
+        _switch,
+        "allow loading and unloading through the inference port (reserved: this release has none there)",
+    )
+    request_timeout: float = _setting("30s", _some_seconds, "deadline of a request that brings none")
+    max_body: int = _setting("64m", _bytes, "largest request body")
+    max_queue: int = _setting("1024", _integer(1, 1_000_000), "requests that may wait for one version in one worker")
+    log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "what is logged")
+    log_format: str = _setting("auto", _choice("auto", "json", "human"), "auto is human on a terminal, else JSON lines")
+
+    def log_human(self) -> bool:
+        """Say whether logs are for a person at a terminal."""
+        return self.log_format == "human" or (self.log_format == "auto" and sys.stderr.isatty())
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What the commands that talk to a gateway take from the environment. *token* is sent, and never shown."""
+
+    url: str
+    token: str | None
+
+
+def client_from_environment(environ: Mapping[str, str] | None = None) -> ClientSettings:
+    """Return GATEWAY_URL and GATEWAY_TOKEN; without the first, the address that ``serve`` would take here."""
+    environ = os.environ if environ is None else environ
+    host = environ.get(variable("admin_host"), "127.0.0.1")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what a server listens on, read as "here"
+    here = f"http://{f'[{host}]' if ':' in host else host}:{environ.get(variable('admin_port'), '9090')}"
+    return ClientSettings(environ.get("GATEWAY_URL") or here, environ.get("GATEWAY_TOKEN"))
+
+
+def environment_without_settings() -> dict[str, str]:
+    """Return this process's environment without any GATEWAY_*, for a child that gets its settings another way."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of the setting *name*."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of the setting *name*."""
+    return PREFIX + name.upper()
+
+
+def from_environment(flags: Mapping[str, str], environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings that *flags* (setting name → text) and the environment make; flags win.
+
+    Raises InvalidSettings, naming the flag or variable, what it was and what it must be.
+    """
+    environ = os.environ if environ is None else environ
+    _refuse_unknown(environ)
+    values: dict[str, Any] = {}
+    for each in dataclasses.fields(Settings):
+        if each.name in flags:
+            source, text = flag(each.name), flags[each.name]
+        elif variable(each.name) in environ:
+            source, text = variable(each.name), environ[variable(each.name)]
+        else:
+            continue
+        try:
+            values[each.name] = each.metadata["read"](text)
+        except ValueError as exc:
+            raise InvalidSettings(f"{source} {exc}, not {text!r}") from exc
+    return Settings(**values)
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {variable(each.name) for each in dataclasses.fields(Settings)} | CLIENT_VARIABLES
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            # Without the prefix, which is common to all and would make everything look close.
+            near = difflib.get_close_matches(name[len(PREFIX) :], [each[len(PREFIX) :] for each in known], n=1)
+            hint = f"; did you mean {PREFIX}{near[0]}?" if near else "; `gateway serve --help` lists the settings"
+            raise InvalidSettings(f"environment variable {name} is not a setting{hint}")
