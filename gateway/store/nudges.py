@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from gateway.store.cancellation import heeded
 from gateway.store.guard import STORE_ERRORS, unavailable
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class Subscriber:
         while not self._is_closed:
             connection = self._address.connection()
             try:
-                await self._subscribe(connection)
+                with heeded():
+                    await self._subscribe(connection)
                 if not is_up:
                     _logger.info("subscribed again to the store at %s", self._address.place)
                 is_up = True
@@ -76,9 +78,10 @@ class Subscriber:
     async def _heard(self, connection: AbstractConnection) -> bool:
         """Wait for a message and take those that came with it. False when closed meanwhile."""
         while not self._is_closed:
-            reply = await connection.read_response(timeout=SILENCE_SECONDS)
-            if reply is None:
-                reply = await _ping(connection)
+            with heeded():
+                reply = await connection.read_response(timeout=SILENCE_SECONDS)
+                if reply is None:
+                    reply = await _ping(connection)
             if _is_message(reply):
                 await _drain(connection)
                 return True

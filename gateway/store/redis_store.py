@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from gateway.core.errors import CorruptRoute, RevisionConflict
 from gateway.ports import RouteHead, StoredRoute
 from gateway.store.address import Address
+from gateway.store.cancellation import heeded
 from gateway.store.guard import STORE_ERRORS, is_wrong_type, unavailable
 from gateway.store.keys import AUDIT_ENTRIES, CHANGES, HISTORY_LIMIT, PAYLOAD_BYTES, audit_key, route_key
 from gateway.store.nudges import Subscriber
@@ -176,8 +177,9 @@ class RedisRouteStore:
     async def _bounded(self) -> AsyncIterator[Ask]:
         """Lend the client's door for as long as a call may take, and translate what goes wrong."""
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                yield self._ask
+            with heeded():
+                async with asyncio.timeout(self._deadline_seconds):
+                    yield self._ask
         except STORE_ERRORS as exc:
             raise unavailable(self._place, exc) from exc
 

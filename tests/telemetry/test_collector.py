@@ -248,12 +248,12 @@ def test_a_loop_that_hangs_lags_by_its_silence(
 
 
 def test_refused_routes_and_damaged_slabs_are_counted(slabs: SlabDirectory, collector: GatewayCollector) -> None:
-    slabs.acquire().route_refused("digest")
+    slabs.acquire().route_refused("digest_mismatch")
     (slabs.path / "junk.slab").touch()
 
     samples = scrape(collector)
 
-    assert value(samples, "route_documents_refused_total", reason="digest") == 1
+    assert value(samples, "route_documents_refused_total", reason="digest_mismatch") == 1
     assert value(samples, "slabs_damaged_total") == 1
 
 

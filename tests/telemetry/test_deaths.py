@@ -43,16 +43,23 @@ def start(directory: Path, *, batches: int) -> Worker:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
 
 
+ANNOUNCED: dict[int, str] = {}
+"""What each worker was heard to say last."""
+
+
 def said_until(worker: Worker, last: str) -> str:
     assert worker.stdout is not None
-    return next(line for line in worker.stdout if last in line.split())
+    line = ANNOUNCED[worker.pid] = next(line for line in worker.stdout if last in line.split())
+    return line
 
 
 def kill(worker: Worker) -> int:
     """Kill *worker* and return the last count that it announced."""
+    assert worker.stdout is not None
     worker.kill()
-    said, _ = worker.communicate()
-    return int(said.splitlines()[-1].split()[0])
+    said = [ANNOUNCED.get(worker.pid, "0"), *worker.stdout.read().splitlines()]  # its buffer first, then the pipe
+    worker.communicate()
+    return int(said[-1].split()[0])
 
 
 def finish(*workers: Worker) -> None:

@@ -1,0 +1,57 @@
+# `make run` and `make test` are all a fresh machine needs: they set up what is missing and then do it.
+# Variables: PYTHON (an interpreter, 3.11 or newer), and every GATEWAY_* setting for `make run`.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export ORT_DISABLE_TELEMETRY := 1
+export OPENBLAS_NUM_THREADS := 1
+
+.PHONY: help run test test-long lint bench load models lock check-models programs clean
+
+help:  ## show what can be done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.core  ## serve the shipped models on 127.0.0.1:8080
+	@exec $(BIN)/gateway serve
+
+test: $(VENV)/.dev programs  ## everything that must hold: style, types, tests, coverage of the core
+	@scripts/check
+	@scripts/test
+
+test-long: $(VENV)/.dev programs  ## the same tests with long runs
+	@scripts/test -m "long or not long"
+
+lint: $(VENV)/.dev  ## style and types only
+	@scripts/check
+
+bench: $(VENV)/.dev programs  ## the product beside raw uvicorn in one run
+	@$(BIN)/python -m load_tests.bench $(BENCH)
+
+load: $(VENV)/.dev  ## locust against a gateway that runs on :8080
+	@$(BIN)/locust -f load_tests/locustfile.py --headless -u 50 -r 50 -t 20s --host http://127.0.0.1:8080
+
+models: $(VENV)/.dev  ## train the shipped models again
+	@$(BIN)/python -m tools.train_models
+
+check-models: $(VENV)/.dev  ## train them elsewhere and compare with the shipped ones
+	@$(BIN)/python -m tools.train_models --check
+
+lock:  ## resolve the dependencies again (needs uv)
+	@scripts/lock
+
+programs:  # what some tests need beside Python: installed where that is possible, else those tests say why they skip
+	@scripts/programs
+
+clean:  ## remove what was set up and what was run
+	rm -rf $(VENV) .gateway .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+
+$(VENV)/.core: requirements.lock pyproject.toml
+	@PYTHON="$(PYTHON)" scripts/install requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml
+	@PYTHON="$(PYTHON)" scripts/install requirements-dev.lock
+	@touch $@ $(VENV)/.core

@@ -1,0 +1,100 @@
+"""Builds the control process."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway import __version__
+from gateway.control.admin import create_admin
+from gateway.control.auth import LoopbackDoor, TokenFile
+from gateway.control.operations import Operations
+from gateway.control.steward import Steward
+from gateway.core.errors import InvalidSettings
+from gateway.models.metadata import read_metadata
+from gateway.models.repository import Repository
+from gateway.processes.http_server import HttpServer
+from gateway.processes.reports import ReportDirectory
+from gateway.serving.snapshot import Snapshot
+from gateway.store.redis_store import RedisRouteStore
+from gateway.telemetry.collector import GatewayCollector
+from gateway.telemetry.slab import SlabDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from gateway.ports import Workers
+    from gateway.processes.children import Start
+
+log = logging.getLogger(__name__)
+
+SCAN_SECONDS: Final = 1.0
+"""How old the control process's look at the repository may be."""
+
+
+@dataclasses.dataclass(slots=True)
+class ControlParts:
+    """What the control process is made of."""
+
+    steward: Steward
+    store: RedisRouteStore
+    server: HttpServer
+
+
+class Shelf:
+    """What lies in the repository, looked at again when the last look is old."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._seen: Mapping[str, Collection[int]] = {}
+        self._seen_at = float("-inf")
+
+    def __call__(self) -> Mapping[str, Collection[int]]:
+        """Return model → versions on disk; a repository that cannot be read keeps what it held."""
+        now = time.monotonic()
+        if now - self._seen_at > SCAN_SECONDS:
+            self._seen_at = now
+            try:
+                self._seen = {model: tuple(found) for model, found in self._repository.scan().versions.items()}
+            except InvalidSettings as exc:
+                log.error("%s", exc)
+        return self._seen
+
+
+def build_control(start: Start) -> ControlParts:
+    """Return the parts of the control process; call it on the event loop."""
+    settings = start.settings
+    store = RedisRouteStore(start.store_url or settings.redis_url)
+    workers = ReportDirectory(start.reports)
+    snapshot = Snapshot(settings.state_dir)
+    operations = Operations(store, workers, Shelf(Repository(settings.models)), snapshot)
+    door = TokenFile(settings.admin_token_file) if settings.admin_token_file else LoopbackDoor()
+    collector = GatewayCollector(SlabDirectory(start.slabs), workers, lambda: shares(workers))
+
+    def describe(model: str, version: int) -> Mapping[str, Any] | None:
+        path = settings.models / model / str(version) / "metadata.yaml"
+        return dataclasses.asdict(read_metadata(path)) if path.exists() else None
+
+    admin = create_admin(
+        operations,
+        workers,
+        door,
+        collector.render,
+        {"name": "canary-gateway", "version": __version__},
+        describe=describe,
+    )
+    routes = settings.routes if settings.routes.is_dir() else None
+    return ControlParts(Steward(operations, store, workers, routes, snapshot), store, HttpServer(admin, start.sock))
+
+
+def shares(workers: Workers) -> Mapping[str, Mapping[int, float]]:
+    """Return, per model, the shares of the highest revision that a worker serves."""
+    best: dict[str, tuple[int, Mapping[int, float]]] = {}
+    for report in workers.reports():
+        for model, split in report.shares.items():
+            revision = report.revisions.get(model, 0)
+            if model not in best or revision > best[model][0]:
+                best[model] = (revision, split)
+    return {model: split for model, (_, split) in best.items()}

@@ -1,0 +1,156 @@
+"""Builds a data worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.control.route_files import read_directory
+from gateway.core.errors import CorruptRoute, InvalidSettings
+from gateway.core.watching import Mark
+from gateway.engine.onnx import OnnxEngine
+from gateway.models.catalog import Catalog
+from gateway.models.repository import Repository
+from gateway.ports import WorkerReport
+from gateway.processes.http_server import HttpServer
+from gateway.processes.reports import ReportFile
+from gateway.rest.app import InferencePort, Metadata
+from gateway.rest.exchange import Inference
+from gateway.rest.shortcut import shortcut
+from gateway.serving.adoption import Adoption
+from gateway.serving.lanes import Lanes
+from gateway.serving.live import LiveTable
+from gateway.serving.snapshot import Snapshot
+from gateway.serving.watcher import Watcher, compile_stored
+from gateway.store.redis_store import RedisRouteStore
+from gateway.telemetry.slab import SlabDirectory, WorkerSlab
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from gateway.core.document import RouteDocument
+    from gateway.processes.children import Start
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class WorkerParts:
+    """What one data worker is made of."""
+
+    slot: int
+    repository: Repository
+    catalog: Catalog
+    table: LiveTable
+    adoption: Adoption
+    watcher: Watcher
+    snapshot: Snapshot
+    store: RedisRouteStore
+    slab: WorkerSlab
+    inference: Inference
+    server: HttpServer
+    report_file: ReportFile
+    files: Mapping[str, RouteDocument]
+    names: set[str]
+    """Models known before the first full scan, so that the first poll knows what to ask for."""
+    reasons: dict[str, str] = field(default_factory=lambda: {"worker": "starting"})
+    """What keeps the worker from being ready; the health endpoint answers with this."""
+
+    async def learn_names(self) -> None:
+        """Look once for the models' names, before any file is loaded."""
+        try:
+            self.names.update((await asyncio.to_thread(self.repository.scan)).versions)
+        except InvalidSettings as exc:
+            log.error("%s", exc)
+
+    def use_snapshot(self) -> None:
+        """Give every model whose route the store did not give the one that was served last on this machine."""
+        for model, found in self.snapshot.read().items():
+            if self.adoption.has_route(model) or model not in self.names:
+                continue
+            try:
+                compiled = compile_stored(model, found)
+            except CorruptRoute as exc:
+                log.error("the snapshot's route is not used: %s", exc)
+                continue
+            self.adoption.want(Mark(found.incarnation, found.revision, found.digest), compiled)
+
+    def use_files(self) -> None:
+        """Give every model that still has no route the one of its file, or its highest version."""
+        self.adoption.provide(self.files)
+
+    def report(self) -> WorkerReport:
+        """Return what this worker says of itself now."""
+        routes = self.table.routes
+        return WorkerReport(
+            slot=self.slot,
+            pid=os.getpid(),
+            not_ready=dict(self.reasons),
+            revisions={model: live.revision for model, live in routes.items()},
+            versions=self.catalog.statuses(),
+            store_up=self.watcher.store_up,
+            shares={model: live.routing.shares() for model, live in routes.items()},
+        )
+
+
+def build_worker(start: Start) -> WorkerParts:
+    """Return the parts of a worker; call it on the event loop."""
+    settings = start.settings
+    slab = SlabDirectory(start.slabs).acquire()
+    repository = Repository(settings.models)
+    catalog = Catalog(
+        repository,
+        OnnxEngine(),
+        slab,
+        settings.state_dir / "blobs",
+        load="all" if settings.load == "all" else "routed",
+    )
+    lanes = Lanes(catalog, max_queue=settings.max_queue)
+    table = LiveTable()
+    adoption = Adoption(table, catalog, lanes, slab, loads_all=settings.load == "all")
+    snapshot = Snapshot(settings.state_dir)
+    store = RedisRouteStore(start.store_url or settings.redis_url)
+    names: set[str] = set()
+    watcher = Watcher(
+        store,
+        adoption,
+        snapshot,
+        lambda: names.union(catalog.models()),
+        answered=lambda up: slab.store_seen(time.monotonic(), up=up),
+        refused=slab.route_refused,
+    )
+    inference = Inference(table, lanes, slab, timeout=settings.request_timeout, max_body=settings.max_body)
+    reasons = {"worker": "starting"}
+    port = InferencePort(inference, Metadata(table, lanes, catalog, lambda: reasons).app())
+    return WorkerParts(
+        slot=start.slot,
+        repository=repository,
+        catalog=catalog,
+        table=table,
+        adoption=adoption,
+        watcher=watcher,
+        snapshot=snapshot,
+        store=store,
+        slab=slab,
+        inference=inference,
+        server=HttpServer(port, start.sock, shortcut(inference)),
+        report_file=ReportFile(start.reports, start.slot),
+        files=_route_files(settings.routes),
+        names=names,
+        reasons=reasons,
+    )
+
+
+def _route_files(directory: Path) -> Mapping[str, RouteDocument]:
+    """Return the documents of the route files; a directory that is not there holds none."""
+    if not directory.is_dir():
+        return {}
+    found = read_directory(directory)
+    for path, error in found.errors.items():
+        log.error("route file %s is not used: %s", path, error)
+    return found.documents

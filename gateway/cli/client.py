@@ -1,0 +1,141 @@
+"""The command line's way to the admin API: one request, one answer, every failure a plain sentence.
+
+Built on the standard library alone: a command must be there before a heavy client is imported.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+from gateway.cli.errors import CommandFailed, CommandMisused
+from gateway.settings import client_from_environment
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+TIMEOUT_SECONDS: Final = 10.0
+MAX_ANSWER_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer: its JSON and, where the answer is a route, its entity tag."""
+
+    data: Any
+    etag: str | None = None
+
+
+class Refused(CommandFailed):
+    """The gateway answered, and said no. *status* is HTTP's, *problem* the document it sent."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(_sentence(status, problem))
+        self.status = status
+        self.problem = problem
+
+
+class Client:
+    """Speaks to one gateway's admin API. *token* is sent, and never shown."""
+
+    def __init__(self, url: str, token: str | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise CommandMisused(f"{url!r} is no address of a gateway; write such as http://127.0.0.1:9090")
+        self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._https = parts.scheme == "https"
+        self._host = parts.hostname
+        try:
+            self._port = parts.port
+        except ValueError as exc:
+            raise CommandMisused(f"{url!r} has no usable port") from exc
+        self._token = token
+        self._timeout_seconds = timeout_seconds
+
+    def get(self, *segments: str, **query: str) -> Answer:
+        """Ask for what lies under ``/api/v1/models`` at *segments*."""
+        return self.ask("GET", _path(segments, query))
+
+    def send(
+        self,
+        method: str,
+        *segments: str,
+        body: object,
+        match: str | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Change something; *match* is the entity tag of what is replaced, or ``*``."""
+        headers = {"content-type": "application/json", **({"if-match": match} if match else {})}
+        return self.ask(method, _path(segments, query or {}), json.dumps(body).encode(), headers)
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Return the answer. Raises Refused for a problem, CommandFailed where no gateway answers."""
+        head = {"accept": "application/json", **(headers or {})}
+        if self._token:
+            head["authorization"] = f"Bearer {self._token}"
+        connect = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
+        connection = connect(self._host, self._port, timeout=self._timeout_seconds)
+        try:
+            connection.request(method, path, body, head)
+            response = connection.getresponse()
+            content = response.read(MAX_ANSWER_BYTES)
+        except ConnectionRefusedError as exc:
+            raise CommandFailed(
+                f"nothing answers at {self.url}: is the gateway running? "
+                f"Start one with `gateway serve`, or name another one with --url"
+            ) from exc
+        except TimeoutError as exc:
+            waited = f"{self._timeout_seconds:g} s"
+            raise CommandFailed(f"{self.url} did not answer within {waited}; is it overloaded?") from exc
+        except (OSError, http.client.HTTPException) as exc:
+            raise CommandFailed(f"{self.url} cannot be reached: {str(exc) or type(exc).__name__}; check --url") from exc
+        finally:
+            connection.close()
+        return self._read(response, content)
+
+    def _read(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
+        try:
+            data = json.loads(content)
+        except ValueError as exc:
+            raise CommandFailed(f"{self.url} answers, and is no gateway's admin port; check --url") from exc
+        if response.status >= 400:
+            raise Refused(response.status, data if isinstance(data, dict) else {})
+        return Answer(data, response.headers.get("etag"))
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every command that speaks to a gateway."""
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+    parser.add_argument("--url", help="address of the admin port (GATEWAY_URL; default http://127.0.0.1:9090)")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file that holds the token (or GATEWAY_TOKEN)")
+
+
+def connect(args: argparse.Namespace) -> Client:
+    """Return the client that flags and environment name; flags win. The token is read, and kept to itself."""
+    settings = client_from_environment()
+    token = settings.token
+    if args.token_file is not None:
+        try:
+            token = args.token_file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as exc:
+            raise CommandMisused(f"the token file {str(args.token_file)!r} cannot be read") from exc
+    if token and not (token.isascii() and token.isprintable()):
+        raise CommandMisused("the token holds characters that no token has; check GATEWAY_TOKEN or --token-file")
+    return Client(args.url or settings.url, token)
+
+
+def _path(segments: tuple[str, ...], query: Mapping[str, str]) -> str:
+    path = "/".join(["/api/v1/models", *(quote(segment, safe="") for segment in segments)])
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _sentence(status: int, problem: Mapping[str, Any]) -> str:
+    detail = str(problem.get("detail") or f"the gateway answered {status}")
+    return detail if detail.isprintable() else repr(detail)

@@ -1,0 +1,86 @@
+"""The callers of the demo: users who come back, each over a connection of its own, at a steady rate."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.cli.samples import BENIGN
+
+
+@dataclass
+class Seen:
+    """What the callers saw of one version since the last look."""
+
+    milliseconds: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Traffic:
+    """What all callers saw: *homes* maps a user to the version that answered last, *moved* counts changes of it."""
+
+    failures: int = 0
+    answers: int = 0
+    seen: dict[str, Seen] = field(default_factory=dict)
+    homes: dict[str, str] = field(default_factory=dict)
+    moved: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def note(self, user: str, version: str, milliseconds: float) -> None:
+        """Count one answer."""
+        self.answers += 1
+        self.seen.setdefault(version, Seen()).milliseconds.append(milliseconds)
+        before = self.homes.get(user)
+        if before is not None and before != version:
+            self.moved[before, version] = self.moved.get((before, version), 0) + 1
+        self.homes[user] = version
+
+    def take(self) -> dict[str, Seen]:
+        """Return what was seen since the last call."""
+        seen, self.seen = self.seen, {}
+        return seen
+
+
+class Caller:
+    """One connection that asks for one user after the other."""
+
+    def __init__(self, host: str, port: int, users: list[str], traffic: Traffic) -> None:
+        self._address = host, port
+        self._users = users
+        self._traffic = traffic
+
+    async def run(self, per_second: float, stop: asyncio.Event) -> None:
+        """Ask until *stop*; arrivals keep their rhythm whatever the answers do."""
+        reader, writer = await asyncio.open_connection(*self._address)
+        due = time.perf_counter()
+        try:
+            while not stop.is_set():
+                user = random.choice(self._users)
+                try:
+                    await self._ask(reader, writer, user)
+                except (OSError, EOFError, ValueError):
+                    self._traffic.failures += 1
+                    writer.close()
+                    reader, writer = await asyncio.open_connection(*self._address)
+                due += 1 / per_second
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        finally:
+            writer.close()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, user: str) -> None:
+        row = [round(value * random.uniform(0.8, 1.2), 5) for value in BENIGN]
+        body = json.dumps({"inputs": [{"name": "input", "shape": [1, 30], "datatype": "FP32", "data": row}]}).encode()
+        started = time.perf_counter()
+        writer.write(
+            b"POST /v2/models/breast-cancer/infer HTTP/1.1\r\nhost: demo\r\n"
+            b"x-user-id: %s\r\ncontent-length: %d\r\n\r\n%s" % (user.encode(), len(body), body)
+        )
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+        answer: Any = json.loads(await reader.readexactly(int(headers["content-length"])))
+        if not head.startswith("http/1.1 200") or answer["model_version"] != headers["x-gateway-version"]:
+            raise ValueError(head)
+        self._traffic.note(user, answer["model_version"], (time.perf_counter() - started) * 1000)

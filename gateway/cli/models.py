@@ -1,0 +1,43 @@
+"""``gateway models``: what is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.cli.client import add_flags, connect
+from gateway.cli.output import print_json, print_table, say, weights
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the noun."""
+    parser = subparsers.add_parser("models", help="show the models", description="Show the models.")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    listing = verbs.add_parser(
+        "list", help="all models, their routes and versions", epilog="example: gateway models list --json"
+    )
+    add_flags(listing)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb and return the exit code."""
+    answer = connect(args).get().data
+    if args.json:
+        print_json(answer)
+        return 0
+    if answer["store"] != "up":
+        say("the store does not answer: shown is what this gateway served last")
+    rows = [
+        (
+            model["name"],
+            "yes" if model["ready"] else "no",
+            model["revision"],
+            weights(model["route"]["split"]) if model["route"] else None,
+            " ".join(f"{v['version']}:{v['state']}" for v in model["versions"]),
+        )
+        for model in answer["models"]
+    ]
+    print_table(("MODEL", "READY", "REVISION", "SPLIT", "VERSIONS"), rows)
+    return 0

@@ -1,0 +1,39 @@
+"""How commands print: tables for people, JSON for scripts. What comes from elsewhere cannot steer the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def print_json(data: object) -> None:
+    """Print *data* as indented JSON."""
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print *rows* in columns under *titles*."""
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(len(line[column]) for line in [list(titles), *cells]) for column in range(len(titles))]
+    for line in [titles, *cells]:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def say(text: str) -> None:
+    """Tell a person how it goes, on stderr, beside the answer."""
+    print(plain(text), file=sys.stderr, flush=True)
+
+
+def plain(value: object) -> str:
+    """Return *value* as text without control characters: names and reasons are written by others."""
+    text = "-" if value is None or value == "" else str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def weights(split: Mapping[str, Any]) -> str:
+    """Return a split as ``weights set`` reads it."""
+    return " ".join(f"{version}={weight}" for version, weight in split.items())

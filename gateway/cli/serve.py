@@ -1,0 +1,118 @@
+"""``gateway serve``: read the settings, take the state directory, run the launcher, say where everything is."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.cli.samples import BENIGN
+from gateway.core.errors import GatewayError, InvalidSettings
+from gateway.settings import Settings, flag, from_environment, variable
+
+if TYPE_CHECKING:
+    import argparse
+
+SHOWN: Final = "breast-cancer"
+"""The shipped model that the banner's example asks."""
+
+EXAMPLE = """example:
+  gateway serve --models ./models --routes ./routing_configs --workers 2
+
+Every flag has an environment variable, GATEWAY_<FLAG>; flags win.
+SIGTERM drains and stops, SIGHUP replaces the workers one by one."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add ``serve`` with one flag per setting."""
+    import argparse
+
+    parser = subparsers.add_parser(
+        "serve",
+        help="serve models",
+        description="Serve every model of a repository and split the traffic by the routes in the store.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for each in dataclasses.fields(Settings):
+        text = f"{each.metadata['help']} [{each.metadata['default'] or 'none'}] ({variable(each.name)})".replace(
+            "%", "%%"
+        )
+        if each.type == "bool":
+            parser.add_argument(flag(each.name), dest=each.name, nargs="?", const="true", metavar="BOOL", help=text)
+        else:
+            parser.add_argument(flag(each.name), dest=each.name, metavar=each.name.upper(), help=text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until a signal; return the exit code: 0 after a stop, 2 for settings that cannot be used."""
+    from gateway.telemetry.logs import configure
+
+    names = [each.name for each in dataclasses.fields(Settings)]
+    flags = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    try:
+        settings = from_environment(flags)
+        check(settings)
+        configure(settings.log_level, human=settings.log_human())
+        return _launch(settings)
+    except GatewayError as exc:
+        print(f"gateway: {exc}", file=sys.stderr)
+        return 2
+
+
+def check(settings: Settings) -> None:
+    """Refuse what no process could start with. Raises InvalidSettings."""
+    if not settings.models.is_dir():
+        raise InvalidSettings(
+            f"--models {str(settings.models)!r} is not a directory; name the one that holds NAME/VERSION/model.onnx"
+        )
+    if settings.admin_token_file is not None and not settings.admin_token_file.is_file():
+        raise InvalidSettings(f"--admin-token-file {str(settings.admin_token_file)!r} is not a file")
+    if settings.admin_token_file is None and settings.admin_host not in {"127.0.0.1", "::1", "localhost"}:
+        raise InvalidSettings(
+            f"--admin-host {settings.admin_host} would open the admin API to the network without a token; "
+            f"give --admin-token-file, or keep it on 127.0.0.1"
+        )
+    if settings.grpc_port:
+        print(
+            f"gateway: this release has no gRPC door; --grpc-port {settings.grpc_port} is not opened", file=sys.stderr
+        )
+
+
+def _launch(settings: Settings) -> int:
+    from gateway.processes.launcher import Launcher
+    from gateway.store.embedded import EmbeddedServer
+    from gateway.store.server_binary import find_server
+
+    store = None
+    if not settings.redis_url:
+        binary = find_server(str(settings.redis_server) if settings.redis_server else None)
+        store = EmbeddedServer(settings.state_dir, binary)
+    return Launcher(settings, store, lambda *where: print(banner(settings, *where), flush=True)).run()
+
+
+def banner(settings: Settings, inference: str, admin: str, seconds: float) -> str:
+    """Return what is printed when the gateway is ready: the addresses, and three commands that work when pasted."""
+    store = "Redis" if settings.redis_url else "embedded store"
+    names = sorted(path.name for path in settings.models.iterdir() if path.is_dir())
+    lines = [f"curl -s {inference}/v2/models"]
+    if SHOWN in names:
+        row = ",".join(map(str, BENIGN))
+        body = f'{{"inputs":[{{"name":"input","shape":[1,30],"datatype":"FP32","data":[{row}]}}]}}'
+        lines.append(f"curl -si {inference}/v2/models/{SHOWN}/infer -H 'x-user-id: user-5' -d '{body}'")
+    else:
+        lines.append(f"curl -s {inference}/v2/health/ready")
+    lines.append(f"curl -s {admin}/api/v1/models")
+    return "\n".join(
+        [
+            f"gateway is ready after {seconds:.2f} s: {settings.workers} workers, {store}",
+            f"  inference  {inference}",
+            f"  admin      {admin}",
+            f"  metrics    {admin}/metrics",
+            "",
+            "try it:",
+            *(f"  {line}" for line in lines),
+            "",
+            "stop with Ctrl-C",
+        ]
+    )

@@ -1,0 +1,137 @@
+"""``gateway versions``: show, load and unload the versions of a model."""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.cli.client import add_flags, connect
+from gateway.cli.errors import CommandFailed
+from gateway.cli.output import plain, print_json, print_table, say
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gateway.cli.client import Client
+
+LOOK_AGAIN_SECONDS: Final = 0.25
+STALE_SECONDS: Final = 3.0
+"""How long a FAILED from before the order may still be shown: workers hear of an order within two seconds."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the noun."""
+    parser = subparsers.add_parser("versions", help="show, load and unload versions")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    listing = verbs.add_parser("list", help="the versions of a model", epilog="example: gateway versions list fraud")
+    listing.add_argument("model", metavar="MODEL")
+    showing = verbs.add_parser(
+        "show", help="one version, its signature and metadata", epilog="example: gateway versions show fraud 2"
+    )
+    loading = verbs.add_parser(
+        "load",
+        help="load a version, again if it failed, and wait for it",
+        epilog="example: gateway versions load fraud 3 --timeout 120",
+    )
+    unloading = verbs.add_parser(
+        "unload", help="unload a version that no route needs", epilog="example: gateway versions unload fraud 1"
+    )
+    for verb in (showing, loading, unloading):
+        verb.add_argument("model", metavar="MODEL")
+        verb.add_argument("version", metavar="VERSION")
+    for verb in (loading, unloading):
+        verb.add_argument("--reason", default="", help="why, for the history")
+    loading.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long to wait (default 60)")
+    loading.add_argument("--no-wait", action="store_true", help="return when the order is taken")
+    for verb in (listing, showing, loading, unloading):
+        add_flags(verb)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb and return the exit code."""
+    verbs = {"list": _list, "show": _show, "load": _load, "unload": _unload}
+    return verbs[args.verb](args, connect(args))
+
+
+def _list(args: argparse.Namespace, client: Client) -> int:
+    answer = client.get(args.model, "versions").data
+    if args.json:
+        print_json(answer)
+        return 0
+    rows = [
+        (v["version"], v["state"], v["weight"], _workers(v), v["digest"][:12], v["reason"] or v["note"])
+        for v in answer["versions"]
+    ]
+    print_table(("VERSION", "STATE", "WEIGHT", "READY ON", "DIGEST", "REASON"), rows)
+    return 0
+
+
+def _show(args: argparse.Namespace, client: Client) -> int:
+    answer = client.get(args.model, "versions", args.version).data
+    if args.json:
+        print_json(answer)
+        return 0
+    rows: list[tuple[str, object]] = [
+        ("model", answer["model"]),
+        ("version", answer["version"]),
+        ("state", answer["state"]),
+        ("reason", answer["reason"]),
+        ("note", answer["note"]),
+        ("weight", answer["weight"]),
+        ("ready on", _workers(answer)),
+        ("digest", answer["digest"]),
+    ]
+    for direction, tensors in (answer["signature"] or {}).items():
+        rows += [(direction, f"{t['name']} {t['datatype']} {t['shape']}") for t in tensors]
+    rows += [(name, value) for name, value in (answer["metadata"] or {}).items() if value]
+    print_table(("WHAT", "VALUE"), rows)
+    return 0
+
+
+def _load(args: argparse.Namespace, client: Client) -> int:
+    before = client.get(args.model, "versions", args.version).data
+    client.send("POST", args.model, "versions", args.version, "load", body={"reason": args.reason})
+    if args.no_wait:
+        say(f"version {args.version} of {args.model} is ordered to load")
+        return 0
+    after = _wait(args, client, was_failed=before["state"] == "FAILED")
+    if args.json:
+        print_json(after)
+    if after["state"] == "FAILED":
+        raise CommandFailed(f"version {args.version} of {args.model} is FAILED: {plain(after['reason'])}")
+    if not args.json:
+        print(f"version {args.version} of {args.model} is READY on {_workers(after)} workers")
+    return 0
+
+
+def _wait(args: argparse.Namespace, client: Client, *, was_failed: bool) -> dict[str, Any]:
+    """Return the version once it is READY, or FAILED by this order rather than by an earlier one."""
+    told = None
+    start = monotonic()
+    while True:
+        now: dict[str, Any] = client.get(args.model, "versions", args.version).data
+        passed = monotonic() - start
+        if now["state"] == "READY":
+            return now
+        if now["state"] != "FAILED":
+            was_failed = False
+        elif not was_failed or passed > STALE_SECONDS:
+            return now
+        if passed > args.timeout:
+            raise CommandFailed(f"version {args.version} is still {now['state']} after {args.timeout:g} s")
+        if told != (told := f"{now['state']}, ready on {_workers(now)} workers"):
+            say(f"version {args.version} of {args.model}: {told}")
+        sleep(LOOK_AGAIN_SECONDS)
+
+
+def _unload(args: argparse.Namespace, client: Client) -> int:
+    answer = client.send("POST", args.model, "versions", args.version, "unload", body={"reason": args.reason}).data
+    if args.json:
+        print_json(answer)
+    else:
+        print(f"version {args.version} of {args.model} is ordered to unload; requests under way are finished")
+    return 0
+
+
+def _workers(version: dict[str, Any]) -> str:
+    return f"{version['workers']['ready']}/{version['workers']['total']}"

@@ -1,0 +1,197 @@
+"""The answers of the admin API, one function per endpoint.
+
+They translate between HTTP and ``operations`` and decide nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse, Response
+
+from gateway.control import admin_requests as ask
+from gateway.control import admin_views as views
+from gateway.core.errors import InvalidDocument, InvalidModel, UnknownModel, UnknownVersion
+from gateway.core.members import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from starlette.requests import Request
+
+    from gateway.control.auth import Door, Principal
+    from gateway.control.fleet import FleetVersion
+    from gateway.control.operations import Operations
+    from gateway.control.route_reader import CurrentRoute
+    from gateway.core.document import RouteDocument
+    from gateway.ports import Workers
+
+
+def _no_metadata(_model: str, _version: int) -> Mapping[str, Any] | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """What the answers are made from.
+
+    *about* names this gateway, *describe* returns a version's metadata and may block.
+    """
+
+    operations: Operations
+    workers: Workers
+    door: Door
+    render_metrics: Callable[[str], tuple[bytes, str]]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    describe: Callable[[str, int], Mapping[str, Any] | None] = _no_metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that was let in, and who made it."""
+
+    admin: Admin
+    request: Request
+    who: Principal
+
+    @property
+    def model(self) -> str:
+        name: str = self.request.path_params["model"]
+        return name
+
+    @property
+    def operations(self) -> Operations:
+        return self.admin.operations
+
+
+async def list_models(call: Call) -> Response:
+    """Answers also while the store is away, from what the workers say and what was served last."""
+    fleets = {model: call.operations.versions(model) for model in call.operations.models()}
+    reports = call.admin.workers.reports()
+    now = await call.operations.routes(list(fleets))
+    models = [views.model_view(model, now.of(model), fleet, reports) for model, fleet in fleets.items()]
+    return JSONResponse({"store": "up" if now.store_up else "unavailable", "models": models})
+
+
+async def show_model(call: Call) -> Response:
+    model, fleet, current = await _model(call)
+    return JSONResponse(views.model_view(model, current, fleet, call.admin.workers.reports()))
+
+
+async def list_versions(call: Call) -> Response:
+    model, fleet, current = await _model(call)
+    versions = [views.version_view(version, current.document) for version in fleet.values()]
+    return JSONResponse({"model": model, "versions": versions})
+
+
+async def show_version(call: Call) -> Response:
+    model, fleet, current = await _model(call)
+    version = ask.version_in_path(call.request)
+    if version not in fleet:
+        raise UnknownVersion(model, str(version))
+    try:
+        metadata = await asyncio.to_thread(call.admin.describe, model, version)
+    except InvalidModel as exc:
+        metadata = {"error": exc.reason}
+    return JSONResponse({"model": model, **views.version_detail(fleet[version], current.document, metadata)})
+
+
+async def load_version(call: Call) -> Response:
+    model, version, reason = await _order(call)
+    await call.operations.load(model, version, who=call.who.name, reason=reason)
+    return JSONResponse({"model": model, "version": str(version), "order": "load"}, 202)
+
+
+async def unload_version(call: Call) -> Response:
+    model, version, reason = await _order(call)
+    await call.operations.unload(model, version, who=call.who.name, reason=reason)
+    return JSONResponse({"model": model, "version": str(version), "order": "unload"}, 202)
+
+
+async def show_route(call: Call) -> Response:
+    route, stored = await call.operations.read_route(call.model)
+    return _route(route, stored.revision)
+
+
+async def put_route(call: Call) -> Response:
+    data = await ask.json_body(call.request)
+    reason = ask.query_members(call.request, ("reason",)).get("reason", "")
+    expected = ask.expected_revision(call.request)
+    return _route(
+        *await call.operations.put_route(call.model, data, expected=expected, who=call.who.name, reason=reason)
+    )
+
+
+async def patch_weights(call: Call) -> Response:
+    data = ask.members(await ask.json_body(call.request), ("weights", "reason"), needed=("weights",))
+    reason = ask.text_member(data, "reason")
+    expected = ask.expected_revision(call.request)
+    return _route(
+        *await call.operations.set_weights(
+            call.model, data["weights"], expected=expected, who=call.who.name, reason=reason
+        )
+    )
+
+
+async def restore_route(call: Call) -> Response:
+    """Bringing the snapshot back needs no If-Match: it is written only where there is nothing."""
+    data = await ask.optional_members(call.request, ("revision", "reason"))
+    revision, reason = data.get("revision"), ask.text_member(data, "reason")
+    if revision is not None and (type(revision) is not int or revision < 1):
+        raise InvalidDocument(
+            "revision", f"{shown(revision)} is no revision; write a number from 1 up, or leave it out"
+        )
+    expected = None if revision is None else ask.expected_revision(call.request)
+    return _route(
+        *await call.operations.restore(call.model, revision, expected=expected, who=call.who.name, reason=reason)
+    )
+
+
+async def show_history(call: Call) -> Response:
+    entries = await call.operations.history(call.model, ask.limit(call.request))
+    return JSONResponse(views.history_view(entries))
+
+
+async def explain(call: Call) -> Response:
+    keys = call.request.query_params.getlist("key")
+    if len(keys) != 1:
+        raise InvalidDocument("key", "write it once: the value that assigns a unit, such as ?key=user-17")
+    values = ask.source_values(call.request, own=("key",))
+    return JSONResponse(await call.operations.explain(call.model, keys[0].encode(), values))
+
+
+async def metrics(call: Call) -> Response:
+    accept = call.request.headers.get("accept", "")
+    # A scrape of many versions takes tens of milliseconds: an operator's write must not wait for it.
+    content, media_type = await asyncio.to_thread(call.admin.render_metrics, accept)
+    return Response(content, headers={"content-type": media_type})
+
+
+async def live(_call: Call) -> Response:
+    """This process answers; that is all it says."""
+    return JSONResponse({"live": True})
+
+
+async def ready(call: Call) -> Response:
+    view = views.readiness_view(call.admin.workers.reports())
+    return JSONResponse(view, 200 if view["ready"] else 503)
+
+
+async def _model(call: Call) -> tuple[str, Mapping[int, FleetVersion], CurrentRoute]:
+    model = call.model
+    fleet = call.operations.versions(model)
+    if not fleet:
+        raise UnknownModel(model)
+    return model, fleet, (await call.operations.routes([model])).of(model)
+
+
+async def _order(call: Call) -> tuple[str, int, str]:
+    version = ask.version_in_path(call.request)
+    data = await ask.optional_members(call.request, ("reason",))
+    return call.model, version, ask.text_member(data, "reason")
+
+
+def _route(route: RouteDocument, revision: int) -> Response:
+    return JSONResponse(route.as_dict(), headers={"etag": f'"{revision}"'})

@@ -1,0 +1,134 @@
+"""What a route and an order must fulfil here and now, beyond being well-formed.
+
+Pure: the caller brings the document, what the fleet says of the model's versions, and what is in
+the repository. A refusal is an error that names the culprit; silence is consent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.control.fleet import is_last_ready
+from gateway.core.errors import InvalidDocument, VersionInUse, VersionUnavailable
+from gateway.core.versions import VersionState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from gateway.control.fleet import FleetVersion
+    from gateway.core.document import RouteDocument
+    from gateway.core.signature import Signature, TensorSpec
+    from gateway.ports import WorkerReport
+
+MAX_REASON: Final = 500
+
+
+def check_presence(document: RouteDocument, fleet: Mapping[int, FleetVersion], on_disk: Collection[int]) -> None:
+    """Refuse a route that needs a version which is neither in the repository nor ready on a worker.
+
+    Ready counts although the file is gone: while a repository is away, traffic must still be able
+    to move back. Raises InvalidDocument for the baseline, VersionUnavailable for the others.
+    """
+    if not _is_present(document.baseline, fleet, on_disk):
+        raise InvalidDocument(
+            "baseline",
+            f"version {document.baseline} is not in the repository; "
+            f"`gateway versions list {document.model}` shows those that are",
+        )
+    for _, version in weighted(document):
+        if not _is_present(version, fleet, on_disk):
+            raise VersionUnavailable(document.model, version, "not in the repository")
+
+
+def check_health(document: RouteDocument, fleet: Mapping[int, FleetVersion]) -> None:
+    """Refuse traffic for a version that FAILED on some worker. One that is loading, or not loaded yet, is accepted."""
+    for _, version in weighted(document):
+        seen = fleet.get(version)
+        if seen is not None and seen.state is VersionState.FAILED:
+            raise VersionUnavailable(document.model, version, seen.state, seen.reason)
+
+
+def check_signatures(document: RouteDocument, fleet: Mapping[int, FleetVersion]) -> None:
+    """Refuse traffic for a version whose inputs, as far as they are known, differ from the baseline's."""
+    baseline = _signature(document.baseline, fleet)
+    if baseline is None:
+        return
+    for field, version in weighted(document):
+        signature = _signature(version, fleet)
+        if signature is not None and not baseline.takes_the_same_inputs(signature):
+            raise InvalidDocument(
+                field,
+                f"version {version} takes other inputs than the baseline, version {document.baseline}: "
+                f"{_difference(baseline, signature)}",
+            )
+
+
+def check_unload(
+    model: str,
+    version: int,
+    *,
+    route: RouteDocument | None,
+    fleet: Mapping[int, FleetVersion],
+    reports: Sequence[WorkerReport],
+    leaving: Collection[int],
+) -> None:
+    """Raise VersionInUse while *version* is needed: by the route, by its own load, or as the last one that is ready.
+
+    *leaving* are the versions whose unloading was ordered before.
+    """
+    if route is not None:
+        _check_unrouted(route, version)
+    if version in fleet and fleet[version].state is VersionState.LOADING:
+        raise VersionInUse(model, version, "it is being loaded; wait until it is READY or FAILED")
+    if is_last_ready(model, version, reports, leaving):
+        raise VersionInUse(model, version, "it is the last one that is ready; load another one first")
+
+
+def check_reason(reason: str) -> None:
+    """Refuse a reason that is not one line of at most MAX_REASON characters: it is shown in tables, pages and logs."""
+    if len(reason) > MAX_REASON:
+        raise InvalidDocument("reason", f"write at most {MAX_REASON} characters")
+    if not reason.isprintable():
+        raise InvalidDocument("reason", "write one line of text, without control characters")
+
+
+def weighted(document: RouteDocument) -> Iterator[tuple[str, int]]:
+    """Yield each version that *document* gives traffic to, with the path of the member that does."""
+    for version, weight in document.split.items():
+        if weight > 0:
+            yield f"split.{version}", version
+    for index, rule in enumerate(document.rules):
+        for version, weight in rule.split.items():
+            if weight > 0:
+                yield f"rules[{index}].split.{version}", version
+
+
+def _check_unrouted(route: RouteDocument, version: int) -> None:
+    move = f"move it away first (`gateway weights set {route.model} …`)"
+    if route.split.get(version, 0) > 0:
+        raise VersionInUse(route.model, version, f"the route gives it weight {route.split[version]}; {move}")
+    if route.baseline == version:
+        raise VersionInUse(route.model, version, "it is the route's baseline; name another one first")
+    for number, rule in enumerate(route.rules, start=1):
+        if version in rule.split:
+            raise VersionInUse(route.model, version, f"rule {number} of the route names it; change the rule first")
+
+
+def _is_present(version: int, fleet: Mapping[int, FleetVersion], on_disk: Collection[int]) -> bool:
+    return version in on_disk or (version in fleet and fleet[version].ready > 0)
+
+
+def _signature(version: int, fleet: Mapping[int, FleetVersion]) -> Signature | None:
+    return fleet[version].signature if version in fleet else None
+
+
+def _difference(baseline: Signature, other: Signature) -> str:
+    """Name the tensors that only one of the two takes, with their types and shapes."""
+    wanted, given = frozenset(baseline.inputs), frozenset(other.inputs)
+    here = ", ".join(_spelled(spec) for spec in other.inputs if spec not in wanted) or "nothing more"
+    there = ", ".join(_spelled(spec) for spec in baseline.inputs if spec not in given) or "nothing more"
+    return f"it takes {here}, the baseline {there}"
+
+
+def _spelled(spec: TensorSpec) -> str:
+    return f"{spec.name} {spec.datatype} {list(spec.shape)}"

@@ -1,0 +1,131 @@
+"""The admin API as an OpenAPI 3.1 document, made from the table of endpoints, so that it cannot say anything else."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.control.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.control.admin_table import Endpoint
+
+SPLIT: Final = {
+    "type": "object",
+    "description": "version → weight; any positive sum, 0 means never",
+    "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 1_000_000_000},
+    "minProperties": 1,
+    "maxProperties": 255,
+}
+
+SCHEMAS: Final[dict[str, Any]] = {
+    "Split": SPLIT,
+    "Route": {
+        "type": "object",
+        "required": ["split"],
+        "additionalProperties": False,
+        "properties": {
+            "schema": {"const": 1},
+            "model": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"},
+            "split": {"$ref": "#/components/schemas/Split"},
+            "assign": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "by": {"type": "string", "examples": ["random", "header:x-user-id"]},
+                    "salt": {"type": "string"},
+                    "missing": {"enum": ["random", "baseline"]},
+                },
+            },
+            "rules": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["when", "split"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "when": {
+                            "type": "object",
+                            "additionalProperties": {
+                                "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+                            },
+                        },
+                        "split": {"$ref": "#/components/schemas/Split"},
+                    },
+                },
+            },
+            "baseline": {"type": ["string", "integer"]},
+            "fallback": {"enum": ["baseline", "none"]},
+        },
+    },
+    "Problem": {
+        "type": "object",
+        "description": "RFC 9457",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {"type": "string", "format": "uri"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "field": {"type": "string", "description": "path of the member that is wrong, such as split.2"},
+        },
+    },
+}
+
+QUERY: Final[dict[str, Any]] = {
+    "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100}},
+    "reason": {"schema": {"type": "string", "maxLength": 500}},
+    "key": {"schema": {"type": "string"}, "required": True},
+}
+
+PROBLEM: Final = {
+    "description": "what went wrong, and what to do",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+def describe_api(endpoints: Iterable[Endpoint], *, version: str) -> dict[str, Any]:
+    """Return the OpenAPI document of *endpoints*."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Gateway admin API", "version": version},
+        "paths": paths,
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": endpoint.summary,
+        "operationId": endpoint.answer.__name__,
+        "parameters": _parameters(endpoint),
+        "responses": {
+            str(endpoint.status): {"description": endpoint.summary, "content": {endpoint.media_type: {}}},
+            "default": PROBLEM,
+        },
+        "security": [{"token": []}] if endpoint.role else [],
+    }
+    if endpoint.role:
+        operation["x-role"] = endpoint.role.name.lower()
+    if endpoint.body is not None:
+        operation["requestBody"] = {"content": {"application/json": {"schema": endpoint.body}}}
+    return operation
+
+
+def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": text} for name in re.findall(r"{(\w+)}", endpoint.path)
+    ]
+    parameters += [{"name": name, "in": "query", **QUERY[name]} for name in endpoint.query]
+    if endpoint.needs_match:
+        parameters.append({"name": "If-Match", "in": "header", "required": True, "schema": text})
+    return parameters

@@ -1,0 +1,298 @@
+"""The one door for every change of a route and every order to load or unload.
+
+The command line, the console, the admin API, the files and the rollout controller all come through
+here: validate, compare-and-set in the store with an audit entry, nothing else. Nothing here touches
+a worker: they watch the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.control.checks import check_health, check_presence, check_reason, check_signatures, check_unload
+from gateway.control.deadline import answered_within
+from gateway.control.fleet import models_of, versions_of
+from gateway.control.route_reader import CurrentRoute, RouteReader
+from gateway.core import document, routing, seating, stored
+from gateway.core.errors import (
+    NothingToRestore,
+    RevisionConflict,
+    UnknownModel,
+    UnknownRoute,
+    UnknownVersion,
+)
+from gateway.core.splits import parse_weights
+from gateway.ports import AuditEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from gateway.control.fleet import FleetVersion
+    from gateway.control.route_reader import RoutesNow
+    from gateway.core.document import RouteDocument
+    from gateway.core.routing import Values
+    from gateway.ports import LastGood, RouteHead, RouteStore, StoredRoute, Workers
+
+WRITE_ATTEMPTS: Final = 5
+"""How often a write that takes whatever is current tries again after somebody was faster."""
+
+WRITE_SECONDS: Final = 1.0
+"""A change is answered within this time, whatever the store does."""
+
+RESTORE_ENTRIES: Final = 1_000
+"""How far back in the history a revision to restore is looked for."""
+
+
+class Operations:
+    """Every change an operator, a file or the gateway itself can make.
+
+    *known* maps each model in the repository to its versions there, *last_good* is what this
+    replica served last. Changes raise StoreUnavailable within *write_seconds*; after it a change
+    may have landed.
+    """
+
+    def __init__(
+        self,
+        store: RouteStore,
+        workers: Workers,
+        known: Callable[[], Mapping[str, Collection[int]]],
+        last_good: LastGood,
+        *,
+        write_seconds: float = WRITE_SECONDS,
+    ) -> None:
+        self._store = store
+        self._workers = workers
+        self._known = known
+        self._last_good = last_good
+        self._write_seconds = write_seconds
+        self._reader = RouteReader(store, last_good)
+        self._ordering = asyncio.Lock()
+
+    def models(self) -> Sequence[str]:
+        """Return the models in the repository and those that only workers still know, by name."""
+        return sorted({*self._known(), *models_of(self._workers.reports())})
+
+    def versions(self, model: str) -> Mapping[int, FleetVersion]:
+        """Return the versions of *model*, ascending. Raises UnknownModel."""
+        self._check_model(model)
+        return versions_of(model, self._workers.reports(), self._known().get(model, ()))
+
+    async def read_route(self, model: str) -> tuple[RouteDocument, StoredRoute]:
+        """Return the route and what the store holds of it. Raises UnknownModel, UnknownRoute or CorruptRoute."""
+        self._check_model(model)
+        async with answered_within(self._write_seconds):
+            found = await self._store.read(model)
+        if found is None:
+            raise UnknownRoute(model)
+        route, _ = stored.decode(model, found.payload, found.digest)
+        return route, found
+
+    async def routes(self, models: Sequence[str]) -> RoutesNow:
+        """Return the routes of *models*; never fails: without the store they are those that were served last."""
+        return await self._reader.read(models, self._workers.reports())
+
+    async def history(self, model: str, limit: int) -> Sequence[AuditEntry]:
+        """Return at most *limit* audit entries of *model*, newest first."""
+        self._check_model(model)
+        async with answered_within(self._write_seconds):
+            return await self._store.history(model, limit=limit)
+
+    async def explain(self, model: str, key: bytes, values: Values) -> dict[str, Any]:
+        """Return which version a unit with *key* gets and why, with the revision that says so.
+
+        *values* are the rest of a pretended request, for rules; where the key comes from holds *key*.
+        """
+        self._check_model(model)
+        current = await self._reader.current(model)
+        if current.document is None or current.seating is None:
+            raise current.damage or UnknownRoute(model)
+        source = current.document.assign.by
+
+        def with_key(kind: str, name: str) -> Sequence[bytes]:
+            is_key = source is not None and (kind, name) == (source.kind, source.name)
+            return (key,) if is_key else values(kind, name)
+
+        explanation = routing.compile_route(current.document, current.seating).explain(key, with_key)
+        return {"model": model, "revision": current.revision, **explanation.as_dict()}
+
+    async def put_route(
+        self, model: str, data: object, *, expected: int | None, who: str, reason: str
+    ) -> tuple[RouteDocument, int]:
+        """Replace the route of *model* by the document *data* and return it with its revision.
+
+        *expected* is the revision that is replaced, 0 for none; None takes whatever is current, still
+        compared and set in one step. A document that changes nothing is answered with the current
+        revision and leaves no audit entry. Raises RevisionConflict when somebody was faster.
+        """
+        self._check_model(model)
+        new = document.parse(data, model=model)
+
+        def replaced(current: CurrentRoute) -> RouteDocument:
+            if current.damage is not None and current.damage.reason == "newer_schema":
+                raise current.damage
+            return new
+
+        return await self._change(model, replaced, expected=expected, who=who, reason=reason)
+
+    async def set_weights(
+        self, model: str, weights: object, *, expected: int | None, who: str, reason: str
+    ) -> tuple[RouteDocument, int]:
+        """Replace the split of the route by *weights*; the rest of the document stays. Otherwise as put_route."""
+        self._check_model(model)
+        split = parse_weights(weights)
+
+        def reweighted(current: CurrentRoute) -> RouteDocument:
+            if current.document is None:
+                raise current.damage or UnknownRoute(model)
+            return current.document.with_split(split)
+
+        return await self._change(model, reweighted, expected=expected, who=who, reason=reason)
+
+    async def restore(
+        self, model: str, revision: int | None, *, expected: int | None, who: str, reason: str
+    ) -> tuple[RouteDocument, int]:
+        """Bring back what the route was at *revision*, as a new write; or what was served last, after a wipe.
+
+        Without *revision* the store must hold no route: the snapshot's document and seats are written
+        under a new incarnation, so nobody changes version. Raises NothingToRestore.
+        """
+        self._check_model(model)
+        if revision is None:
+            return await self._restore_last_good(model, who=who, reason=reason)
+        entries = await self.history(model, RESTORE_ENTRIES)
+        after = next((e.after for e in entries if e.revision == revision and e.action == "route"), None)
+        if after is None:
+            raise NothingToRestore(
+                f"the history of model {model!r} has no route at revision {revision}; "
+                f"`gateway routes history {model}` shows those it has"
+            )
+        reason = reason or f"restore of revision {revision}"
+        return await self.put_route(model, after, expected=expected, who=who, reason=reason)
+
+    async def seed(self, model: str, route: RouteDocument, *, who: str, reason: str) -> bool:
+        """Write *route* if the model has none, and say whether it did. Somebody who was faster is no error.
+
+        A version that FAILED is let through: what the files say must hold as soon as it is repaired,
+        and until then its share is answered by the baseline.
+        """
+        fleet = self.versions(model)
+        check_presence(route, fleet, self._known().get(model, ()))
+        check_signatures(route, fleet)
+        payload = stored.encode(route, seating.seat_route(route))
+        entry = AuditEntry(1, who, reason, "route", None, route.as_dict())
+        try:
+            async with answered_within(self._write_seconds):
+                await self._store.write(model, payload, entry, expected=0)
+        except RevisionConflict:
+            return False
+        return True
+
+    async def load(self, model: str, version: int, *, who: str, reason: str) -> None:
+        """Order *version* to be loaded, again if it FAILED. It gets no traffic by that. Raises UnknownVersion."""
+        self._check_version(model, version)
+        async with answered_within(self._write_seconds), self._ordering:
+            await self._order(model, version, "load", await self._head(model), who=who, reason=reason)
+
+    async def unload(self, model: str, version: int, *, who: str, reason: str) -> None:
+        """Order *version* to be unloaded. Raises VersionInUse while it is needed, UnknownVersion.
+
+        Orders are taken one at a time, and versions that were ordered to leave count as gone: two
+        orders at once cannot take the last two versions away.
+        """
+        self._check_version(model, version)
+        async with answered_within(self._write_seconds), self._ordering:
+            head = await self._head(model)
+            check_unload(
+                model,
+                version,
+                route=await self._served(model),
+                fleet=self.versions(model),
+                reports=self._workers.reports(),
+                leaving=[v for v, verb in head.orders.items() if verb == "unload"] if head else [],
+            )
+            await self._order(model, version, "unload", head, who=who, reason=reason)
+
+    async def _change(
+        self,
+        model: str,
+        change: Callable[[CurrentRoute], RouteDocument],
+        *,
+        expected: int | None,
+        who: str,
+        reason: str,
+    ) -> tuple[RouteDocument, int]:
+        check_reason(reason)
+        attempts = WRITE_ATTEMPTS if expected is None else 1
+        async with answered_within(self._write_seconds):
+            for attempt in range(1, attempts + 1):
+                current = await self._reader.current(model)
+                if expected not in {None, current.revision}:
+                    raise RevisionConflict(model, expected, current.revision)
+                new = change(current)
+                if new == current.document:
+                    return new, current.revision
+                try:
+                    return new, await self._write(current, new, who=who, reason=reason)
+                except RevisionConflict:
+                    if attempt == attempts:
+                        raise
+        raise AssertionError("a change ends with an answer or an error")
+
+    async def _write(self, current: CurrentRoute, new: RouteDocument, *, who: str, reason: str) -> int:
+        fleet = self.versions(new.model)
+        check_presence(new, fleet, self._known().get(new.model, ()))
+        check_health(new, fleet)
+        check_signatures(new, fleet)
+        before = current.document.as_dict() if current.document else None
+        entry = AuditEntry(current.revision + 1, who, reason, "route", before, new.as_dict())
+        payload = stored.encode(new, self._seats(current, new))
+        written = await self._store.write(new.model, payload, entry, expected=current.revision)
+        return written.revision
+
+    def _seats(self, current: CurrentRoute, new: RouteDocument) -> seating.Seating:
+        """Move as few units as possible, also when the store lost the route and its seats are on disk only."""
+        held = current if current.document else self._reader.last_good(new.model)
+        if held is None or held.document is None or held.seating is None:
+            return seating.seat_route(new)
+        return seating.reseat_route(held.document, held.seating, new)
+
+    async def _restore_last_good(self, model: str, *, who: str, reason: str) -> tuple[RouteDocument, int]:
+        check_reason(reason)
+        held = self._reader.last_good(model)
+        if held is None or held.document is None or held.seating is None:
+            raise NothingToRestore(f"this gateway has no snapshot of the route of model {model!r}; name a revision")
+        entry = AuditEntry(1, who, reason or "restore of the snapshot", "route", None, held.document.as_dict())
+        payload = stored.encode(held.document, held.seating)
+        async with answered_within(self._write_seconds):
+            try:
+                written = await self._store.write(model, payload, entry, expected=0)
+            except RevisionConflict as exc:
+                raise NothingToRestore(
+                    f"the store holds revision {exc.actual} of the route {model!r}; name the revision to restore"
+                ) from exc
+        return held.document, written.revision
+
+    async def _order(
+        self, model: str, version: int, verb: str, head: RouteHead | None, *, who: str, reason: str
+    ) -> None:
+        check_reason(reason)
+        revision = max(head.revision, 0) if head else 0
+        await self._store.order(model, version, verb, AuditEntry(revision, who, reason, verb, None, None))
+
+    async def _head(self, model: str) -> RouteHead | None:
+        return (await self._store.heads([model])).get(model)
+
+    async def _served(self, model: str) -> RouteDocument | None:
+        """Return the route that workers follow: the store's, or while it shows none, the one they hold."""
+        current = await self._reader.current(model)
+        held = current if current.document else self._reader.last_good(model)
+        return held.document if held else None
+
+    def _check_model(self, model: str) -> None:
+        if model not in self._known() and model not in models_of(self._workers.reports()):
+            raise UnknownModel(model)
+
+    def _check_version(self, model: str, version: int) -> None:
+        if version not in self.versions(model):
+            raise UnknownVersion(model, str(version))

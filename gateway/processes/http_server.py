@@ -1,0 +1,82 @@
+"""One uvicorn server on a socket that the launcher opened. Signals and the order of a stop are the caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+BACKLOG: Final = 2048
+KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than the 60 s of common load balancers, so that the balancer, not we, ends an idle connection."""
+
+LINGER_SECONDS: Final = 1.0
+"""How long a stop lets open connections end by themselves: each is closed with its next answer."""
+
+LINGER_STEP_SECONDS: Final = 0.02
+FINISH_SECONDS: Final = 30
+"""How long a stop waits for what is in flight."""
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone: the process decides what they mean."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, let open connections end with their next answer, and close only then what is idle.
+
+        Closed at once, a connection whose request is just arriving would lose it: measured 2 of 8,700
+        requests over 20 stops, on kept and on new connections; none of as many with the wait.
+        """
+        for server in self.servers:
+            server.close()
+        until = time.monotonic() + LINGER_SECONDS
+        while self.server_state.connections and time.monotonic() < until:  # noqa: ASYNC110 - uvicorn has no such event
+            await asyncio.sleep(LINGER_STEP_SECONDS)
+        await super().shutdown(sockets)
+
+
+class HttpServer:
+    """Serves one ASGI application."""
+
+    def __init__(self, app: Any, sock: socket.socket, protocol: type[HttpToolsProtocol] = HttpToolsProtocol) -> None:
+        """*protocol* is httptools' class or one made from it: h11 answered smuggled requests that httptools refuses."""
+        config = uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=FINISH_SECONDS,
+        )
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # what it says of starting, the launcher says
+        self._server = _Server(config)
+        self._socket = sock
+
+    async def run(self) -> None:
+        """Serve until ``stop``, then finish what is in flight."""
+        await self._server.serve(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Stop accepting and let ``run`` end."""
+        self._server.should_exit = True
+
+    def connections(self) -> int:
+        """Return how many connections are open."""
+        return len(self._server.server_state.connections)

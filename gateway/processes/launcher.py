@@ -1,0 +1,278 @@
+"""The launcher: starts the store, the workers and the control process, replaces what dies, and owns the signals.
+
+It runs no event loop and no thread, so that there is nothing in it that can hang, leak or break a fork: it
+sleeps until a child says that it is ready, a child ends, or a signal arrives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.errors import GatewayError
+from gateway.processes import control, worker
+from gateway.processes.children import Child, Start, preload
+from gateway.processes.reports import forget
+from gateway.processes.sockets import open_sockets
+from gateway.processes.state import StateDirectory
+from gateway.telemetry.slab import SlabDirectory
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+
+    from gateway.settings import Settings
+    from gateway.store.embedded import EmbeddedServer
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 0.25
+FINISH_SECONDS: Final = 35.0
+"""How long a child may take from SIGTERM to its end: the 30 s for what is in flight, and a little to say goodbye."""
+
+WEDGED_SECONDS: Final = 10.0
+"""A worker whose event loop has not turned for this long is replaced."""
+
+PATIENCE_SECONDS: Final = 5.0
+"""How long new connections wait in the queue of a worker that died for its replacement to be ready."""
+
+CRASH_LOOP_SECONDS: Final = 2.0
+"""A child that ends sooner than this after its start waits as long before it is started again."""
+
+
+class Slot:
+    """A worker's place: its socket stays, the processes come and go."""
+
+    def __init__(self, number: int, sock: socket.socket) -> None:
+        self.number = number
+        self.sock = sock
+        self.child: Child | None = None
+        self.not_before = 0.0
+        self.accept_after = 0.0
+        """Seconds that the next process here may let connections wait until it is ready: none at the first start."""
+
+
+class Launcher:
+    """Runs a gateway until it is told to stop."""
+
+    def __init__(
+        self, settings: Settings, store: EmbeddedServer | None, on_ready: Callable[[str, str, float], None]
+    ) -> None:
+        """*on_ready* is given the addresses of both ports and the seconds it took, once, when all workers are ready."""
+        self._settings = settings
+        self._store = store
+        self._on_ready = on_ready
+        self._state = StateDirectory(settings.state_dir)
+        self._slots: list[Slot] = []
+        self._control: Slot | None = None
+        self._retiring: list[Child] = []
+        self._signals: list[signal.Signals] = []
+        self._store_url = ""
+
+    def run(self) -> int:
+        """Start everything, keep it running, and return the exit code. Raises InvalidSettings, StateDirectoryInUse."""
+        began = time.monotonic()
+        settings = self._settings
+        self._state.take()
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(self._state.leave)
+            wakeup = cleanup.enter_context(self._signals_as_events())
+            sockets = open_sockets(settings.host, settings.port, settings.workers, "--port")
+            admin = open_sockets(settings.admin_host, settings.admin_port, 1, "--admin-port")
+            self._slots = [Slot(number, sock) for number, sock in enumerate(sockets)]
+            self._control = Slot(0, admin[0])
+            if self._store is not None:
+                cleanup.callback(self._store.stop)
+                self._store_url = self._store.launch()
+            cleanup.callback(self._end_everything)
+            preload()  # while the store starts
+            self._keep_up()
+            if self._store is not None:
+                self._store.wait()  # the workers start meanwhile, and go without it if it takes too long
+            self._watch(wakeup, began)
+            self._stop(wakeup)
+        return 0
+
+    # ---- running
+
+    def _watch(self, wakeup: int, began: float) -> None:
+        """Keep everything running until a signal ends it."""
+        announced = False
+        while True:
+            self._keep_up()
+            if not announced and all(slot.child is not None and slot.child.is_ready() for slot in self._all_slots()):
+                announced = True
+                self._on_ready(*self._addresses(), time.monotonic() - began)
+            self._wait(wakeup, TICK_SECONDS)
+            for number in self._taken():
+                if number is signal.SIGHUP:
+                    self._roll(wakeup)
+                else:
+                    return
+
+    def _keep_up(self) -> None:
+        """Start what is missing: at the beginning everything, later what died or hangs."""
+        if self._store is not None and not self._store.is_running():
+            log.error("the embedded store ended; it is started again, requests are answered meanwhile")
+            self._restart(self._store)
+        wedged = self._wedged()
+        for slot in self._all_slots():
+            child = slot.child
+            if child is not None and child.pid in wedged:
+                log.error(
+                    "worker %d (process %d) has hung for %s s and is killed", slot.number, child.pid, WEDGED_SECONDS
+                )
+                child.tell(signal.SIGKILL)
+                child.end(within_seconds=1.0)
+            if child is not None and child.exit_code is not None:
+                self._bury(slot, child)
+            if slot.child is None and time.monotonic() >= slot.not_before:
+                slot.child = self._start(slot)
+        for child in [each for each in self._retiring if each.exit_code is not None]:
+            self._retiring.remove(child)
+            self._forget(child)
+
+    def _restart(self, store: EmbeddedServer) -> None:
+        """Start the store again; where that fails, the workers go on without it and the next round tries again."""
+        try:
+            store.start()
+        except GatewayError as exc:
+            log.error("the embedded store cannot be started: %s", exc)
+
+    def _bury(self, slot: Slot, child: Child) -> None:
+        name = "the control process" if slot is self._control else f"worker {slot.number}"
+        log.error("%s (process %d) ended with %s and is replaced", name, child.pid, child.exit_code)
+        lived = time.monotonic() - child.started
+        slot.not_before = time.monotonic() + (CRASH_LOOP_SECONDS if lived < CRASH_LOOP_SECONDS else 0.0)
+        slot.child = None
+        slot.accept_after = PATIENCE_SECONDS
+        self._forget(child)
+
+    def _forget(self, child: Child) -> None:
+        child.end(within_seconds=0.0)
+        forget(self._state.reports, [child.pid])
+
+    def _start(self, slot: Slot) -> Child:
+        state = self._state
+        store = self._store_url
+        start = Start(
+            self._settings, slot.number, slot.sock, state.reports, state.slabs, store, accept_after=slot.accept_after
+        )
+        if slot is self._control:
+            return Child("gateway-control", control.main, start)
+        return Child("gateway-worker", worker.main, start)
+
+    def _wedged(self) -> frozenset[int]:
+        now = time.monotonic()
+        beats = SlabDirectory(self._state.slabs).gauges()
+        return frozenset(int(beat.pid) for beat in beats if now - beat.heartbeat > WEDGED_SECONDS)
+
+    def _roll(self, wakeup: int) -> None:
+        """Replace the workers one by one: the new one is ready before the old one is told to go."""
+        log.info("rolling the workers one by one")
+        for slot in self._slots:
+            slot.accept_after = FINISH_SECONDS  # the old one answers meanwhile
+            old, new = slot.child, self._start(slot)
+            deadline = time.monotonic() + FINISH_SECONDS
+            while not new.is_ready() and new.exit_code is None and time.monotonic() < deadline:
+                self._wait(wakeup, TICK_SECONDS)
+            if not new.is_ready():
+                log.error("worker %d's replacement did not become ready; the old one stays", slot.number)
+                new.tell(signal.SIGTERM)
+                self._retiring.append(new)
+                return
+            slot.child = new
+            if old is not None:
+                old.tell(signal.SIGTERM)
+                self._retiring.append(old)
+        log.info("all workers are replaced")
+
+    # ---- stopping
+
+    def _stop(self, wakeup: int) -> None:
+        """Be not ready for the drain delay while every request is still answered, then stop."""
+        if self._is_idle():
+            log.info("stopping")
+        else:
+            log.info("draining for %g s, then stopping; a second signal stops at once", self._settings.drain_delay)
+            for slot in self._slots:
+                if slot.child is not None:
+                    slot.child.tell(signal.SIGUSR1)
+            until = time.monotonic() + self._settings.drain_delay
+            while (left := until - time.monotonic()) > 0 and not self._taken():
+                self._wait(wakeup, left)
+
+    def _is_idle(self) -> bool:
+        recently = time.monotonic() - max(self._settings.drain_delay, 1.0)
+        beats = SlabDirectory(self._state.slabs).gauges()
+        return all(not beat.in_flight and beat.last_request_at < recently for beat in beats)
+
+    def _end_everything(self) -> None:
+        """End all children, workers first: what they counted must still be scraped while they finish."""
+        workers = [slot.child for slot in self._slots if slot.child is not None] + self._retiring
+        for slot in self._slots:
+            slot.sock.close()
+        self._end(workers)
+        if self._control is not None:
+            self._control.sock.close()
+            if self._control.child is not None:
+                self._end([self._control.child])
+
+    def _end(self, children: list[Child]) -> None:
+        for child in children:
+            child.tell(signal.SIGTERM)
+        deadline = time.monotonic() + FINISH_SECONDS
+        for child in children:
+            child.end(within_seconds=deadline - time.monotonic())
+
+    # ---- waiting
+
+    def _all_slots(self) -> Iterator[Slot]:
+        yield from self._slots
+        if self._control is not None:
+            yield self._control
+
+    def _addresses(self) -> tuple[str, str]:
+        assert self._control is not None
+        return _address(self._slots[0].sock), _address(self._control.sock)
+
+    def _wait(self, wakeup: int, at_most_seconds: float) -> None:
+        """Sleep until a child says something or ends, a signal arrives, or the time is over."""
+        starting = [slot.child for slot in self._all_slots() if slot.child and not slot.child.is_ready()]
+        pipes = [child.read_end for child in starting if child.read_end is not None]
+        select.select([wakeup, *pipes], [], [], at_most_seconds)
+        with contextlib.suppress(BlockingIOError):
+            os.read(wakeup, 4096)
+
+    def _taken(self) -> list[signal.Signals]:
+        taken, self._signals = self._signals, []
+        return taken
+
+    @contextlib.contextmanager
+    def _signals_as_events(self) -> Iterator[int]:
+        """Note SIGTERM, SIGINT and SIGHUP, and make every signal (a child's end too) readable on a descriptor."""
+        read_end, write_end = os.pipe()
+        for end in (read_end, write_end):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda got, _frame: self._signals.append(signal.Signals(got)))
+        signal.signal(signal.SIGCHLD, lambda _got, _frame: None)
+        try:
+            yield read_end
+        finally:
+            signal.set_wakeup_fd(-1)
+            sys.stdout.flush()
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - this does not bind: it says where a bound socket can be reached
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

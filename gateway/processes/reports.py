@@ -1,0 +1,130 @@
+"""What each worker says of itself, as one small file that the control process reads.
+
+Written whole at every change and never waited for: the request path knows nothing of it, and either
+side may die at any time. A report whose worker is gone is not read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.signature import Signature, TensorSpec
+from gateway.core.versions import VersionState, VersionStatus
+from gateway.ports import WorkerReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+log = logging.getLogger(__name__)
+
+
+class ReportFile:
+    """The file of one worker."""
+
+    def __init__(self, directory: Path, slot: int) -> None:
+        self._path = directory / f"worker-{slot}-{os.getpid()}.json"
+        self._last = b""
+
+    def write(self, report: WorkerReport) -> None:
+        """Replace the file if *report* says something new."""
+        content = json.dumps(_to_plain(report), separators=(",", ":")).encode()
+        if content == self._last:
+            return
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_bytes(content)
+        temporary.replace(self._path)
+        self._last = content
+
+    def remove(self) -> None:
+        """Take the report back: this worker stops."""
+        self._path.unlink(missing_ok=True)
+
+
+class ReportDirectory:
+    """Implements Workers over the files of all live workers."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def reports(self) -> Sequence[WorkerReport]:
+        """Return the last report of each live worker, by slot; a file that cannot be read is left out and logged."""
+        found = []
+        for path in sorted(self._directory.glob("worker-*.json")):
+            try:
+                report = _from_plain(json.loads(path.read_bytes()))
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, KeyError, TypeError) as exc:
+                log.warning("the report %s cannot be read: %s", path, exc)
+                continue
+            if Path(f"/proc/{report.pid}").exists():
+                found.append(report)
+        return found
+
+
+def forget(directory: Path, pids: Iterable[int]) -> None:
+    """Remove the reports of processes that have ended."""
+    for pid in pids:
+        for path in directory.glob(f"worker-*-{pid}.json"):
+            path.unlink(missing_ok=True)
+
+
+def _to_plain(report: WorkerReport) -> dict[str, Any]:
+    return {
+        "slot": report.slot,
+        "pid": report.pid,
+        "not_ready": dict(report.not_ready),
+        "revisions": dict(report.revisions),
+        "shares": {model: {str(v): share for v, share in split.items()} for model, split in report.shares.items()},
+        "store_up": report.store_up,
+        "versions": [
+            {
+                "model": status.model,
+                "version": status.version,
+                "state": status.state.value,
+                "reason": status.reason,
+                "digest": status.digest,
+                "note": status.note,
+                "signature": None
+                if status.signature is None
+                else [[[t.name, t.datatype, list(t.shape)] for t in side] for side in _sides(status.signature)],
+            }
+            for status in report.versions
+        ],
+    }
+
+
+def _sides(signature: Signature) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    return signature.inputs, signature.outputs
+
+
+def _from_plain(plain: dict[str, Any]) -> WorkerReport:
+    return WorkerReport(
+        slot=plain["slot"],
+        pid=plain["pid"],
+        not_ready=plain["not_ready"],
+        revisions=plain["revisions"],
+        shares={model: {int(v): share for v, share in split.items()} for model, split in plain["shares"].items()},
+        store_up=plain["store_up"],
+        versions=[
+            VersionStatus(
+                model=each["model"],
+                version=each["version"],
+                state=VersionState(each["state"]),
+                reason=each["reason"],
+                digest=each["digest"],
+                note=each["note"],
+                signature=None if each["signature"] is None else _signature(each["signature"]),
+            )
+            for each in plain["versions"]
+        ],
+    )
+
+
+def _signature(sides: list[list[list[Any]]]) -> Signature:
+    inputs, outputs = ([TensorSpec(name, kind, tuple(shape)) for name, kind, shape in side] for side in sides)
+    return Signature(tuple(inputs), tuple(outputs))

@@ -1,0 +1,174 @@
+"""A data worker: the inference port, and the tasks that keep its versions and routes current.
+
+It answers health checks from its first moment, is ready when its routes are served, and never exits
+because a model or the store is bad.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+import uvloop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.assemble.worker import WorkerParts
+    from gateway.processes.children import Start
+
+log = logging.getLogger(__name__)
+
+RESCAN_SECONDS: Final = 2.0
+BEAT_SECONDS: Final = 0.25
+AGAIN_SECONDS: Final = 1.0
+"""How long a background task that failed waits before it starts again."""
+
+FIRST_READ_SECONDS: Final = 1.0
+"""How long a start waits for the store before it serves what is on disk."""
+
+
+GC_THRESHOLD: Final = (20_000, 20, 50)
+"""A request leaves no cycles behind: look rarely for what reference counts did not free (5 % of the CPU at 700)."""
+
+
+class Worker:
+    """Runs the parts of one data worker until it is told to stop."""
+
+    def __init__(self, parts: WorkerParts, ready_fd: int, accept_after: float) -> None:
+        """*accept_after*: seconds that connections may wait for this worker to be ready, where others answer too."""
+        self._parts = parts
+        self._accept_after = accept_after
+        self._may_accept = asyncio.Event()
+        self._ready_fd: int | None = ready_fd
+        self._started = False
+        self._draining = False
+        parts.catalog.subscribe(lambda _: self._changed())
+        parts.adoption.subscribe(self._changed)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM; then finish what is in flight and return."""
+        parts = self._parts
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        loop.add_signal_handler(signal.SIGUSR1, self._drain)
+        tasks = [asyncio.create_task(self._supervised(name, make)) for name, make in self._duties().items()]
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._may_accept.wait(), self._accept_after)
+            await parts.server.run()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            parts.report_file.remove()
+            await parts.catalog.close()
+            await parts.store.close()
+            parts.slab.close()
+
+    def _duties(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        parts = self._parts
+        return {
+            "routes": self._follow_routes,
+            "nudges": parts.watcher.nudge_forever,
+            "snapshot": parts.snapshot.write_forever,
+            "heartbeat": self._beat,
+        }
+
+    async def _supervised(self, name: str, make: Callable[[], Awaitable[None]]) -> None:
+        """Run a background task for ever: one that fails is logged and started again."""
+        while True:
+            try:
+                await make()
+            except Exception:  # the outermost door of a task: its end must not end the worker
+                log.exception("task %r failed and is started again", name)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _follow_routes(self) -> None:
+        """Find the first routes (store, snapshot, route files, default), then follow the store and the repository."""
+        parts = self._parts
+        await parts.learn_names()
+        try:
+            await asyncio.wait_for(parts.watcher.poll(), FIRST_READ_SECONDS)
+        except TimeoutError:
+            log.warning("the store did not answer within %s s, starting without it", FIRST_READ_SECONDS)
+        parts.use_snapshot()
+        await parts.catalog.refresh()
+        self._started = True
+        self._changed()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(parts.watcher.poll_forever())
+            both.create_task(self._rescan())
+
+    async def _rescan(self) -> None:
+        while True:
+            await asyncio.sleep(RESCAN_SECONDS)
+            await self._parts.catalog.refresh()
+            self._changed()
+
+    async def _beat(self) -> None:
+        parts, due = self._parts, time.monotonic()
+        while True:
+            now = time.monotonic()
+            parts.slab.heartbeat(now, max(0.0, now - due))
+            parts.slab.connections(parts.server.connections())
+            parts.slab.traffic(parts.inference.in_flight, parts.inference.last_started)
+            due = now + BEAT_SECONDS
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def _changed(self) -> None:
+        """Tell the outside: readiness, the report, and the launcher when it is ready for the first time."""
+        parts = self._parts
+        if self._started:
+            parts.use_files()
+        reasons = dict(parts.adoption.not_ready())
+        if self._draining or not self._started:
+            reasons["worker"] = "draining" if self._draining else "starting"
+        parts.reasons.clear()
+        parts.reasons.update(reasons)
+        parts.report_file.write(parts.report())
+        if not reasons and self._ready_fd is not None:
+            self._say_ready(self._ready_fd)
+            self._ready_fd = None
+
+    def _say_ready(self, descriptor: int) -> None:
+        self._parts.slab.retire_unclaimed()
+        gc.collect()
+        gc.freeze()  # what is alive now stays alive: no later collection looks at it again
+        gc.set_threshold(*GC_THRESHOLD)
+        self._may_accept.set()
+        os.write(descriptor, b"1")
+        os.close(descriptor)
+
+    def _drain(self) -> None:
+        """Be not ready and serve on, closing each connection with its next answer."""
+        self._draining = True
+        self._parts.inference.closing = True
+        self._changed()
+
+    def _stop(self) -> None:
+        self._drain()
+        self._may_accept.set()
+        self._parts.server.stop()
+
+
+def preload() -> None:
+    """Import what a worker runs."""
+    import gateway.assemble.worker  # noqa: F401 - for its effect: the modules are there before the fork
+
+
+def main(start: Start) -> None:
+    """Run a worker until SIGTERM; what the launcher forks."""
+    from gateway.assemble.worker import build_worker
+
+    async def serve() -> None:
+        await Worker(build_worker(start), start.ready_fd, start.accept_after).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())

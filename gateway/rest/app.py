@@ -1,0 +1,222 @@
+"""The inference port: which path is answered by what.
+
+Inference goes straight to its own callable; everything else (health, metadata, the index of
+versions) is a small table of Starlette routes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway import __version__
+from gateway.core.errors import GatewayError, UnknownModel, UnknownVersion
+from gateway.core.names import is_model_name, version_number
+from gateway.core.versions import VersionState
+from gateway.rest.asgi import answer as answer_inference
+from gateway.rest.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, MutableMapping
+
+    from starlette.requests import Request
+
+    from gateway.models.catalog import Catalog
+    from gateway.rest.asgi import Receive, Scope, Send
+    from gateway.rest.exchange import Inference
+    from gateway.serving.lanes import Lanes
+    from gateway.serving.live import LiveTable
+
+import orjson
+
+INFER: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+
+EXTENSIONS: Final[list[str]] = []
+"""What this door offers beyond the protocol, and nothing else."""
+
+
+class InferencePort:
+    """The ASGI application of a data worker."""
+
+    def __init__(self, inference: Inference, others: Starlette) -> None:
+        self._inference = inference
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse one that is not HTTP."""
+        if scope["type"] != "http":
+            return
+        match = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        model, version = match.groups() if match is not None else ("", None)
+        number = version_number(version) if version is not None else None
+        if match is None or (version is not None and number is None):
+            await self._describe(scope, receive, send)
+        else:
+            await answer_inference(self._inference, model, number, scope, receive, send)
+
+    async def _describe(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer anything but inference, under a request id as well."""
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
+        scope["request_id"] = request_id = self._inference.request_id(given)
+
+        async def stamped(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"x-request-id", request_id.encode()))
+            await send(message)
+
+        await self._others(scope, receive, stamped)
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    """Return *value* as JSON under exactly ``application/json``."""
+    response = Response(orjson.dumps(value), status)
+    response.raw_headers.append((b"content-type", b"application/json"))
+    return response
+
+
+def problem(error: GatewayError, request_id: str) -> Response:
+    """Return the answer for *error*."""
+    made = Problem(error, request_id)
+    response = Response(made.body, made.status)
+    response.raw_headers.extend(made.headers)
+    return response
+
+
+class Metadata:
+    """The endpoints that describe: health, server, models, versions."""
+
+    def __init__(
+        self, table: LiveTable, lanes: Lanes, catalog: Catalog, not_ready: Callable[[], Mapping[str, str]]
+    ) -> None:
+        self._table = table
+        self._lanes = lanes
+        self._catalog = catalog
+        self._not_ready = not_ready
+
+    def app(self) -> Starlette:
+        """Return the Starlette application of these endpoints."""
+        model = "/v2/models/{model}"
+        version = model + "/versions/{version}"
+        app = Starlette(
+            routes=[
+                Route("/v2", self._server),
+                Route("/v2/", self._server),
+                Route("/v2/health/live", self._live),
+                Route("/v2/health/ready", self._ready),
+                Route("/v2/models", self._models),
+                Route("/v2/repository/index", self._index, methods=["POST"]),
+                Route(model, self._model),
+                Route(version, self._model),
+                Route(model + "/ready", self._model_ready),
+                Route(version + "/ready", self._model_ready),
+                Route(model + "/infer", self._infer_by_post, methods=["POST"]),
+                Route(version + "/infer", self._infer_by_post, methods=["POST"]),
+            ],
+            exception_handlers={GatewayError: _gateway_error, HTTPException: _http_error},
+        )
+        app.router.redirect_slashes = False
+        return app
+
+    async def _server(self, _: Request) -> Response:
+        return answer({"name": "canary-gateway", "version": __version__, "extensions": EXTENSIONS})
+
+    async def _live(self, _: Request) -> Response:
+        return answer({"live": True})
+
+    async def _ready(self, _: Request) -> Response:
+        reasons = self._not_ready()
+        if reasons:
+            return answer({"ready": False, "reasons": dict(reasons)}, 503)
+        return answer({"ready": True})
+
+    async def _models(self, _: Request) -> Response:
+        return answer({"models": sorted(self._catalog.models())})
+
+    async def _index(self, _: Request) -> Response:
+        return answer(
+            [
+                {
+                    "name": status.model,
+                    "version": str(status.version),
+                    "state": "UNAVAILABLE" if status.state is VersionState.FAILED else status.state.value,
+                    "reason": status.reason,
+                }
+                for status in sorted(self._catalog.statuses(), key=lambda each: (each.model, each.version))
+            ]
+        )
+
+    async def _model(self, request: Request) -> Response:
+        model, version = self._named(request)
+        lane = self._lanes.named(model, self._default_version(model) if version is None else version)
+        signature = lane.version.signature
+        return answer(
+            {
+                "name": model,
+                "versions": [str(each) for each in self._ready_versions(model)],
+                "platform": "onnx_onnxv1",
+                "inputs": [_tensor(spec) for spec in signature.inputs],
+                "outputs": [_tensor(spec) for spec in signature.outputs],
+            }
+        )
+
+    async def _model_ready(self, request: Request) -> Response:
+        model, version = self._named(request)
+        status = None if version is None else self._catalog.status(model, version)
+        if version is not None and status is None:
+            raise UnknownVersion(model, str(version))
+        ready = self._lanes.ready(model, version) is not None if version is not None else model in self._table.routes
+        return answer({"name": model, "ready": ready}, 200 if ready else 503)
+
+    async def _infer_by_post(self, request: Request) -> Response:
+        """Refuse what only looks like inference: a version that is no number, a line break behind the path.
+
+        Inference itself never gets here. The route also gives other verbs their 405 with Allow.
+        """
+        self._named(request)
+        raise HTTPException(404)
+
+    def _named(self, request: Request) -> tuple[str, int | None]:
+        model = request.path_params["model"]
+        if not is_model_name(model) or model not in self._catalog.models():
+            raise UnknownModel(model)
+        text = request.path_params.get("version")
+        version = None if text is None else version_number(text)
+        if text is not None and version is None:
+            raise UnknownVersion(model, text)
+        return model, version
+
+    def _default_version(self, model: str) -> int:
+        """Return the version that metadata without a version describes: the baseline."""
+        return self._table.route(model).routing.document.baseline
+
+    def _ready_versions(self, model: str) -> list[int]:
+        return sorted(s.version for s in self._catalog.statuses() if s.model == model and s.state is VersionState.READY)
+
+
+def _tensor(spec: Any) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+
+
+async def _gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    return problem(error, request.scope["request_id"])
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = {404: "there is nothing at this path", 405: "this path does not answer that verb"}
+    code = {404: "unknown_path", 405: "wrong_verb"}.get(error.status_code, "refused")
+    body = {
+        "error": text.get(error.status_code, error.detail),
+        "code": code,
+        "request_id": request.scope["request_id"],
+    }
+    made = answer(body, error.status_code)
+    for name, value in (error.headers or {}).items():
+        made.headers[name] = value
+    return made

@@ -1,0 +1,87 @@
+"""Inference over ASGI: the plain door, and the oracle that the short cut is measured against."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from gateway.rest.exchange import Answer, Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.rest.exchange import Inference
+
+    Scope = dict[str, Any]
+    Receive = Callable[[], Awaitable[Any]]
+    Send = Callable[[Any], Awaitable[None]]
+
+
+async def answer(
+    inference: Inference, model: str, version: int | None, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Answer one inference request for *model*, by its route or by the *version* that the path names."""
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[Answer | None] = loop.create_future()
+    leaving: asyncio.Task[None] | None = None
+    exchange = Exchange(inference, model, version, scope["headers"], scope["query_string"], answered.set_result)
+    try:
+        if exchange.admit():
+            body = await _body(exchange, inference, receive)
+            if body is not None:
+                exchange.run(body)
+            elif not answered.done():
+                return  # the caller is gone
+        if not answered.done():
+            leaving = loop.create_task(_watch(exchange, receive, answered))
+        made = await answered
+        if made is not None:
+            await _send(inference, made, send)
+    except asyncio.CancelledError:
+        exchange.gone()
+        raise
+    finally:
+        if leaving is not None:
+            leaving.cancel()
+
+
+async def _watch(exchange: Exchange, receive: Receive, answered: asyncio.Future[Answer | None]) -> None:
+    """Free the place of a caller that hangs up while its request waits or runs."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    exchange.gone()
+    if not answered.done():
+        answered.set_result(None)
+
+
+async def _body(exchange: Exchange, inference: Inference, receive: Receive) -> bytes | None:
+    """Return the whole body; None when the request has ended before it did."""
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        return bytes(message["body"])
+    parts: list[bytes] = []
+    size = 0
+    while message["type"] == "http.request":
+        parts.append(message["body"])
+        size += len(message["body"])
+        if size > inference.max_body:
+            exchange.refuse(inference.too_large())
+            return None
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+    exchange.gone()
+    return None
+
+
+async def _send(inference: Inference, made: Answer, send: Send) -> None:
+    headers = [
+        *(made.arm.headers if made.arm is not None else ()),
+        *made.headers,
+        (b"x-request-id", made.request_id.encode()),
+        (b"content-length", str(len(made.body)).encode()),
+    ]
+    if inference.closes(made):
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": made.status, "headers": headers})
+    await send({"type": "http.response.body", "body": made.body})

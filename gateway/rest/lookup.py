@@ -1,0 +1,53 @@
+"""Where a route's sources are found in an HTTP request: header, cookie, query, request parameter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.rest.envelope import Parameter
+
+
+class HttpValues:
+    """Implements ``core.routing.Values`` over one request; looks only for what a route asks."""
+
+    __slots__ = ("_headers", "_parameters", "_query")
+
+    def __init__(
+        self,
+        headers: Sequence[tuple[bytes, bytes]],
+        query: bytes,
+        parameters: Mapping[str, Parameter] | None,
+    ) -> None:
+        self._headers = headers
+        self._query = query
+        self._parameters = parameters
+
+    def __call__(self, kind: str, name: str) -> Sequence[bytes]:
+        """Return every value of the source, as received; a JSON integer in decimal, other non-strings are missing."""
+        if kind == "header":
+            wanted = name.encode()
+            return [value for key, value in self._headers if key == wanted]
+        if kind == "query":
+            return self._pairs(self._query.split(b"&"), name, decode=True)
+        if kind == "cookie":
+            jars = [value for key, value in self._headers if key == b"cookie"]
+            return self._pairs([each.strip() for jar in jars for each in jar.split(b";")], name, decode=False)
+        value = (self._parameters or {}).get(name)
+        if isinstance(value, str):
+            return [value.encode("utf-8", "surrogatepass")]
+        return [str(value).encode()] if isinstance(value, int) and not isinstance(value, bool) else []
+
+    @staticmethod
+    def _pairs(items: Sequence[bytes], name: str, *, decode: bool) -> list[bytes]:
+        wanted, found = name.encode(), []
+        for item in items:
+            key, separator, value = item.partition(b"=")
+            if decode:
+                key, value = unquote_to_bytes(key.replace(b"+", b" ")), unquote_to_bytes(value.replace(b"+", b" "))
+            if separator and key == wanted:
+                found.append(value)
+        return found

@@ -1,0 +1,49 @@
+"""The one table of the inference port's errors: what happened → status, outcome, short name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from gateway.core import errors, outcomes
+
+if TYPE_CHECKING:
+    from gateway.core.errors import GatewayError
+
+TABLE: Final[dict[type[GatewayError], tuple[int, int, str]]] = {
+    errors.InvalidRequest: (400, outcomes.CLIENT_ERROR, "invalid_request"),
+    errors.RequestTooLarge: (413, outcomes.CLIENT_ERROR, "too_large"),
+    errors.UnsupportedMediaType: (415, outcomes.CLIENT_ERROR, "unsupported_media_type"),
+    errors.UnknownModel: (404, outcomes.CLIENT_ERROR, "unknown_model"),
+    errors.UnknownVersion: (404, outcomes.CLIENT_ERROR, "unknown_version"),
+    errors.VersionUnavailable: (503, outcomes.GATEWAY_ERROR, "version_unavailable"),
+    errors.Overloaded: (503, outcomes.OVERLOAD, "overloaded"),
+    errors.DeadlineExceeded: (504, outcomes.TIMEOUT, "deadline_exceeded"),
+    errors.ModelFailed: (500, outcomes.MODEL_ERROR, "model_error"),
+}
+"""The protocol names no statuses beyond 200 and 400; these are what Triton's and KServe's clients understand."""
+
+JSON: Final = (b"content-type", b"application/json")
+"""Exactly so: with a charset behind it the KServe SDK hides the message."""
+
+
+class Problem:
+    """What is answered for an error."""
+
+    __slots__ = ("body", "headers", "outcome", "status")
+
+    def __init__(self, error: GatewayError | None, request_id: str) -> None:
+        """*error* None, or one without a row, is a fault of the gateway itself: the answer says no more than that."""
+        status, outcome, code = 500, outcomes.GATEWAY_ERROR, "gateway_error"
+        text = "the gateway failed on this request; its log says why, under the request id"
+        found = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
+        if found is not None:
+            status, outcome, code = found
+            code, text = getattr(error, "code", code), str(error)
+        self.status = status
+        self.outcome = outcome
+        self.body = orjson.dumps({"error": text, "code": code, "request_id": request_id})
+        self.headers = [JSON]
+        if status == 503:
+            self.headers.append((b"retry-after", b"1"))

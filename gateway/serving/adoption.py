@@ -1,0 +1,177 @@
+"""From a route that is wanted to a route that is served: when everything it names is warm, the table is swapped whole.
+
+Until then the old route serves. A version that cannot become ready on this worker is answered by
+the baseline, declared and counted, so that one bad file hurts one version.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gateway.core import document, routing, seating
+from gateway.core.versions import VersionState
+from gateway.core.watching import Mark
+from gateway.serving.live import LiveRoute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gateway.core.document import RouteDocument
+    from gateway.core.routing import Routing
+    from gateway.models.catalog import Catalog
+    from gateway.ports import Metrics
+    from gateway.serving.batching import Lane
+    from gateway.serving.lanes import Lanes
+    from gateway.serving.live import LiveTable
+
+log = logging.getLogger(__name__)
+
+PROVISIONAL = Mark("", 0, "")
+"""The mark of a route that no store gave: from a route file, or the default."""
+
+
+COMING: Final = frozenset({VersionState.LOADING, VersionState.UNLOADING})
+"""A version that a route names again while it drains stays, or is loaded anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A valid route that is to be served as soon as it can be."""
+
+    mark: Mark
+    routing: Routing
+
+
+class Adoption:
+    """The one writer of the live table."""
+
+    def __init__(
+        self, table: LiveTable, catalog: Catalog, lanes: Lanes, metrics: Metrics, *, loads_all: bool = True
+    ) -> None:
+        self._table = table
+        self._catalog = catalog
+        self._lanes = lanes
+        self._metrics = metrics
+        self._loads_all = loads_all
+        self._wanted: dict[str, Wanted] = {}
+        self._orders: dict[str, Mapping[int, str]] = {}
+        self._listeners: list[Callable[[], None]] = []
+        catalog.subscribe(lambda _: self.settle())
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call *listener* after every change of the table."""
+        self._listeners.append(listener)
+
+    def held(self, model: str) -> Mark | None:
+        """Return the mark of the route wanted now; None before any, and for one that no store gave."""
+        wanted = self._wanted.get(model)
+        return None if wanted is None or wanted.mark == PROVISIONAL else wanted.mark
+
+    def has_route(self, model: str) -> bool:
+        """Say whether any route is wanted for *model*."""
+        return model in self._wanted
+
+    def want(self, mark: Mark, compiled: Routing) -> None:
+        """Serve this route from when its versions are warm; it replaces whatever was wanted."""
+        self._wanted[compiled.document.model] = Wanted(mark, compiled)
+        self._tell_catalog()
+        self.settle()
+
+    def order(self, model: str, orders: Mapping[int, str]) -> None:
+        """Take note of what operators ordered for the versions of *model* (``load``, ``unload``)."""
+        if self._orders.get(model, {}) != orders:
+            self._orders[model] = orders
+            self._tell_catalog()
+
+    def provide(self, files: Mapping[str, RouteDocument]) -> None:
+        """Give every model without a route the one of its file, or its highest version once all have settled."""
+        for model in self._catalog.models():
+            if model in self._wanted and not self._is_a_dead_end(model):
+                continue
+            made = files.get(model) or self._default(model)
+            if made is not None:
+                self.want(PROVISIONAL, routing.compile_route(made, seating.seat_route(made)))
+
+    def settle(self) -> None:
+        """Swap in every wanted route whose versions are ready; called after each change of a version's state."""
+        for model, wanted in self._wanted.items():
+            live = self._table.routes.get(model)
+            lanes, waiting = self._ready_lanes(wanted.routing.document)
+            if waiting or not lanes:
+                continue
+            if live is None or live.routing is not wanted.routing or dict(live.lanes) != lanes:
+                self._swap(wanted, lanes)
+
+    def not_ready(self) -> Mapping[str, str]:
+        """Return what keeps this worker from being ready: culprit → reason; empty when it is."""
+        reasons: dict[str, str] = {}
+        for model in self._catalog.models():
+            if model in self._table.routes:
+                continue
+            states = {status.version: status for status in self._catalog.statuses() if status.model == model}
+            if model not in self._wanted:  # no version of it was ever good enough for a route: wait only for more
+                waiting = [version for version, status in states.items() if status.state is VersionState.LOADING]
+                reasons.update({f"{model}/{version}": states[version].reason or "loading" for version in waiting})
+                continue
+            for version in sorted(self._wanted[model].routing.document.versions()):
+                status = states.get(version)
+                if status is None:
+                    reasons[f"{model}/{version}"] = "routed, and not in the repository"
+                elif status.state is not VersionState.READY:
+                    reasons[f"{model}/{version}"] = status.reason or status.state.value.lower()
+        return reasons
+
+    def _default(self, model: str) -> RouteDocument | None:
+        """Return the route of a model that nobody routes: its highest version that is ready.
+
+        Where only routed versions are loaded none of them would ever be, so the highest that did not fail is wanted.
+        """
+        states = {s.version: s.state for s in self._catalog.statuses() if s.model == model}
+        able = {VersionState.READY} if self._loads_all else {VersionState.READY, VersionState.UNAVAILABLE}
+        candidates = [version for version, state in states.items() if state in able]
+        if not candidates or VersionState.LOADING in states.values():
+            return None
+        return document.parse({"model": model, "split": {str(max(candidates)): 100}})
+
+    def _is_a_dead_end(self, model: str) -> bool:
+        """Say whether a default route names a version that turned out to be bad."""
+        wanted = self._wanted.get(model)
+        if wanted is None or wanted.mark != PROVISIONAL or model in self._table.routes:
+            return False
+        states = [self._catalog.status(model, version) for version in wanted.routing.document.versions()]
+        return all(status is not None and status.state is VersionState.FAILED for status in states)
+
+    def _ready_lanes(self, wanted: RouteDocument) -> tuple[dict[int, Lane], bool]:
+        """Return the lanes that *wanted* can use now, and whether one more is on its way."""
+        lanes: dict[int, Lane] = {}
+        waiting = False
+        for version in wanted.versions():
+            lane = self._lanes.ready(wanted.model, version)
+            if lane is not None:
+                lanes[version] = lane
+                continue
+            status = self._catalog.status(wanted.model, version)
+            waiting = waiting or (status is not None and status.state in COMING)
+        return lanes, waiting
+
+    def _swap(self, wanted: Wanted, lanes: dict[int, Lane]) -> None:
+        route = LiveRoute(wanted.routing, wanted.mark, lanes, self._metrics)
+        missing = sorted(wanted.routing.document.versions() - set(lanes))
+        if missing:
+            log.error(
+                "route %s revision %d names versions that are not ready here: %s; the baseline answers for them",
+                route.model, route.revision, missing,
+            )  # fmt: skip
+        self._table.put(route)
+        self._tell_catalog()
+        for listener in self._listeners:
+            listener()
+
+    def _tell_catalog(self) -> None:
+        """Protect what is wanted and what is still served from being unloaded."""
+        routed = {model: set(wanted.routing.document.versions()) for model, wanted in self._wanted.items()}
+        for model, live in self._table.routes.items():
+            routed.setdefault(model, set()).update(live.lanes)
+        self._catalog.want(routed, self._orders)

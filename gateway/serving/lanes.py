@@ -1,0 +1,61 @@
+"""The lanes of this worker: one per loaded version, made when it is first needed, closed when it has drained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from gateway.core.errors import UnknownModel, UnknownVersion, VersionUnavailable
+from gateway.serving.batching import Lane
+
+if TYPE_CHECKING:
+    from gateway.models.catalog import Catalog
+    from gateway.models.loaded import LoadedVersion
+
+
+class Lanes:
+    """Hands out the lane of a ready version."""
+
+    def __init__(self, catalog: Catalog, *, max_queue: int) -> None:
+        self._catalog = catalog
+        self._max_queue = max_queue
+        self._lanes: dict[LoadedVersion, Lane] = {}
+        catalog.subscribe(lambda _: self._prune())
+
+    def ready(self, model: str, version: int) -> Lane | None:
+        """Return the lane of a version, None when it is not READY."""
+        loaded = self._catalog.ready(model, version)
+        if loaded is None:
+            return None
+        lane = self._lanes.get(loaded)
+        if lane is None:
+            lane = self._lanes[loaded] = Lane(loaded, max_queue=self._max_queue)
+        return lane
+
+    def named(self, model: str, version: int) -> Lane:
+        """Return the lane of a version that a caller asked for by its number.
+
+        Raises UnknownModel, UnknownVersion, or VersionUnavailable with the version's state.
+        """
+        lane = self.ready(model, version)
+        if lane is not None:
+            return lane
+        status = self._catalog.status(model, version)
+        if status is not None:
+            raise VersionUnavailable(model, version, status.state.value, status.reason)
+        if model not in self._catalog.models():
+            raise UnknownModel(model)
+        raise UnknownVersion(model, str(version))
+
+    def without_route(self, model: str) -> NoReturn:
+        """Say why *model* has no route here: UnknownModel, or VersionUnavailable for its highest version."""
+        versions = [status for status in self._catalog.statuses() if status.model == model]
+        if not versions:
+            raise UnknownModel(model)
+        last = max(versions, key=lambda status: status.version)
+        raise VersionUnavailable(model, last.version, last.state.value, last.reason)
+
+    def _prune(self) -> None:
+        for loaded, lane in list(self._lanes.items()):
+            if self._catalog.ready(loaded.model, loaded.version) is not loaded and not loaded.in_flight:
+                del self._lanes[loaded]
+                lane.close()

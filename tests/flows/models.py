@@ -1,0 +1,55 @@
+"""Small repositories whose models say in their output which version they are: the third of three counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.engine import graphs
+from tests.engine.graphs import INT64, node, value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+MODEL = "echo"
+
+
+def tagged(version: int) -> bytes:
+    """y = x, and *version* once per row."""
+    number = graphs.weights("number", [version], [1], INT64)
+    return graphs.graph(
+        node("Identity", ["x"], ["y"]),
+        node("Shape", ["x"], ["rows"], start=0, end=1),
+        node("ConstantOfShape", ["rows"], ["version"], value=number),
+        inputs=[value("x", shape=["n", 2])],
+        outputs=[value("y", shape=["n", 2]), value("version", INT64, ["n"])],
+    )
+
+
+def request(numbers: Iterable[float]) -> dict[str, Any]:
+    """Return the body of a request to a tagged model; two *numbers* make a row."""
+    data = list(numbers)
+    return {"inputs": [{"name": "x", "datatype": "FP32", "shape": [len(data) // 2, 2], "data": data}]}
+
+
+def publish(root: Path, version: int, content: bytes | None = None, *, model: str = MODEL) -> Path:
+    """Put a version into the repository *root*, as one that is copied there, and return its file."""
+    directory = root / model / str(version)
+    directory.mkdir(parents=True)
+    file = directory / "model.onnx"
+    file.write_bytes(tagged(version) if content is None else content)
+    return file
+
+
+def repository(root: Path, versions: Iterable[int]) -> Path:
+    """Return a new repository with these versions of MODEL."""
+    for version in versions:
+        publish(root, version)
+    return root
+
+
+def route_file(directory: Path, text: str, *, model: str = MODEL) -> Path:
+    """Return *directory* with one route file of MODEL; *text* is what follows its name."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{model}.yaml").write_text(f"model: {model}\n{text}\n")
+    return directory

@@ -1,0 +1,289 @@
+"""Stand-ins for what surrounds the request path: a session that is a Python function, counters that remember,
+a catalog whose versions move when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from gateway.core import document, routing, seating
+from gateway.core.outcomes import OUTCOMES
+from gateway.core.signature import Signature, TensorSpec
+from gateway.core.versions import VersionState, VersionStatus
+from gateway.models.loaded import LoadedVersion
+from gateway.models.metadata import Metadata, Serving
+from gateway.serving.adoption import Adoption
+from gateway.serving.dispatch import Attempt
+from gateway.serving.lanes import Lanes
+from gateway.serving.live import LiveTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from gateway.core.routing import Routing
+    from gateway.models.catalog import Catalog
+    from gateway.ports import Tensor
+    from gateway.serving.batching import Job, Lane, Result
+    from gateway.serving.live import Arm
+
+    Run = Callable[[Mapping[str, Tensor]], list[Tensor]]
+
+READY = VersionState.READY
+LOADING = VersionState.LOADING
+FAILED = VersionState.FAILED
+UNAVAILABLE = VersionState.UNAVAILABLE
+UNLOADING = VersionState.UNLOADING
+
+PAIRS = Signature((TensorSpec("x", "FP32", (-1, 2)),), (TensorSpec("y", "FP32", (-1, 2)),))
+ANY_WIDTH = Signature((TensorSpec("x", "FP32", (-1, -1)),), (TensorSpec("y", "FP32", (-1, -1)),))
+
+
+def doubled(feeds: Mapping[str, Tensor]) -> list[Tensor]:
+    """y = 2 x."""
+    return [feeds["x"] * 2]
+
+
+def pairs(*rows: float) -> Tensor:
+    """Return a tensor with one row per number."""
+    return np.array([[row, row] for row in rows], np.float32)
+
+
+class FakeSession:
+    """Implements ``ports.Session`` over a function; remembers how many rows each run had."""
+
+    def __init__(self, run: Run = doubled, signature: Signature = PAIRS) -> None:
+        self.signature = signature
+        self.rows: list[int] = []
+        self.threads: set[int] = set()
+        self._run = run
+
+    def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
+        self.rows.append(len(next(iter(feeds.values()))))
+        self.threads.add(threading.get_ident())
+        return self._run(feeds)
+
+
+class Gate:
+    """A run that waits in its thread until the test opens it; tells the test when one has begun."""
+
+    def __init__(self, run: Run = doubled) -> None:
+        self._run = run
+        self._open = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self.begun = asyncio.Event()
+
+    def __call__(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
+        self._loop.call_soon_threadsafe(self.begun.set)
+        assert self._open.wait(20)
+        return self._run(feeds)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@dataclass
+class FakeCells:
+    """Implements ``ports.VersionCells``."""
+
+    outcomes: list[str] = field(default_factory=list)
+    runs: list[int] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    fallbacks: list[str] = field(default_factory=list)
+
+    def answered(self, outcome: int, seconds: float) -> None:
+        self.outcomes.append(OUTCOMES[outcome])
+
+    def ran(self, rows: int, seconds: float) -> None:
+        self.runs.append(rows)
+
+    def waited(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    def fell_back(self, reason: str) -> None:
+        self.fallbacks.append(reason)
+
+
+class FakeMetrics:
+    """Implements ``ports.Metrics``."""
+
+    def __init__(self) -> None:
+        self.cells: dict[tuple[str, str], FakeCells] = {}
+
+    def version(self, model: str, version: str) -> FakeCells:
+        return self.cells.setdefault((model, version), FakeCells())
+
+    def retire(self, model: str, version: str) -> None:
+        del self.cells[model, version]
+
+
+def loaded_version(
+    session: FakeSession,
+    *,
+    model: str = "fraud",
+    version: int = 1,
+    cells: FakeCells | None = None,
+    batchable: bool = True,
+    run_seconds: float = 0.0,
+    max_rows: int = 64,
+    delay_ms: float = 0.0,
+    nonfinite: str = "error",
+) -> LoadedVersion:
+    """Return a warm version. *run_seconds* decides whether it runs on the loop or on a thread."""
+    return LoadedVersion(
+        model,
+        version,
+        digest=f"{version:064x}",
+        session=session,
+        metadata=Metadata(serving=Serving(max_batch_rows=max_rows, max_delay_ms=delay_ms, nonfinite=nonfinite)),
+        cells=cells or FakeCells(),
+        batchable=batchable,
+        why_not_batchable="" if batchable else "its first axis is fixed",
+        run_seconds=run_seconds,
+    )
+
+
+SLOW = 1.0
+"""A ``run_seconds`` that sends every run to a thread."""
+
+
+class FakeCatalog:
+    """Stands in for ``models.catalog.Catalog``: versions are in the state that the test moves them to."""
+
+    def __init__(self, metrics: FakeMetrics) -> None:
+        self.metrics = metrics
+        self.routed: Mapping[str, AbstractSet[int]] = {}
+        self.orders: Mapping[str, Mapping[int, str]] = {}
+        self.sessions: dict[tuple[str, int], FakeSession] = {}
+        self._statuses: dict[tuple[str, int], VersionStatus] = {}
+        self._loaded: dict[tuple[str, int], LoadedVersion] = {}
+        self._subscribers: list[Callable[[VersionStatus], object]] = []
+
+    def hold(
+        self, model: str, version: int, run: Run = doubled, *, signature: Signature = PAIRS, run_seconds: float = 0.0
+    ) -> LoadedVersion:
+        """Have a READY version."""
+        session = self.sessions[model, version] = FakeSession(run, signature)
+        cells = self.metrics.version(model, str(version))
+        loaded = loaded_version(session, model=model, version=version, cells=cells, run_seconds=run_seconds)
+        self._loaded[model, version] = loaded
+        self.move(model, version, READY)
+        return loaded
+
+    def move(self, model: str, version: int, state: VersionState, reason: str = "") -> None:
+        """Move a version to *state*; one that was held becomes READY again with its old session."""
+        status = VersionStatus(model, version, state, reason)
+        self._statuses[model, version] = status
+        for callback in self._subscribers:
+            asyncio.get_running_loop().call_soon(callback, status)
+
+    def ready(self, model: str, version: int) -> LoadedVersion | None:
+        status = self._statuses.get((model, version))
+        return self._loaded.get((model, version)) if status and status.state is READY else None
+
+    def status(self, model: str, version: int) -> VersionStatus | None:
+        return self._statuses.get((model, version))
+
+    def statuses(self) -> Sequence[VersionStatus]:
+        return list(self._statuses.values())
+
+    def models(self) -> Sequence[str]:
+        return sorted({model for model, _ in self._statuses})
+
+    def subscribe(self, callback: Callable[[VersionStatus], object]) -> None:
+        self._subscribers.append(callback)
+
+    def want(self, routed: Mapping[str, AbstractSet[int]], orders: Mapping[str, Mapping[int, str]]) -> None:
+        self.routed, self.orders = routed, orders
+
+
+class Floor:
+    """One worker's request path without doors and without a store: catalog, lanes, table and adoption."""
+
+    def __init__(self, *, max_queue: int = 1024) -> None:
+        self.metrics = FakeMetrics()
+        self.held = FakeCatalog(self.metrics)
+        self.catalog = cast("Catalog", self.held)
+        self.lanes = Lanes(self.catalog, max_queue=max_queue)
+        self.table = LiveTable()
+        self.adoption = Adoption(self.table, self.catalog, self.lanes, self.metrics)
+
+    def cells(self, version: int, model: str = "fraud") -> FakeCells:
+        return self.metrics.version(model, str(version))
+
+    def lane(self, version: int, model: str = "fraud") -> Lane:
+        return self.lanes.named(model, version)
+
+
+def compiled(split: Mapping[str, int], *, model: str = "fraud", **members: Any) -> Routing:
+    """Return the compiled route of *model*."""
+    made = document.parse({"model": model, "split": dict(split), **members})
+    return routing.compile_route(made, seating.seat_route(made))
+
+
+def nothing(kind: str, name: str) -> Sequence[bytes]:
+    """Implements ``core.routing.Values`` for a request that brings none."""
+    return ()
+
+
+FAR = 1e9
+"""A deadline on the loop's clock that no test reaches."""
+
+
+class Caller:
+    """One request in a lane, and what came of it. Awaiting it raises the error that it ended with."""
+
+    def __init__(self, lane: Lane, *feeds: Tensor, deadline: float = FAR) -> None:
+        self.results: list[Result] = []
+        self._settled = asyncio.Event()
+        self._job: Job = lane.submit(feeds, len(feeds[0]), deadline, self._settle)
+
+    def _settle(self, result: Result) -> None:
+        self.results.append(result)
+        self._settled.set()
+
+    def leave(self) -> None:
+        self._job.cancel()
+
+    async def result(self) -> Result:
+        """Return the outputs or the error."""
+        async with asyncio.timeout(20):
+            await self._settled.wait()
+        [result] = self.results
+        return result
+
+    async def outputs(self) -> list[Tensor]:
+        """Return the outputs; raise the error."""
+        result = await self.result()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+class Dispatched:
+    """One request on its way through an arm, and which arm ended it with what."""
+
+    def __init__(self, arm: Arm, *feeds: Tensor, deadline: float = FAR) -> None:
+        self.endings: list[tuple[Arm, Result]] = []
+        self._ended = asyncio.Event()
+        self.attempt = Attempt(arm, feeds, len(feeds[0]), deadline, self._done)
+
+    def _done(self, arm: Arm, result: Result) -> None:
+        self.endings.append((arm, result))
+        self._ended.set()
+
+    async def ending(self) -> tuple[Arm, Result]:
+        async with asyncio.timeout(20):
+            await self._ended.wait()
+        [ending] = self.endings
+        return ending
+
+
+async def a_turn() -> None:
+    """Let the event loop do what is due."""
+    for _ in range(3):
+        await asyncio.sleep(0)
