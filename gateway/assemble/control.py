@@ -39,6 +39,7 @@ class ControlParts:
     """What the control process is made of."""
 
     steward: Steward
+    workers: Workers
     store: RedisRouteStore
     server: HttpServer
 
@@ -86,7 +87,8 @@ def build_control(start: Start) -> ControlParts:
         describe=describe,
     )
     routes = settings.routes if settings.routes.is_dir() else None
-    return ControlParts(Steward(operations, store, workers, routes, snapshot), store, HttpServer(admin, start.sock))
+    steward = Steward(operations, store, workers, routes, snapshot)
+    return ControlParts(steward, workers, store, HttpServer(admin, start.sock))
 
 
 def shares(workers: Workers) -> Mapping[str, Mapping[int, float]]:

@@ -53,10 +53,17 @@ class Steward:
         self._stamp: Stamp | None = None
         self._told: dict[str, str] = {}
 
+    def is_settled(self) -> bool:
+        """Say whether every model that can have a route has one, as far as files and workers told until now."""
+        return not self._unsettled()
+
+    def _unsettled(self) -> set[str]:
+        return (self._files.documents.keys() | self._highest_ready().keys()) - self._settled
+
     async def tick(self) -> None:
         """Seed what has no route. Survives whatever store, files and workers do; the next tick tries again."""
         self._read_files()
-        candidates = (self._files.documents.keys() | self._highest_ready().keys()) - self._settled
+        candidates = self._unsettled()
         if not candidates:
             return
         try:

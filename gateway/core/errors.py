@@ -44,6 +44,13 @@ class UnknownModel(GatewayError):
         self.model = model
 
 
+class Starting(GatewayError):
+    """The gateway has not looked at its models yet; a moment later it can say more."""
+
+    def __init__(self) -> None:
+        super().__init__("the gateway is starting and does not know its models yet; try again shortly")
+
+
 class UnknownVersion(GatewayError):
     """The model has no such version."""
 

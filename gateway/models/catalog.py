@@ -49,6 +49,8 @@ class Catalog:
         threads: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.has_looked = False
+        """Whether the repository was scanned once: before that, a model that is not known may yet be found."""
         self.repository_error = ""
         """Why the last scan failed; empty where it did not."""
         self._repository = repository
@@ -126,10 +128,13 @@ class Catalog:
                     logger.warning("loaded versions serve on: %s", exc)
                 self.repository_error = str(exc)
                 return
+        self.has_looked = False
+        """Whether the repository was scanned once: before that, a model that is not known may yet be found."""
         self.repository_error = ""
         for note in scan.notes:
             logger.warning("model repository: %s", note)
         self._adopt(scan)
+        self.has_looked = True
         self._reconcile()
 
     async def settle(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, Final
 
 import uvloop
@@ -17,29 +18,60 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.25
+FIRST_TICKS_SECONDS: Final = 0.02
+"""How often the steward looks until the first routes are in the store: the launcher says ready after that."""
+
+HURRY_SECONDS: Final = 10.0
+"""For how long it looks so often: large models take longer, and then a quarter of a second is nothing."""
+
+SETTLE_SECONDS: Final = 3.0
+"""How long ready waits for those routes once the workers are ready: a store that is away must not keep it back."""
 
 
-async def run(parts: ControlParts, ready_fd: int) -> None:
-    """Serve the admin port until SIGTERM."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, parts.server.stop)
-    ticking = asyncio.create_task(_tick(parts))
-    os.write(ready_fd, b"1")
-    os.close(ready_fd)
-    try:
-        await parts.server.run()
-    finally:
-        ticking.cancel()
-        await asyncio.gather(ticking, return_exceptions=True)
-        await parts.store.close()
+class Control:
+    """Runs the control process until it is told to stop."""
 
+    def __init__(self, parts: ControlParts, start: Start) -> None:
+        self._parts = parts
+        self._workers = start.settings.workers
+        self._ready_fd: int | None = start.ready_fd
+        self._ready_by: float | None = None
+        self._hurry_until = time.monotonic() + HURRY_SECONDS
 
-async def _tick(parts: ControlParts) -> None:
-    while True:
+    async def run(self) -> None:
+        """Serve the admin port until SIGTERM."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._parts.server.stop)
+        ticking = asyncio.create_task(self._tick_forever())
         try:
-            await parts.steward.tick()
-        except Exception:  # the outermost door of a task: its end must not end the process
-            log.exception("the steward failed and goes on")
-        await asyncio.sleep(TICK_SECONDS)
+            await self._parts.server.run()
+        finally:
+            ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
+            await self._parts.store.close()
+
+    async def _tick_forever(self) -> None:
+        while True:
+            try:
+                await self._parts.steward.tick()
+                self._say_ready()
+            except Exception:  # the outermost door of a task: its end must not end the process
+                log.exception("the steward failed and goes on")
+            is_starting = self._ready_fd is not None and time.monotonic() < self._hurry_until
+            await asyncio.sleep(FIRST_TICKS_SECONDS if is_starting else TICK_SECONDS)
+
+    def _say_ready(self) -> None:
+        """Tell the launcher, once, when the workers are ready and what they serve is in the store."""
+        if self._ready_fd is None:
+            return
+        ready = [report for report in self._parts.workers.reports() if not report.not_ready]
+        if len(ready) < self._workers:
+            return
+        now = time.monotonic()
+        self._ready_by = self._ready_by or now + SETTLE_SECONDS
+        if self._parts.steward.is_settled() or now > self._ready_by:
+            os.write(self._ready_fd, b"1")
+            os.close(self._ready_fd)
+            self._ready_fd = None
 
 
 def preload() -> None:
@@ -52,7 +84,7 @@ def main(start: Start) -> None:
     from gateway.assemble.control import build_control
 
     async def serve() -> None:
-        await run(build_control(start), start.ready_fd)
+        await Control(build_control(start), start).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from gateway.core.errors import UnknownModel, UnknownVersion, VersionUnavailable
+from gateway.core.errors import Starting, UnknownModel, UnknownVersion, VersionUnavailable
 from gateway.serving.batching import Lane
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Lanes:
     def named(self, model: str, version: int) -> Lane:
         """Return the lane of a version that a caller asked for by its number.
 
-        Raises UnknownModel, UnknownVersion, or VersionUnavailable with the version's state.
+        Raises UnknownModel, UnknownVersion, VersionUnavailable with the version's state, or Starting.
         """
         lane = self.ready(model, version)
         if lane is not None:
@@ -42,17 +42,19 @@ class Lanes:
         status = self._catalog.status(model, version)
         if status is not None:
             raise VersionUnavailable(model, version, status.state.value, status.reason)
-        if model not in self._catalog.models():
-            raise UnknownModel(model)
+        self._check_known(model)
         raise UnknownVersion(model, str(version))
 
     def without_route(self, model: str) -> NoReturn:
-        """Say why *model* has no route here: UnknownModel, or VersionUnavailable for its highest version."""
+        """Say why *model* has no route here: UnknownModel, VersionUnavailable for its highest version, or Starting."""
+        self._check_known(model)
         versions = [status for status in self._catalog.statuses() if status.model == model]
-        if not versions:
-            raise UnknownModel(model)
         last = max(versions, key=lambda status: status.version)
         raise VersionUnavailable(model, last.version, last.state.value, last.reason)
+
+    def _check_known(self, model: str) -> None:
+        if model not in self._catalog.models():
+            raise UnknownModel(model) if self._catalog.has_looked else Starting()
 
     def _prune(self) -> None:
         for loaded, lane in list(self._lanes.items()):

@@ -84,8 +84,10 @@ class EmbeddedServer:
         Raises StateDirectoryInUse when another server has the journal, StoreUnavailable with the end of
         the server's log when it does not come up.
         """
+        was_running = self.is_running()
         url = self.launch()
-        self.wait()
+        if not was_running:
+            self.wait()
         return url
 
     def launch(self) -> str:

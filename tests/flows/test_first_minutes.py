@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from tests.flows.conftest import close_all, prepare
-from tests.flows.gateway_process import ROOT, eventually
+from tests.flows.gateway_process import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from tests.flows.gateway_process import Gateway
 
@@ -97,9 +98,18 @@ def served(gateway: Gateway, model: str, version: str, inputs: Any) -> Sequence[
 
 
 def test_a_model_without_a_route_file_gets_its_highest_version(shipped: Gateway) -> None:
-    path = "/api/v1/models/text-topics/route"
-    eventually(lambda: shipped.ask_admin("GET", path).status == 200, 5, "the default route is in the store")
-
-    route = shipped.ask_admin("GET", path).json()
+    route = shipped.ask_admin("GET", "/api/v1/models/text-topics/route").json()
 
     assert route["split"] == {"2": 100}
+
+
+def test_a_gateway_that_says_it_is_ready_has_its_routes_in_the_store(tmp_path: Path) -> None:
+    gateway = prepare(tmp_path, models=MODELS, routes=ROOT / "routing_configs")
+    try:
+        gateway.start()
+
+        answers = [gateway.set_weights(model, {"1": 1, "2": 1}).status for model in ("breast-cancer", "text-topics")]
+
+        assert answers == [200, 200]
+    finally:
+        close_all([gateway])

@@ -36,6 +36,7 @@ EXAMPLES: list[tuple[GatewayError, int, int, str]] = [
     (errors.RequestTooLarge("no"), 413, outcomes.CLIENT_ERROR, "too_large"),
     (errors.UnsupportedMediaType("no"), 415, outcomes.CLIENT_ERROR, "unsupported_media_type"),
     (errors.UnknownModel("fraud"), 404, outcomes.CLIENT_ERROR, "unknown_model"),
+    (errors.Starting(), 503, outcomes.GATEWAY_ERROR, "starting"),
     (errors.UnknownVersion("fraud", "9"), 404, outcomes.CLIENT_ERROR, "unknown_version"),
     (errors.VersionUnavailable("fraud", 1, "LOADING"), 503, outcomes.GATEWAY_ERROR, "version_unavailable"),
     (errors.Overloaded("fraud", 1), 503, outcomes.OVERLOAD, "overloaded"),

@@ -156,6 +156,7 @@ class FakeCatalog:
 
     def __init__(self, metrics: FakeMetrics) -> None:
         self.metrics = metrics
+        self.has_looked = True
         self.routed: Mapping[str, AbstractSet[int]] = {}
         self.orders: Mapping[str, Mapping[int, str]] = {}
         self.sessions: dict[tuple[str, int], FakeSession] = {}
