@@ -16,7 +16,6 @@ import re
 import time
 from random import getrandbits
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
 
 from gateway.core import outcomes
 from gateway.core.errors import GatewayError, InvalidRequest, ModelFailed, RequestTooLarge, UnsupportedMediaType
@@ -83,7 +82,7 @@ class Inference:
         self.targets: dict[bytes, tuple[str, int | None]] = {}
         """What the URLs of inference requests name; filled by the short cut, which must not read them twice."""
         self._metrics = metrics
-        self._codecs: WeakKeyDictionary[Lane, JsonCodec] = WeakKeyDictionary()
+        self._codecs: dict[Lane, JsonCodec] = {}
         self._unrouted: dict[str, VersionCells] = {}
 
     def request_id(self, given: bytes | None) -> str:
@@ -93,10 +92,13 @@ class Inference:
     def codec(self, lane: Lane) -> JsonCodec:
         """Return the codec of a lane's version, made at its first use."""
         codec = self._codecs.get(lane)
-        if codec is None:
-            version = lane.version
-            codec = JsonCodec(version.model, version.version, version.signature, batchable=version.batchable)
-            self._codecs[lane] = codec
+        return codec if codec is not None else self._make_codec(lane)
+
+    def _make_codec(self, lane: Lane) -> JsonCodec:
+        self._codecs = {each: codec for each, codec in self._codecs.items() if not each.is_closed}
+        version = lane.version
+        codec = JsonCodec(version.model, version.version, version.signature, batchable=version.batchable)
+        self._codecs[lane] = codec
         return codec
 
     def unrouted(self, model: str) -> VersionCells:

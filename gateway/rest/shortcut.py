@@ -90,17 +90,30 @@ class ShortCut(HttpToolsProtocol):
         self._fast: Fast | None = None
         self._defaults: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
 
+    def on_message_begin(self) -> None:
+        """Begin a request. The scope is for uvicorn's way only, and made when it is taken."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
     def on_headers_complete(self) -> None:
         """Take an inference request, or leave it to uvicorn."""
         named = self._named()
         if named is None:
-            self._fast = None
-            super().on_headers_complete()
+            self._leave_to_uvicorn()
             return
         fast = Fast(self, *named, keep_alive=self.parser.should_keep_alive())
         self._fast = fast
         self.cycle = fast  # type: ignore[assignment] # it offers what uvicorn asks of the cycle under way
         fast.exchange.admit()
+
+    def _leave_to_uvicorn(self) -> None:
+        self._fast = None
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()  # makes the scope, and sets back what was read since
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body of the request that is being read."""

@@ -93,6 +93,7 @@ class Lane:
         self._inline = version.run_seconds < INLINE_SECONDS
         self._pool: ThreadPoolExecutor | None = None
         self._running = False
+        self.is_closed = False
         self._queue: list[Job] = []
         self._flush_scheduled = False
         self._loop = asyncio.get_running_loop()
@@ -117,6 +118,7 @@ class Lane:
 
     def close(self) -> None:
         """Give the threads back; called when the version has drained."""
+        self.is_closed = True
         if self._pool is not None:
             self._pool.shutdown(wait=False)
 
