@@ -1,8 +1,8 @@
 """YAML that says one thing: no key twice, no tags, no aliases, no dates, no numbers but plain ones.
 
-PyYAML keeps the last of two equal keys in silence, reads 010 as eight and 1:30 as ninety, and ``no`` as
-false; in a route such a reading would move users. Keys are text as written (``1:`` is "1"); what comes out
-are the types of JSON, so that whatever was read can be answered as JSON.
+PyYAML keeps the last of two equal keys in silence, and reads 010 as eight and 1:30 as ninety; in a route
+such a reading would move users. Keys are text as written (``1:`` is "1", ``no:`` is "no"); what comes out are
+the types of JSON, so that whatever was read can be answered as JSON.
 """
 
 from __future__ import annotations

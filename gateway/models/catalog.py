@@ -128,8 +128,6 @@ class Catalog:
                     logger.warning("loaded versions serve on: %s", exc)
                 self.repository_error = str(exc)
                 return
-        self.has_looked = False
-        """Whether the repository was scanned once: before that, a model that is not known may yet be found."""
         self.repository_error = ""
         for note in scan.notes:
             logger.warning("model repository: %s", note)
