@@ -60,11 +60,8 @@ BEHIND_THE_API = ("gateway.store", "gateway.engine", "gateway.assemble", "gatewa
 
 READS_ENVIRONMENT: Mapping[str, str] = {
     "gateway.settings": "it is its task",
-    "gateway.processes.children": "passes it on to the processes it starts",
-    "gateway.cli.demo": "passes it on to the gateway it starts",
-    "gateway.cli.serve": "sets a switch that onnxruntime reads",
+    "gateway.processes.launcher": "sets the switches that onnxruntime and numpy read when they are imported",
     "gateway.store.embedded": "asks the system where short-lived sockets belong",
-    "gateway.cli.client": "the default of a parameter: where the admin API is, and its token",
 }
 """Who touches the environment, and why."""
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from gateway.ports import Workers
-    from gateway.processes.children import Start
+    from gateway.processes.start import Start
 
 log = logging.getLogger(__name__)
 

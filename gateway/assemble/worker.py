@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.core.document import RouteDocument
-    from gateway.processes.children import Start
+    from gateway.processes.start import Start
 
 log = logging.getLogger(__name__)
 

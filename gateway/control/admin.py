@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from gateway.control.admin_table import Endpoint
     from gateway.control.auth import Door
+    from gateway.control.endpoint import Endpoint
     from gateway.control.operations import Operations
     from gateway.ports import Workers
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.responses import JSONResponse
 
 from gateway.control import admin_answers as answers
 from gateway.control.auth import Role
+from gateway.control.endpoint import Endpoint
 from gateway.control.openapi import describe_api
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
     from starlette.responses import Response
 
 MODEL: Final = "/api/v1/models/{model}"
@@ -23,22 +21,6 @@ WEIGHTS: Final = {"type": "object", "additionalProperties": {"type": "integer", 
 REASON: Final = {"type": "string", "maxLength": 500}
 ROUTE: Final = {"$ref": "#/components/schemas/Route"}
 ORDER: Final = {"type": "object", "properties": {"reason": REASON}, "additionalProperties": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One method of one path. *role* None is open to everybody; *body* is the JSON schema of what it reads."""
-
-    method: str
-    path: str
-    role: Role | None
-    answer: Callable[[answers.Call], Awaitable[Response]]
-    summary: str
-    status: int = 200
-    query: tuple[str, ...] = ()
-    body: Mapping[str, Any] | None = None
-    needs_match: bool = False
-    media_type: str = "application/json"
 
 
 async def show_index(call: answers.Call) -> Response:

@@ -10,7 +10,7 @@ from gateway.control.problems import MEDIA_TYPE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.control.admin_table import Endpoint
+    from gateway.control.endpoint import Endpoint
 
 SPLIT: Final = {
     "type": "object",

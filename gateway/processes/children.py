@@ -8,44 +8,25 @@ threads are only ever made in the child.
 from __future__ import annotations
 
 import ctypes
-import gc
 import logging
 import os
 import signal
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
-    from pathlib import Path
 
-    from gateway.settings import Settings
+    from gateway.processes.start import Start
+
 
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NAME: Final = 15
 POLL_SECONDS: Final = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What a child is given. It writes a byte to *ready_fd* when it is ready.
-
-    *accept_after*: seconds that connections may wait for it to be ready, where others answer meanwhile.
-    """
-
-    settings: Settings
-    slot: int
-    sock: socket.socket
-    reports: Path
-    slabs: Path
-    store_url: str
-    accept_after: float = 0.0
-    ready_fd: int = -1
 
 
 class Child:
@@ -106,20 +87,6 @@ class Child:
         if self._read_end is not None:
             os.close(self._read_end)
             self._read_end = None
-
-
-def preload() -> None:
-    """Import everything that the children run, once, for all of them. Starts no thread and makes no session."""
-    # Official builds of onnxruntime report sessions by default; the switch is read once, at import.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    # numpy's BLAS is not used, and its thread pool would not survive the fork.
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    from gateway.processes import control, worker
-
-    worker.preload()
-    control.preload()
-    gc.collect()
-    gc.freeze()  # a collection in a child would touch, and so copy, every page that is shared
 
 
 def _become(name: str, main: Callable[[Start], None], start: Start, parent: int) -> None:

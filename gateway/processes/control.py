@@ -13,7 +13,7 @@ import uvloop
 
 if TYPE_CHECKING:
     from gateway.assemble.control import ControlParts
-    from gateway.processes.children import Start
+    from gateway.processes.start import Start
 
 log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ sleeps until a child says that it is ready, a child ends, or a signal arrives.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import select
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import GatewayError
 from gateway.processes import control, worker
-from gateway.processes.children import Child, Start, preload
+from gateway.processes.children import Child
 from gateway.processes.reports import forget
 from gateway.processes.sockets import open_sockets
+from gateway.processes.start import Start
 from gateway.processes.state import StateDirectory
 from gateway.telemetry.slab import SlabDirectory
 
@@ -44,6 +46,18 @@ PATIENCE_SECONDS: Final = 5.0
 
 CRASH_LOOP_SECONDS: Final = 2.0
 """A child that ends sooner than this after its start waits as long before it is started again."""
+
+
+def preload() -> None:
+    """Import everything that the children run, once, for all of them. Starts no thread and makes no session."""
+    # Official builds of onnxruntime report sessions by default; the switch is read once, at import.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    # numpy's BLAS is not used, and its thread pool would not survive the fork.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    worker.preload()
+    control.preload()
+    gc.collect()
+    gc.freeze()  # a collection in a child would touch, and so copy, every page that is shared
 
 
 class Slot:

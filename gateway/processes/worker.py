@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.assemble.worker import WorkerParts
-    from gateway.processes.children import Start
+    from gateway.processes.start import Start
 
 log = logging.getLogger(__name__)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from gateway.control.admin import create_admin
-from gateway.control.admin_table import ENDPOINTS, Endpoint
+from gateway.control.admin_table import ENDPOINTS
 from gateway.control.auth import Role
 from tests.control.fakes import FakeDoor, House, no_metrics
+
+if TYPE_CHECKING:
+    from gateway.control.endpoint import Endpoint
 
 OPEN = {"/metrics", "/healthz", "/readyz", "/openapi.json", "/"}
 OPERATORS = {

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="process names a
 LAUNCHER = """
 import json, os, select, signal, socket, sys, time
 from pathlib import Path
-from gateway.processes.children import Child, Start
+from gateway.processes.children import Child
+from gateway.processes.start import Start
 from gateway.settings import Settings
 
 sock, other = socket.socket(), socket.socket()
@@ -160,7 +161,7 @@ def test_children_draw_different_random_numbers() -> None:
 
 def test_preloading_starts_no_thread_and_switches_the_runtime_s_telemetry_off() -> None:
     said = play("""
-        from gateway.processes.children import preload
+        from gateway.processes.launcher import preload
         preload()
         print(json.dumps([os.listdir("/proc/self/task") == [str(os.getpid())], os.environ["ORT_DISABLE_TELEMETRY"]]))
     """)

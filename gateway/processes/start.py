@@ -1,0 +1,29 @@
+"""What the launcher gives a child."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a child is given. It writes a byte to *ready_fd* when it is ready.
+
+    *accept_after*: seconds that connections may wait for it to be ready, where others answer meanwhile.
+    """
+
+    settings: Settings
+    slot: int
+    sock: socket.socket
+    reports: Path
+    slabs: Path
+    store_url: str
+    accept_after: float = 0.0
+    ready_fd: int = -1
