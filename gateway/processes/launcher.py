@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.errors import GatewayError
 from gateway.processes import control, worker
 from gateway.processes.children import Child
-from gateway.processes.reports import forget
+from gateway.processes.reports import ReportDirectory, forget
 from gateway.processes.sockets import open_sockets
 from gateway.processes.start import Start
 from gateway.processes.state import StateDirectory
@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 TICK_SECONDS: Final = 0.25
 FINISH_SECONDS: Final = 35.0
 """How long a child may take from SIGTERM to its end: the 30 s for what is in flight, and a little to say goodbye."""
+
+PROGRESS_SECONDS: Final = 2.0
+"""How often a start that takes long says what it waits for."""
 
 WEDGED_SECONDS: Final = 10.0
 """A worker whose event loop has not turned for this long is replaced."""
@@ -118,17 +121,28 @@ class Launcher:
     def _watch(self, wakeup: int, began: float) -> None:
         """Keep everything running until a signal ends it."""
         announced = False
+        next_word = began + PROGRESS_SECONDS
         while True:
             self._keep_up()
             if not announced and all(slot.child is not None and slot.child.is_ready() for slot in self._all_slots()):
                 announced = True
                 self._on_ready(*self._addresses(), time.monotonic() - began)
+            elif not announced and time.monotonic() > next_word:
+                next_word += PROGRESS_SECONDS
+                log.info("still starting after %.0f s: %s", time.monotonic() - began, self._waited_for())
             self._wait(wakeup, TICK_SECONDS)
             for number in self._taken():
                 if number is signal.SIGHUP:
                     self._roll(wakeup)
                 else:
                     return
+
+    def _waited_for(self) -> str:
+        """Return what the workers that have something to say are waiting for, and why."""
+        reasons: dict[str, str] = {}
+        for report in ReportDirectory(self._state.reports).reports():
+            reasons.update(report.not_ready)
+        return "; ".join(f"{culprit}: {reason}" for culprit, reason in sorted(reasons.items())) or "the processes"
 
     def _keep_up(self) -> None:
         """Start what is missing: at the beginning everything, later what died or hangs."""

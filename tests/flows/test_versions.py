@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from tests.flows.conftest import close_all, prepare
 from tests.flows.gateway_process import eventually
 from tests.flows.load import Load
 from tests.flows.models import MODEL, publish, request, tagged
@@ -12,6 +13,7 @@ from tests.flows.reconcile import assert_counts_agree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.flows.gateway_process import Answer, Gateway
 
@@ -117,3 +119,19 @@ async def test_versions_are_unloaded_and_loaded_under_load_and_what_the_route_ne
     assert unknown.status == 404
     assert states(gateway, 1) == states(gateway, 2) == {"READY"}
     assert set(load.by_model()) == {"1", "2"}
+
+
+def test_a_start_that_cannot_get_ready_says_what_it_waits_for(tmp_path: Path) -> None:
+    file = tmp_path / "gateway" / "models" / "echo" / "1" / "model.onnx"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"no model")
+    gateway = prepare(tmp_path, route='split: {"1": 1}')
+    try:
+        gateway.spawn()
+
+        eventually(lambda: "still starting" in gateway.stderr(), 10, "a word about the start")
+        eventually(lambda: "echo/1: bad_model" in gateway.stderr(), 10, "the reason")
+
+        assert gateway.stdout() == ""
+    finally:
+        close_all([gateway])
