@@ -36,7 +36,7 @@ import orjson
 
 INFER: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 
-EXTENSIONS: Final[list[str]] = []
+EXTENSIONS: Final = ["binary_tensor_data", "parameters"]
 """What this door offers beyond the protocol, and nothing else."""
 
 

@@ -57,16 +57,19 @@ async def _watch(exchange: Exchange, receive: Receive, answered: asyncio.Future[
 async def _body(exchange: Exchange, inference: Inference, receive: Receive) -> bytes | None:
     """Return the whole body; None when the request has ended before it did."""
     message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
+    if message["type"] == "http.request" and not message.get("more_body") and not exchange.is_compressed:
         return bytes(message["body"])
     parts: list[bytes] = []
     size = 0
     while message["type"] == "http.request":
-        parts.append(message["body"])
         size += len(message["body"])
         if size > inference.max_body:
             exchange.refuse(inference.too_large())
             return None
+        piece = exchange.inflate(message["body"]) if exchange.is_compressed else message["body"]
+        if piece is None:
+            return None
+        parts.append(piece)
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()

@@ -51,7 +51,7 @@ class Envelope(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(Envelope).decode
 
 
-def read(body: bytes) -> Envelope:
+def read(body: bytes | memoryview) -> Envelope:
     """Return the envelope of *body*. Raises InvalidRequest, naming the member that is wrong."""
     try:
         envelope = _decode(body)

@@ -18,8 +18,11 @@ from random import getrandbits
 from typing import TYPE_CHECKING, Final
 
 from gateway.core import outcomes
-from gateway.core.errors import GatewayError, InvalidRequest, ModelFailed, RequestTooLarge, UnsupportedMediaType
+from gateway.core.errors import GatewayError, InvalidRequest, ModelFailed, RequestTooLarge
 from gateway.rest import envelope
+from gateway.rest.binary_codec import is_wanted
+from gateway.rest.form import HEADERS as FORM_HEADERS
+from gateway.rest.form import check_content_type, form_of, wishes
 from gateway.rest.json_codec import JsonCodec
 from gateway.rest.lookup import HttpValues
 from gateway.rest.problems import JSON, Problem
@@ -28,23 +31,17 @@ from gateway.serving.dispatch import Attempt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.ports import Metrics, VersionCells
+    from gateway.ports import Metrics, Tensor, VersionCells
+    from gateway.rest.form import Form
     from gateway.serving.batching import Lane, Result
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, Headers, LiveTable
 
 log = logging.getLogger(__name__)
 
-READ: Final = frozenset(
-    {b"x-request-id", b"x-request-timeout-ms", b"content-type", b"content-encoding", b"content-length"}
-)
+READ: Final = FORM_HEADERS | {b"x-request-id", b"x-request-timeout-ms", b"content-type", b"content-length"}
 PRINTABLE: Final = re.compile(rb"[\x20-\x7e]{1,128}")
 TIMEOUT_MS: Final = re.compile(rb"[1-9][0-9]{0,8}")
-
-CONTENT_TYPES: Final = frozenset(
-    {b"application/json", b"application/octet-stream", b"application/x-www-form-urlencoded"}
-)
-"""What is read as an inference request. The form type is what a bare ``curl -d`` sends; most clients send none."""
 
 
 class Answer:
@@ -129,8 +126,8 @@ class Exchange:
     """One request and its answer: ``admit`` it, ``run`` it with its body; *reply* is called once, unless ``gone``."""
 
     __slots__ = (
-        "_arm", "_attempt", "_deadline", "_headers", "_id", "_inference", "_model", "_output_names", "_query", "_reply",
-        "_request_id", "_started", "_version",
+        "_arm", "_attempt", "_deadline", "_form", "_headers", "_id", "_inference", "_model", "_output_names", "_query",
+        "_reply", "_request_id", "_started", "_version",
     )  # fmt: skip
 
     def __init__(
@@ -155,6 +152,7 @@ class Exchange:
         self._deadline = 0.0
         self._arm: Arm | None = None
         self._attempt: Attempt | None = None
+        self._form: Form | None = None
         self._output_names: Sequence[envelope.RequestedOutput] | None = None
         inference.in_flight += 1
 
@@ -166,6 +164,21 @@ class Exchange:
             self.refuse(exc)
             return False
         return True
+
+    @property
+    def is_compressed(self) -> bool:
+        """Say whether the pieces of the body are to go through ``inflate``; known once it is admitted."""
+        return self._form is not None and self._form.inflater is not None
+
+    def inflate(self, piece: bytes) -> bytes | None:
+        """Return what a piece of a compressed body inflates to; None when the refusal has been sent."""
+        assert self._form is not None
+        assert self._form.inflater is not None
+        try:
+            return self._form.inflater.take(piece)
+        except Exception as exc:  # the outermost door, as in ``admit``
+            self.refuse(exc)
+            return None
 
     def run(self, body: bytes) -> None:
         """Answer the request, now or when its batch has run."""
@@ -196,7 +209,9 @@ class Exchange:
         self._request_id = inference.request_id(found.get(b"x-request-id"))
         inference.find(self._model, self._version)
         if len(found) > 1 or b"content-length" not in found:
-            _check_headers(found)
+            check_content_type(found.get(b"content-type"))
+            if not FORM_HEADERS.isdisjoint(found):
+                self._form = form_of(self._headers, found, inference.max_body)
         if int(found.get(b"content-length", b"0")) > inference.max_body:
             raise inference.too_large()
         timeout = found.get(b"x-request-timeout-ms")
@@ -206,7 +221,11 @@ class Exchange:
         inference = self._inference
         if len(body) > inference.max_body:
             raise inference.too_large()
-        request = envelope.read(body)
+        form, tail = self._form, None
+        if form is None:
+            request = envelope.read(body)
+        else:
+            request, tail = form.open(body)
         if self._version is None:
             values = HttpValues(self._headers, self._query, request.parameters)
             arm = inference.table.route(self._model).decide(values, getrandbits(64))
@@ -215,10 +234,12 @@ class Exchange:
         self._arm = arm
         self._id = request.id or self._request_id
         codec = inference.codec(arm.lane)
+        if request.parameters or request.outputs or tail is not None:
+            self._form = form = wishes(request, form)
         if request.outputs:
-            codec.wanted(request.outputs)
+            codec.wanted(request.outputs, binary=form is not None and form.binary is True)
             self._output_names = request.outputs
-        feeds, rows = codec.read(request.inputs)
+        feeds, rows = codec.read(request.inputs, tail)
         if request.parameters and "timeout" in request.parameters:
             timeout = _microseconds(request.parameters["timeout"])
             self._deadline = min(self._deadline, inference.clock() + timeout)
@@ -231,11 +252,24 @@ class Exchange:
             if isinstance(result, Exception):
                 self.refuse(result)
                 return
-            codec = self._inference.codec(arm.lane)
-            body = codec.write(result, codec.wanted(self._output_names), self._id)
-            self._end(outcomes.OK, Answer(200, arm, OK_HEADERS, self._request_id, body))
+            codec, headers = self._inference.codec(arm.lane), OK_HEADERS
+            if self._form is None:
+                body = codec.write(result, codec.wanted(self._output_names), self._id)
+            else:
+                body, headers = self._write(self._form, codec, result)
+            self._end(outcomes.OK, Answer(200, arm, headers, self._request_id, body))
         except Exception as exc:  # the outermost door of a callback: the rest of the batch must get its answers
             self.refuse(exc)
+
+    def _write(self, form: Form, codec: JsonCodec, outputs: Sequence[Tensor]) -> tuple[bytes, Headers]:
+        """Return the body and the headers of an answer that is not all plain JSON."""
+        default = form.binary
+        wanted = codec.wanted(self._output_names, binary=default is True)
+        if default is None:
+            return form.answer(codec.write(outputs, wanted, self._id))
+        named = self._output_names
+        binary = [is_wanted(each, default) for each in named] if named else [default] * len(wanted)
+        return form.answer(*codec.write_mixed(outputs, wanted, binary, self._id))
 
     def _end(self, outcome: int, answer: Answer | None) -> None:
         reply, self._reply = self._reply, None
@@ -250,16 +284,6 @@ class Exchange:
 
     def _described(self) -> dict[str, str | int]:
         return {"request_id": self._request_id, "model": self._model}
-
-
-def _check_headers(found: dict[bytes, bytes]) -> None:
-    declared = found.get(b"content-type")
-    if declared is not None:
-        kind, _, parameters = declared.partition(b";")
-        if kind.strip().lower() not in CONTENT_TYPES or b"utf-16" in parameters.lower():
-            raise UnsupportedMediaType("content-type: send the request as application/json in UTF-8")
-    if found.get(b"content-encoding", b"identity") != b"identity":
-        raise UnsupportedMediaType("content-encoding: this door reads identity only")
 
 
 def _milliseconds(given: bytes) -> float:

@@ -18,12 +18,14 @@ import orjson
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.signature import FREE
+from gateway.rest import binary_codec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.core.signature import Signature, TensorSpec
     from gateway.ports import Tensor
+    from gateway.rest.binary_codec import Tail
     from gateway.rest.envelope import InputTensor, RequestedOutput
 
 DTYPES: Final[dict[str, Any]] = {
@@ -57,19 +59,28 @@ class JsonCodec:
         self._head = {"model_name": model, "model_version": str(version)}
         self._readers = {spec.name: _InputReader(spec) for spec in signature.inputs}
         self._only = next(iter(self._readers.values())) if len(self._readers) == 1 else None
+        self._inputs = signature.inputs
         self._outputs = signature.outputs
         self._positions = {spec.name: index for index, spec in enumerate(signature.outputs)}
         self._batchable = batchable
 
-    def read(self, inputs: Sequence[InputTensor]) -> tuple[tuple[Tensor, ...], int]:
-        """Return the tensors in the signature's order, and the number of rows. Raises InvalidRequest."""
+    def read(self, inputs: Sequence[InputTensor], tail: Tail | None = None) -> tuple[tuple[Tensor, ...], int]:
+        """Return the tensors in the signature's order, and the number of rows. Raises InvalidRequest.
+
+        *tail*: the binary tensors behind the JSON, of which every byte must be used.
+        """
+        if tail is not None and tail.is_raw:
+            tensor = binary_codec.read_raw(self._inputs, tail, one_row=self._batchable)
+            return (tensor,), tensor.shape[0] if tensor.ndim else 1
         only = self._only
         if only is not None and len(inputs) == 1 and inputs[0].name == only.name:
-            tensor = only.read(inputs[0])
+            tensor = only.read(inputs[0], tail)
+            if tail is not None:
+                tail.end()
             return (tensor,), tensor.shape[0] if tensor.ndim else 1
-        return self._read_many(inputs)
+        return self._read_many(inputs, tail)
 
-    def _read_many(self, inputs: Sequence[InputTensor]) -> tuple[tuple[Tensor, ...], int]:
+    def _read_many(self, inputs: Sequence[InputTensor], tail: Tail | None) -> tuple[tuple[Tensor, ...], int]:
         given: dict[str, Tensor] = {}
         for each in inputs:
             reader = self._readers.get(each.name)
@@ -79,7 +90,9 @@ class JsonCodec:
                 )
             if each.name in given:
                 raise InvalidRequest(f"input {each.name!r} is given twice", "duplicate_input")
-            given[each.name] = reader.read(each)
+            given[each.name] = reader.read(each, tail)
+        if tail is not None:
+            tail.end()
         missing = [name for name in self._readers if name not in given]
         if missing:
             raise InvalidRequest(f"missing input: {_names(missing)}", "missing_input")
@@ -89,8 +102,11 @@ class JsonCodec:
             raise InvalidRequest("all inputs must have the same number of rows", "invalid_shape")
         return tensors, rows
 
-    def wanted(self, outputs: Sequence[RequestedOutput] | None) -> Sequence[int]:
-        """Return the positions of the outputs that the caller named, in the caller's order; all where none is named."""
+    def wanted(self, outputs: Sequence[RequestedOutput] | None, *, binary: bool = False) -> Sequence[int]:
+        """Return the positions of the outputs that the caller named, in the caller's order; all where none is named.
+
+        *binary*: whether an output that does not say so itself is wanted in binary. Raises InvalidRequest.
+        """
         if not outputs:
             return range(len(self._outputs))
         positions: list[int] = []
@@ -103,25 +119,46 @@ class JsonCodec:
                 )
             if position in positions:
                 raise InvalidRequest(f"output {each.name!r} is asked for twice", "duplicate_output")
-            if self._outputs[position].datatype == "FP16":
-                raise InvalidRequest(f"output {each.name!r} is FP16, which has no JSON form", "no_json_form")
+            if self._outputs[position].datatype == "FP16" and not binary_codec.is_wanted(each, binary):
+                raise InvalidRequest(
+                    f"output {each.name!r} is FP16, which has no JSON form; ask for binary_data", "no_json_form"
+                )
             positions.append(position)
         return positions
 
-    def write(self, outputs: Sequence[Tensor], wanted: Sequence[int], request_id: str) -> bytes:
-        """Return the body of the answer."""
+    def write(
+        self,
+        outputs: Sequence[Tensor],
+        wanted: Sequence[int],
+        request_id: str,
+        behind: Mapping[int, bytes | memoryview] | None = None,
+    ) -> bytes:
+        """Return the JSON of the answer; the outputs at the positions of *behind* are not in it, only their sizes."""
         tensors = []
         for position in wanted:
             spec, value = self._outputs[position], outputs[position]
-            tensors.append(
-                {
-                    "name": spec.name,
-                    "datatype": spec.datatype,
-                    "shape": value.shape,
-                    "data": value.ravel().tolist() if spec.datatype == "BYTES" else value.ravel(),
-                }
-            )
+            entry: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": value.shape}
+            if behind and position in behind:
+                entry["parameters"] = {binary_codec.SIZE: len(behind[position])}
+            else:
+                entry["data"] = value.ravel().tolist() if spec.datatype == "BYTES" else value.ravel()
+            tensors.append(entry)
         return orjson.dumps({**self._head, "id": request_id, "outputs": tensors}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+    def write_mixed(
+        self, outputs: Sequence[Tensor], wanted: Sequence[int], binary: Sequence[bool], request_id: str
+    ) -> tuple[bytes, int | None]:
+        """Return the body of the answer, and how many bytes of it are JSON; None where all are.
+
+        *binary* says of each of the *wanted* outputs whether it goes behind the JSON.
+        """
+        behind = {
+            position: binary_codec.write(outputs[position], self._outputs[position].datatype)
+            for position, is_binary in zip(wanted, binary, strict=True)
+            if is_binary
+        }
+        document = self.write(outputs, wanted, request_id, behind)
+        return (b"".join([document, *behind.values()]), len(document)) if behind else (document, None)
 
 
 class _InputReader:
@@ -144,7 +181,7 @@ class _InputReader:
                 nested = list[nested]
             self._nested = msgspec.json.Decoder(nested).decode
 
-    def read(self, given: InputTensor) -> Tensor:
+    def read(self, given: InputTensor, tail: Tail | None) -> Tensor:
         """Return the tensor, native-endian and C-contiguous. Raises InvalidRequest."""
         if given.datatype != self._datatype:
             raise InvalidRequest(
@@ -156,6 +193,10 @@ class _InputReader:
                 f"input {self.name!r} has shape {_short(shape)}, the model takes {list(self._shape)} (-1: any)",
                 "invalid_shape",
             )
+        if given.parameters:
+            size = binary_codec.size_of(self.name, given.parameters, given.data)
+            if size is not None:
+                return binary_codec.read(self.name, self._datatype, shape, size, tail)
         values = self._values(given, shape)
         if len(values) != math.prod(shape):
             raise InvalidRequest(

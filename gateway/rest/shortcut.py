@@ -63,11 +63,14 @@ class Fast:
         """Keep a piece of the body, up to the limit."""
         if self.response_complete:
             return
-        self.parts.append(piece)
         self.size += len(piece)
         inference = self.protocol.inference
         if self.size > inference.max_body:
             self.exchange.refuse(inference.too_large())
+        elif not self.exchange.is_compressed:
+            self.parts.append(piece)
+        elif (inflated := self.exchange.inflate(piece)) is not None:
+            self.parts.append(inflated)
 
     def run(self) -> None:
         """The body is whole: run the request, unless it was refused before."""

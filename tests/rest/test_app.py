@@ -34,7 +34,7 @@ async def test_the_server_says_its_name_and_what_it_speaks(door: FakeDoor, path:
     assert reply.status == 200
     assert reply.json["name"] == "canary-gateway"
     assert reply.json["version"] == __version__
-    assert isinstance(reply.json["extensions"], list)
+    assert reply.json["extensions"] == ["binary_tensor_data", "parameters"]
 
 
 async def test_the_server_is_live_while_it_can_answer(door: FakeDoor) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
-from typing import TYPE_CHECKING
+import zlib
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import pytest_asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.processes.http_server import HttpServer
 from gateway.rest.shortcut import ShortCut, shortcut
-from tests.rest.door import ROW, FakeDoor, Reply, buggy, raising, send_all_to
+from tests.rest.door import ROW, FakeDoor, Reply, buggy, raising, request, send_all_to, tensor
+from tests.rest.wire import packed, sent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -78,6 +82,10 @@ def chunked(body: bytes, size: int, *headers: str) -> bytes:
 
 ID = "x-request-id: abc"
 
+PACKED, [(LENGTH, JSON_BYTES)] = packed(request(sent("x", np.array([[1, 2]], np.float32))))
+MIXED = (PACKED, f"{LENGTH}: {JSON_BYTES}", ID)
+LARGE = request(tensor("x", "FP32", (400, 2), list(range(800))))
+
 SAME: dict[str, bytes] = {
     "an answer": post(),
     "an answer under a given id": post(INFER, BODY, ID),
@@ -102,6 +110,19 @@ SAME: dict[str, bytes] = {
     "too large": post(INFER, b" " * (MAX_BODY + 1), ID),
     "too large in chunks": chunked(b" " * (MAX_BODY + 1), 1000, ID),
     "the older protocol": post(INFER, BODY, ID, version="1.0"),
+    "a binary request": post(INFER, *MIXED),
+    "a binary request in chunks": chunked(MIXED[0], 3, *MIXED[1:]),
+    "a binary answer alone": post(INFER, json.dumps({**ROW, "parameters": {"binary_data_output": True}}).encode(), ID),
+    "a raw request": post(INFER, b"\0" * 8, ID, "Inference-Header-Content-Length: 0"),
+    "a header length beyond the body": post(INFER, BODY, ID, "Inference-Header-Content-Length: 9999"),
+    "gzip": post(INFER, gzip.compress(BODY), ID, "Content-Encoding: gzip"),
+    "gzip in chunks": chunked(gzip.compress(BODY), 5, ID, "Content-Encoding: gzip"),
+    "a binary request in deflate": chunked(zlib.compress(MIXED[0]), 9, *MIXED[1:], "Content-Encoding: deflate"),
+    "gzip cut short": post(INFER, gzip.compress(BODY)[:-1], ID, "Content-Encoding: gzip"),
+    "no gzip in chunks": chunked(BODY, 10, ID, "Content-Encoding: gzip"),
+    "gzip too large": post(INFER, gzip.compress(b" " * (MAX_BODY + 1)), ID, "Content-Encoding: gzip"),
+    "gzip too large in chunks": chunked(gzip.compress(bytes(10 * MAX_BODY)), 40, ID, "Content-Encoding: gzip"),
+    "a large answer in gzip": post(INFER, json.dumps(LARGE).encode(), ID, "Accept-Encoding: gzip, deflate"),
     "a caller that closes": post(INFER, BODY, ID, "Connection: close"),
 }
 
@@ -123,7 +144,8 @@ async def quick() -> AsyncIterator[Listening]:
 def told(reply: Reply) -> tuple[int, dict[str, str], object]:
     """Return what a caller sees, without what differs from request to request."""
     headers = {name: value for name, value in reply.headers.items() if name not in {"date", "connection"}}
-    answer = reply.json
+    plain = headers["content-type"] == "application/json" and "content-encoding" not in headers
+    answer: Any = reply.json if plain else reply.body
     if headers["x-request-id"] != "abc":
         headers.pop("x-request-id")
         headers.pop("content-length")
@@ -163,8 +185,8 @@ async def test_both_doors_count_the_same(plain: Listening, quick: Listening) -> 
     for door in (plain, quick):
         for cells in door.floor.metrics.cells.values():
             cells.outcomes.clear()
-        for request in SAME.values():
-            await door.send(request)
+        for each in SAME.values():
+            await door.send(each)
         counted.append({key: sorted(cells.outcomes) for key, cells in door.floor.metrics.cells.items()})
 
     assert counted[0] == counted[1]

@@ -1,0 +1,122 @@
+"""How the bytes of one request are laid out, and those of its answer, where that is not all plain JSON.
+
+A request without any of the three headers, and without a wish for binary outputs, has no form at all:
+what is in this module costs it nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.errors import InvalidRequest, UnsupportedMediaType
+from gateway.rest import binary_codec, envelope
+from gateway.rest.binary_codec import Tail
+from gateway.rest.compression import Inflater, coding_of, compressed
+from gateway.rest.problems import JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.serving.live import Headers
+
+JSON_BYTES: Final = b"inference-header-content-length"
+ENCODING: Final = b"content-encoding"
+ACCEPTED: Final = b"accept-encoding"
+HEADERS: Final = frozenset({JSON_BYTES, ENCODING, ACCEPTED})
+
+NUMBER: Final = re.compile(rb"[0-9]{1,18}")
+CONTENT_TYPES: Final = frozenset(
+    {b"application/json", b"application/octet-stream", b"application/x-www-form-urlencoded"}
+)
+"""What is read as an inference request. The form type is what a bare ``curl -d`` sends; most clients send none."""
+
+OCTETS: Final = (b"content-type", b"application/octet-stream")
+
+
+class Form:
+    """The form of one exchange. *inflater* is set where the body comes compressed.
+
+    *binary* says whether outputs are binary that do not say otherwise; None where the whole answer is JSON.
+    """
+
+    __slots__ = ("_accepted", "_json_bytes", "binary", "inflater")
+
+    def __init__(
+        self, json_bytes: int | None = None, inflater: Inflater | None = None, accepted: bytes | None = None
+    ) -> None:
+        self._json_bytes = json_bytes
+        self._accepted = accepted
+        self.inflater = inflater
+        self.binary: bool | None = None
+
+    def open(self, body: bytes) -> tuple[envelope.Envelope, Tail | None]:
+        """Return the envelope of *body*, inflated, and what lies behind it. Raises InvalidRequest."""
+        if self.inflater is not None:
+            self.inflater.end()
+        size = self._json_bytes
+        if size is None:
+            return envelope.read(body), None
+        if size == 0:
+            self.binary = True
+            return envelope.Envelope(inputs=[]), Tail(body, 0, is_raw=True)
+        if size > len(body):
+            raise InvalidRequest(
+                f"inference-header-content-length: is {size}, and the body has {len(body)} bytes",
+                "invalid_header_length",
+            )
+        return envelope.read(memoryview(body)[:size]), Tail(body, size)
+
+    def answer(self, body: bytes, json_bytes: int | None = None) -> tuple[bytes, Headers]:
+        """Return the bytes and the headers of an answer; *json_bytes* is set where binary tensors follow its JSON."""
+        headers = [JSON] if json_bytes is None else [OCTETS, (JSON_BYTES, b"%d" % json_bytes)]
+        if self._accepted is not None:
+            body, coding = compressed(body, self._accepted)
+            if coding is not None:
+                headers.append((ENCODING, coding))
+        return body, tuple(headers)
+
+
+def check_content_type(declared: bytes | None) -> None:
+    """Refuse what is declared and foreign; whether a body is binary is said by JSON_BYTES, never by its type."""
+    if declared is not None:
+        kind, _, parameters = declared.partition(b";")
+        if kind.strip().lower() not in CONTENT_TYPES or b"utf-16" in parameters.lower():
+            raise UnsupportedMediaType("content-type: send the request as application/json in UTF-8")
+
+
+def form_of(headers: Sequence[tuple[bytes, bytes]], found: Mapping[bytes, bytes], limit: int) -> Form:
+    """Return the form that a request's headers declare; called where one of HEADERS is among them.
+
+    *found* maps those of *headers* that are read at all to their last value; *limit* is the most bytes of an
+    inflated body. Raises InvalidRequest and UnsupportedMediaType.
+    """
+    coding = coding_of([value for name, value in headers if name == ENCODING]) if ENCODING in found else None
+    sizes = {value for name, value in headers if name == JSON_BYTES}
+    if len(sizes) > 1 or any(NUMBER.fullmatch(each) is None for each in sizes):
+        raise InvalidRequest(
+            "inference-header-content-length: must be one whole number of bytes, that of the JSON in the body",
+            "invalid_header_length",
+        )
+    inflater = None if coding is None else Inflater(coding, limit)
+    return Form(int(sizes.pop()) if sizes else None, inflater, found.get(ACCEPTED))
+
+
+def wishes(request: envelope.Envelope, form: Form | None) -> Form | None:
+    """Return the *form* of the exchange with what the body says of it: which outputs are to be binary, if any.
+
+    Raises InvalidRequest.
+    """
+    default = form is not None and form.binary is True
+    if request.parameters:
+        default = binary_codec.flag(request.parameters, binary_codec.WANTED_BY_DEFAULT, default)
+    outputs = request.outputs or ()
+    for each in outputs:
+        if each.parameters:
+            binary_codec.check_no_shared_memory(each.parameters, "an output")
+    asked = [binary_codec.is_wanted(each, default) for each in outputs] if outputs else [default]
+    if not any(asked):
+        return form
+    form = form or Form()
+    form.binary = default
+    return form
