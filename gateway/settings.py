@@ -124,7 +124,7 @@ class Settings:
     )
     host: str = _setting("127.0.0.1", _address, "address of the inference port")
     port: int = _setting("8080", _integer(0, 65535), "inference port; 0 takes a free one")
-    grpc_port: int = _setting("0", _integer(0, 65535), "gRPC port; 0 is off (this release has no gRPC door yet)")
+    grpc_port: int = _setting("0", _integer(0, 65535), "gRPC port, 8081 by custom; 0 is off")
     admin_host: str = _setting("127.0.0.1", _address, "address of the admin port")
     admin_port: int = _setting("9090", _integer(0, 65535), "admin API and metrics port; 0 takes a free one")
     workers: int = _setting(str(cores()), _integer(1, 256), "data workers, one process each (default: one per core)")

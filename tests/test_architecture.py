@@ -32,6 +32,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "gateway.rest": (
         "gateway.core", "gateway.ports", "gateway.models", "gateway.serving", "gateway.rest", "gateway.__version__",
     ),
+    "gateway.rpc": (
+        "gateway.core", "gateway.ports", "gateway.models", "gateway.serving", "gateway.rpc", "gateway.__version__",
+    ),
     "gateway.store": ("gateway.core", "gateway.ports", "gateway.store"),
     "gateway.engine": ("gateway.core", "gateway.ports", "gateway.engine"),
     "gateway.telemetry": ("gateway.core", "gateway.ports", "gateway.telemetry", "gateway.__version__"),
@@ -44,6 +47,8 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "onnxruntime": ("gateway.engine",),
     "prometheus_client": ("gateway.telemetry",),
     "starlette": ("gateway.rest", "gateway.control"),
+    "grpc": ("gateway.rpc",),
+    "google.protobuf": ("gateway.rpc",),
 }
 """A package that only an edge may know, and who that is: nothing on the path of a request imports redis."""
 
@@ -291,6 +296,8 @@ BROKEN: list[tuple[Rule, Sources]] = [
     (foreign_packages_stay_at_their_edge, {"gateway.rest.app": "def f():\n    from redis import Redis"}),
     (foreign_packages_stay_at_their_edge, {"gateway.models.loader": "import onnxruntime"}),
     (foreign_packages_stay_at_their_edge, {"gateway.serving.live": "from prometheus_client import Counter"}),
+    (foreign_packages_stay_at_their_edge, {"gateway.assemble.worker": "import grpc.aio"}),
+    (layers, {"gateway.rpc.call": "from gateway.rest.envelope import read"}),
     (assembling_is_for_processes, {"gateway.cli.serve": "from gateway.assemble.worker import build_worker"}),
     (assembling_is_for_processes, {"gateway.rest.app": "import gateway.assemble"}),
     (commands_use_the_admin_api, {"gateway.cli.routes": "from gateway.store.redis_store import RedisRouteStore"}),

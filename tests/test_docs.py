@@ -25,6 +25,8 @@ from gateway.core.versions import VersionState, VersionStatus
 from gateway.ports import WorkerReport
 from gateway.rest import problems as inference_problems
 from gateway.rest.app import Metadata
+from gateway.rpc import problems as rpc_problems
+from gateway.rpc.service import METHODS
 from gateway.settings import CLIENT_VARIABLES, Settings, flag, variable
 from gateway.strict_yaml import read_document
 from gateway.telemetry.collector import GatewayCollector
@@ -107,7 +109,7 @@ def inference_routes() -> dict[str, set[str]]:
 
 
 def test_every_path_of_the_inference_port_is_described() -> None:
-    described = {(cells[0], cells[1]) for cells in rows("docs/inference-api.md", "method")}
+    described = {(cells[0], cells[1]) for cells in rows("docs/inference-api.md", "method") if len(cells) == 3}
 
     served = {(method, path) for path, methods in inference_routes().items() for method in methods}
     assert described == served - {("GET", "/v2/")}
@@ -120,7 +122,14 @@ def test_every_error_of_the_inference_port_is_described() -> None:
         given = described.pop(error.__name__)
         assert given[:2] == [str(status), OUTCOMES[outcome]]
         assert given[2].startswith(code)
+        assert given[3] == rpc_problems.TABLE[error][0].name
     assert all("gateway" in left or "path" in left for left in described)
+
+
+def test_every_method_of_the_grpc_door_is_described() -> None:
+    described = " ".join(cells[0] for cells in rows("docs/inference-api.md", "method") if len(cells) == 2)
+
+    assert set(re.findall(r"\w+", described)) == set(METHODS)
 
 
 def test_every_code_of_a_refused_request_is_described() -> None:
@@ -131,7 +140,8 @@ def test_every_code_of_a_refused_request_is_described() -> None:
 
 def refusal_codes() -> Iterator[str]:
     """Yield the code of every InvalidRequest that the request path raises."""
-    for path in [*(ROOT / "gateway" / "rest").glob("*.py"), *(ROOT / "gateway" / "core").glob("*.py")]:
+    rooms = ("rest", "rpc", "serving", "core")
+    for path in [each for room in rooms for each in (ROOT / "gateway" / room).glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "InvalidRequest":
                 yield from (

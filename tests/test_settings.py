@@ -144,6 +144,7 @@ def test_the_defaults_are_what_is_written_of_them() -> None:
         state_dir=Path(".gateway"),
         host="127.0.0.1",
         port=8080,
+        grpc_port=0,
         admin_host="127.0.0.1",
         admin_port=9090,
         workers=cores(),

@@ -30,11 +30,13 @@ from gateway.store.redis_store import RedisRouteStore
 from gateway.telemetry.slab import SlabDirectory, WorkerSlab
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from gateway.core.document import RouteDocument
     from gateway.processes.start import Start
+    from gateway.rpc.server import GrpcServer
+    from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +56,18 @@ class WorkerParts:
     slab: WorkerSlab
     inference: Inference
     server: HttpServer
+    rpc: GrpcServer | None
+    """None where the gRPC door is off."""
     report_file: ReportFile
     files: Mapping[str, RouteDocument]
     names: set[str]
     """Models known before the first full scan, so that the first poll knows what to ask for."""
     reasons: dict[str, str] = field(default_factory=lambda: {"worker": "starting"})
     """What keeps the worker from being ready; the health endpoint answers with this."""
+
+    def doors(self) -> Sequence[HttpServer | GrpcServer]:
+        """Return the servers of the inference ports."""
+        return [self.server] if self.rpc is None else [self.server, self.rpc]
 
     async def learn_names(self) -> None:
         """Look once for the models' names, before any file is loaded."""
@@ -139,11 +147,23 @@ def build_worker(start: Start) -> WorkerParts:
         slab=slab,
         inference=inference,
         server=HttpServer(port, start.sock, shortcut(inference)),
+        rpc=_rpc(settings, inference, catalog, lambda: reasons) if settings.grpc_port else None,
         report_file=ReportFile(start.reports, start.slot),
         files=_route_files(settings.routes),
         names=names,
         reasons=reasons,
     )
+
+
+def _rpc(
+    settings: Settings, inference: Inference, catalog: Catalog, not_ready: Callable[[], Mapping[str, str]]
+) -> GrpcServer:
+    """Return the gRPC door. It is imported here, after the fork: a launcher that knew gRPC could not fork safely."""
+    from gateway.rpc.server import GrpcServer
+    from gateway.rpc.service import Service
+
+    service = Service(inference, catalog, not_ready)
+    return GrpcServer(service, settings.host, settings.grpc_port, max_body=settings.max_body)
 
 
 def _route_files(directory: Path) -> Mapping[str, RouteDocument]:

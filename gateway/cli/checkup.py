@@ -51,6 +51,7 @@ def check_all(settings: Settings, client: Client) -> list[Finding]:
         _tokens(settings),
         _store(settings),
         _port("inference port", settings.host, settings.port, running=running),
+        *([_port("gRPC port", settings.host, settings.grpc_port, running=running)] if settings.grpc_port else []),
         _port("admin port", settings.admin_host, settings.admin_port, running=running),
         gateway,
     ]

@@ -168,7 +168,20 @@ def _own_gateway(models: str, *, quiet: bool) -> Iterator[tuple[str, str]]:
         (routes / "breast-cancer.yaml").write_text(
             'model: breast-cancer\nsplit: {"1": 100, "2": 0}\nassign: {by: "header:x-user-id"}\nbaseline: "1"\n'
         )
-        command = [sys.executable, "-m", "gateway", "serve", "--port", "0", "--admin-port", "0", "--workers", "2"]
+        command = [
+            sys.executable,
+            "-m",
+            "gateway",
+            "serve",
+            "--port",
+            "0",
+            "--admin-port",
+            "0",
+            "--grpc-port",
+            "0",
+            "--workers",
+            "2",
+        ]
         command += ["--models", models, "--routes", str(routes), "--state-dir", f"{home}/state"]
         command += ["--log-level", "error", "--drain-delay", "0"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment_without_settings())

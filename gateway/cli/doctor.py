@@ -10,7 +10,10 @@ from gateway.cli.output import plain, print_json
 if TYPE_CHECKING:
     import argparse
 
-FLAGS = ("models", "routes", "state_dir", "host", "port", "admin_host", "admin_port", "admin_token_file", "redis_url")
+FLAGS = (
+    "models", "routes", "state_dir", "host", "port", "grpc_port", "admin_host", "admin_port", "admin_token_file",
+    "redis_url",
+)  # fmt: skip
 """Settings that the checks look at; given as flags they win, as with ``gateway serve``."""
 
 

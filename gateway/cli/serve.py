@@ -73,10 +73,6 @@ def check(settings: Settings) -> None:
             f"--admin-host {settings.admin_host} would open the admin API to the network without a token; "
             f"give --admin-token-file, or keep it on 127.0.0.1"
         )
-    if settings.grpc_port:
-        print(
-            f"gateway: this release has no gRPC door; --grpc-port {settings.grpc_port} is not opened", file=sys.stderr
-        )
 
 
 def _launch(settings: Settings) -> int:
@@ -89,6 +85,12 @@ def _launch(settings: Settings) -> int:
         binary = find_server(str(settings.redis_server) if settings.redis_server else None)
         store = EmbeddedServer(settings.state_dir, binary)
     return Launcher(settings, store, lambda *where: print(banner(settings, *where), flush=True)).run()
+
+
+def grpc_address(settings: Settings) -> str:
+    """Return where the gRPC door is reached from this machine: host and port, as its clients take them."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - what a server listens on, read as "here"
+    return f"[{host}]:{settings.grpc_port}" if ":" in host else f"{host}:{settings.grpc_port}"
 
 
 def banner(settings: Settings, inference: str, admin: str, seconds: float) -> str:
@@ -108,6 +110,7 @@ def banner(settings: Settings, inference: str, admin: str, seconds: float) -> st
             f"gateway is ready after {seconds:.2f} s: {settings.workers} workers, {store}",
             f"  inference  {inference}",
             f"  admin      {admin}",
+            *([f"  gRPC       {grpc_address(settings)}"] if settings.grpc_port else []),
             f"  metrics    {admin}/metrics",
             "",
             "try it:",

@@ -20,7 +20,7 @@ from gateway.core.errors import GatewayError
 from gateway.processes import control, worker
 from gateway.processes.children import Child
 from gateway.processes.reports import ReportDirectory, forget
-from gateway.processes.sockets import open_sockets
+from gateway.processes.sockets import open_sockets, reserve
 from gateway.processes.start import Start
 from gateway.processes.state import StateDirectory
 from gateway.telemetry.slab import SlabDirectory
@@ -102,6 +102,8 @@ class Launcher:
             wakeup = cleanup.enter_context(self._signals_as_events())
             sockets = open_sockets(settings.host, settings.port, settings.workers, "--port")
             admin = open_sockets(settings.admin_host, settings.admin_port, 1, "--admin-port")
+            if settings.grpc_port:
+                cleanup.enter_context(reserve(settings.host, settings.grpc_port, "--grpc-port"))
             self._slots = [Slot(number, sock) for number, sock in enumerate(sockets)]
             self._control = Slot(0, admin[0])
             if self._store is not None:

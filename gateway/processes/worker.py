@@ -62,7 +62,9 @@ class Worker:
         try:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._may_accept.wait(), self._accept_after)
-            await parts.server.run()
+            async with asyncio.TaskGroup() as doors:
+                for door in parts.doors():
+                    doors.create_task(door.run())
         finally:
             for task in tasks:
                 task.cancel()
@@ -155,7 +157,8 @@ class Worker:
     def _stop(self) -> None:
         self._drain()
         self._may_accept.set()
-        self._parts.server.stop()
+        for door in self._parts.doors():
+            door.stop()
 
 
 def preload() -> None:

@@ -15,11 +15,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway import __version__
-from gateway.core.errors import GatewayError, UnknownModel, UnknownVersion
-from gateway.core.names import is_model_name, version_number
-from gateway.core.versions import VersionState
+from gateway.core.errors import GatewayError
+from gateway.core.names import version_number
 from gateway.rest.asgi import answer as answer_inference
 from gateway.rest.problems import Problem
+from gateway.serving.description import PLATFORM, SERVER, Description
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
@@ -93,9 +93,7 @@ class Metadata:
     def __init__(
         self, table: LiveTable, lanes: Lanes, catalog: Catalog, not_ready: Callable[[], Mapping[str, str]]
     ) -> None:
-        self._table = table
-        self._lanes = lanes
-        self._catalog = catalog
+        self._described = Description(table, lanes, catalog)
         self._not_ready = not_ready
 
     def app(self) -> Starlette:
@@ -123,7 +121,7 @@ class Metadata:
         return app
 
     async def _server(self, _: Request) -> Response:
-        return answer({"name": "canary-gateway", "version": __version__, "extensions": EXTENSIONS})
+        return answer({"name": SERVER, "version": __version__, "extensions": EXTENSIONS})
 
     async def _live(self, _: Request) -> Response:
         return answer({"live": True})
@@ -135,30 +133,20 @@ class Metadata:
         return answer({"ready": True})
 
     async def _models(self, _: Request) -> Response:
-        return answer({"models": sorted(self._catalog.models())})
+        return answer({"models": self._described.models()})
 
     async def _index(self, _: Request) -> Response:
-        return answer(
-            [
-                {
-                    "name": status.model,
-                    "version": str(status.version),
-                    "state": "UNAVAILABLE" if status.state is VersionState.FAILED else status.state.value,
-                    "reason": status.reason,
-                }
-                for status in sorted(self._catalog.statuses(), key=lambda each: (each.model, each.version))
-            ]
-        )
+        members = ("name", "version", "state", "reason")
+        return answer([dict(zip(members, row, strict=True)) for row in self._described.index()])
 
     async def _model(self, request: Request) -> Response:
         model, version = self._named(request)
-        lane = self._lanes.named(model, self._default_version(model) if version is None else version)
-        signature = lane.version.signature
+        signature = self._described.signature(model, version)
         return answer(
             {
                 "name": model,
-                "versions": [str(each) for each in self._ready_versions(model)],
-                "platform": "onnx_onnxv1",
+                "versions": self._described.ready_versions(model),
+                "platform": PLATFORM,
                 "inputs": [_tensor(spec) for spec in signature.inputs],
                 "outputs": [_tensor(spec) for spec in signature.outputs],
             }
@@ -166,10 +154,7 @@ class Metadata:
 
     async def _model_ready(self, request: Request) -> Response:
         model, version = self._named(request)
-        status = None if version is None else self._catalog.status(model, version)
-        if version is not None and status is None:
-            raise UnknownVersion(model, str(version))
-        ready = self._lanes.ready(model, version) is not None if version is not None else model in self._table.routes
+        ready = self._described.is_ready(model, version)
         return answer({"name": model, "ready": ready}, 200 if ready else 503)
 
     async def _infer_by_post(self, request: Request) -> Response:
@@ -182,20 +167,7 @@ class Metadata:
 
     def _named(self, request: Request) -> tuple[str, int | None]:
         model = request.path_params["model"]
-        if not is_model_name(model) or model not in self._catalog.models():
-            raise UnknownModel(model)
-        text = request.path_params.get("version")
-        version = None if text is None else version_number(text)
-        if text is not None and version is None:
-            raise UnknownVersion(model, text)
-        return model, version
-
-    def _default_version(self, model: str) -> int:
-        """Return the version that metadata without a version describes: the baseline."""
-        return self._table.route(model).routing.document.baseline
-
-    def _ready_versions(self, model: str) -> list[int]:
-        return sorted(s.version for s in self._catalog.statuses() if s.model == model and s.state is VersionState.READY)
+        return model, self._described.named(model, request.path_params.get("version"))
 
 
 def _tensor(spec: Any) -> dict[str, Any]:

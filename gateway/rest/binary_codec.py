@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from gateway.core.signature import TensorSpec
     from gateway.ports import Tensor
-    from gateway.rest.envelope import Parameter, RequestedOutput
+    from gateway.rest.envelope import RequestedOutput
+    from gateway.serving.parameters import Parameter
 
 SIZE: Final = "binary_data_size"
 WANTED: Final = "binary_data"

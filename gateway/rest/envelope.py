@@ -9,17 +9,10 @@ Source: Open Inference Protocol (v2), "Inference Request JSON Object".
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from gateway.core.errors import InvalidRequest
-
-Parameter = str | int | float | bool
-
-ID_CHARACTERS: Final = 1024
-
-UNSUPPORTED_PARAMETERS: Final = ("sequence_id", "sequence_start", "sequence_end")
+from gateway.serving.parameters import Parameter, check_id, check_parameters
 
 
 class InputTensor(msgspec.Struct, gc=False):
@@ -61,14 +54,8 @@ def read(body: bytes | memoryview) -> Envelope:
         raise InvalidRequest(f"the body is not JSON: {exc}", "invalid_json") from None
     except (RecursionError, UnicodeDecodeError):
         raise InvalidRequest("the body is not JSON: too deeply nested, or not UTF-8", "invalid_json") from None
-    if envelope.id is not None and (len(envelope.id) > ID_CHARACTERS or not envelope.id.isprintable()):
-        raise InvalidRequest(f"id: must be printable and at most {ID_CHARACTERS} characters", "invalid_id")
+    if envelope.id is not None:
+        check_id(envelope.id)
     if envelope.parameters:
-        _check_parameters(envelope.parameters)
+        check_parameters(envelope.parameters)
     return envelope
-
-
-def _check_parameters(parameters: dict[str, Parameter]) -> None:
-    for name in UNSUPPORTED_PARAMETERS:
-        if name in parameters:
-            raise InvalidRequest(f"parameters.{name}: sequences are not supported", "unsupported_parameter")

@@ -1,24 +1,17 @@
-"""One inference request, from its head to its answer, whatever carries its bytes.
+"""One inference request over HTTP, from its head to its answer, whatever carries its bytes.
 
 Two doors drive it, the ASGI callable and the short cut past it, and both get the same answer because
-everything but the reading and writing of bytes is here. The order matters: the model is found before
-the body is read, the version before the data is decoded, and the table is looked at once, so that one
-request sees one revision.
+everything but the reading and writing of bytes is here, or where every protocol has it
+(``serving/exchange.py``). The order matters: the model is found before the body is read, and the version
+before the data is decoded.
 """
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import logging
-import os
 import re
-import time
-from random import getrandbits
 from typing import TYPE_CHECKING, Final
 
-from gateway.core import outcomes
-from gateway.core.errors import GatewayError, InvalidRequest, ModelFailed, RequestTooLarge
+from gateway.core.errors import GatewayError, InvalidRequest
 from gateway.rest import envelope
 from gateway.rest.binary_codec import is_wanted
 from gateway.rest.form import HEADERS as FORM_HEADERS
@@ -26,21 +19,18 @@ from gateway.rest.form import check_content_type, form_of, wishes
 from gateway.rest.json_codec import JsonCodec
 from gateway.rest.lookup import HttpValues
 from gateway.rest.problems import JSON, Problem
-from gateway.serving.dispatch import Attempt
+from gateway.serving import exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.ports import Metrics, Tensor, VersionCells
+    from gateway.models.loaded import LoadedVersion
+    from gateway.ports import Metrics, Tensor
     from gateway.rest.form import Form
-    from gateway.serving.batching import Lane, Result
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, Headers, LiveTable
 
-log = logging.getLogger(__name__)
-
 READ: Final = FORM_HEADERS | {b"x-request-id", b"x-request-timeout-ms", b"content-type", b"content-length"}
-PRINTABLE: Final = re.compile(rb"[\x20-\x7e]{1,128}")
 TIMEOUT_MS: Final = re.compile(rb"[1-9][0-9]{0,8}")
 
 
@@ -60,75 +50,34 @@ class Answer:
 OK_HEADERS: Final[Headers] = (JSON,)
 
 
-class Inference:
-    """What all exchanges of this worker share."""
+class Inference(exchange.Traffic):
+    """What all exchanges over HTTP share, beside what they share with every other request of this worker."""
 
     def __init__(self, table: LiveTable, lanes: Lanes, metrics: Metrics, *, timeout: float, max_body: int) -> None:
         """*timeout* (seconds) holds for requests that bring none; *max_body* is in bytes."""
-        self.table = table
-        self.lanes = lanes
-        self.timeout = timeout
-        self.max_body = max_body
-        self.clock = asyncio.get_running_loop().time
-        self.in_flight = 0
-        self.last_started = 0.0
-        """When the last request began, on ``time.perf_counter``; 0 before any."""
+        super().__init__(table, lanes, metrics, timeout=timeout, max_body=max_body)
         self.closing = False
         """Set while the worker drains: every answer then closes its connection."""
-        self._ids = (f"{prefix}-{number:x}" for prefix in [os.urandom(6).hex()] for number in itertools.count(1))
         self.targets: dict[bytes, tuple[str, int | None]] = {}
         """What the URLs of inference requests name; filled by the short cut, which must not read them twice."""
-        self._metrics = metrics
-        self._codecs: dict[Lane, JsonCodec] = {}
-        self._unrouted: dict[str, VersionCells] = {}
-
-    def request_id(self, given: bytes | None) -> str:
-        """Return the caller's request id where it is printable and short, else a new one."""
-        return given.decode() if given and PRINTABLE.fullmatch(given) else next(self._ids)
-
-    def codec(self, lane: Lane) -> JsonCodec:
-        """Return the codec of a lane's version, made at its first use."""
-        codec = self._codecs.get(lane)
-        return codec if codec is not None else self._make_codec(lane)
-
-    def _make_codec(self, lane: Lane) -> JsonCodec:
-        self._codecs = {each: codec for each, codec in self._codecs.items() if not each.is_closed}
-        version = lane.version
-        codec = JsonCodec(version.model, version.version, version.signature, batchable=version.batchable)
-        self._codecs[lane] = codec
-        return codec
-
-    def unrouted(self, model: str) -> VersionCells:
-        """Return where a request is counted that never reached a version; invented names share one series."""
-        known = model if model in self.table.routes else "_unknown"
-        cells = self._unrouted.get(known)
-        if cells is None:
-            cells = self._unrouted[known] = self._metrics.version(known, "_none")
-        return cells
-
-    def find(self, model: str, version: int | None) -> None:
-        """Refuse an unknown model or version. Raises UnknownModel, UnknownVersion, VersionUnavailable."""
-        if version is not None:
-            self.lanes.named(model, version)
-        elif model not in self.table.routes:
-            self.lanes.without_route(model)
+        self.codec = exchange.Codecs(_json_codec).of
+        """The codec of a lane's version."""
 
     def closes(self, answer: Answer) -> bool:
         """Say whether the connection ends with *answer*: the worker drains, or a body that is too large still comes."""
         return self.closing or answer.status == 413
 
-    def too_large(self) -> RequestTooLarge:
-        """Return the refusal of a body over the limit."""
-        return RequestTooLarge(f"the body is over {self.max_body} bytes; the operator can raise --max-body")
+
+def _json_codec(version: LoadedVersion) -> JsonCodec:
+    return JsonCodec(version.model, version.version, version.signature, batchable=version.batchable)
 
 
-class Exchange:
+class Exchange(exchange.Exchange[Answer]):
     """One request and its answer: ``admit`` it, ``run`` it with its body; *reply* is called once, unless ``gone``."""
 
-    __slots__ = (
-        "_arm", "_attempt", "_deadline", "_form", "_headers", "_id", "_inference", "_model", "_output_names", "_query",
-        "_reply", "_request_id", "_started", "_version",
-    )  # fmt: skip
+    __slots__ = ("_form", "_headers", "_output_names", "_query")
+
+    _inference: Inference
 
     def __init__(
         self,
@@ -140,21 +89,11 @@ class Exchange:
         reply: Callable[[Answer], None],
     ) -> None:
         """*version* is set where the path names one; header names are lower-case."""
-        self._started = inference.last_started = time.perf_counter()
-        self._inference = inference
-        self._model = model
-        self._version = version
+        super().__init__(inference, model, version, reply)
         self._headers = headers
         self._query = query
-        self._reply: Callable[[Answer], None] | None = reply
-        self._request_id = ""
-        self._id = ""
-        self._deadline = 0.0
-        self._arm: Arm | None = None
-        self._attempt: Attempt | None = None
         self._form: Form | None = None
         self._output_names: Sequence[envelope.RequestedOutput] | None = None
-        inference.in_flight += 1
 
     def admit(self) -> bool:
         """Check what can be checked before the body is read; False when the refusal has been sent."""
@@ -187,22 +126,6 @@ class Exchange:
         except Exception as exc:  # the outermost door, as above
             self.refuse(exc)
 
-    def refuse(self, error: Exception) -> None:
-        """Answer with an error; one that is not the gateway's own is logged, and said to be no more than that."""
-        if not isinstance(error, GatewayError):
-            log.error("a request failed in the gateway", exc_info=error, extra=self._described())
-        elif isinstance(error, ModelFailed):
-            log.warning("%s", error, extra=self._described())
-        problem = Problem(error if isinstance(error, GatewayError) else None, self._request_id)
-        answer = Answer(problem.status, self._arm, tuple(problem.headers), self._request_id, problem.body)
-        self._end(problem.outcome, answer)
-
-    def gone(self) -> None:
-        """The caller hung up: free the place, and answer nobody."""
-        if self._attempt is not None:
-            self._attempt.cancel()
-        self._end(outcomes.CANCELLED, None)
-
     def _admit(self) -> None:
         inference = self._inference
         found = {name: value for name, value in self._headers if name in READ}
@@ -227,63 +150,41 @@ class Exchange:
         else:
             request, tail = form.open(body)
         if self._version is None:
-            values = HttpValues(self._headers, self._query, request.parameters)
-            arm = inference.table.route(self._model).decide(values, getrandbits(64))
+            arm = self._routed(HttpValues(self._headers, self._query, request.parameters))
         else:
-            arm = inference.table.pinned(self._model, inference.lanes.named(self._model, self._version))
-        self._arm = arm
+            arm = self._pinned(self._version)
         self._id = request.id or self._request_id
         codec = inference.codec(arm.lane)
         if request.parameters or request.outputs or tail is not None:
             self._form = form = wishes(request, form)
         if request.outputs:
-            codec.wanted(request.outputs, binary=form is not None and form.binary is True)
+            codec.named(request.outputs, binary=form is not None and form.binary is True)
             self._output_names = request.outputs
         feeds, rows = codec.read(request.inputs, tail)
-        if request.parameters and "timeout" in request.parameters:
-            timeout = _microseconds(request.parameters["timeout"])
-            self._deadline = min(self._deadline, inference.clock() + timeout)
-        self._attempt = Attempt(arm, feeds, rows, self._deadline, self._settled)
+        self._start(arm, feeds, rows, request.parameters)
 
-    def _settled(self, arm: Arm, result: Result) -> None:
-        """Take the result of the arm that ended the request."""
-        try:
-            self._arm = arm
-            if isinstance(result, Exception):
-                self.refuse(result)
-                return
-            codec, headers = self._inference.codec(arm.lane), OK_HEADERS
-            if self._form is None:
-                body = codec.write(result, codec.wanted(self._output_names), self._id)
-            else:
-                body, headers = self._write(self._form, codec, result)
-            self._end(outcomes.OK, Answer(200, arm, headers, self._request_id, body))
-        except Exception as exc:  # the outermost door of a callback: the rest of the batch must get its answers
-            self.refuse(exc)
+    def _answer(self, arm: Arm, outputs: Sequence[Tensor]) -> Answer:
+        codec = self._inference.codec(arm.lane)
+        if self._form is None:
+            body = codec.write(outputs, codec.wanted(self._output_names), self._id)
+            return Answer(200, arm, OK_HEADERS, self._request_id, body)
+        body, headers = self._write(self._form, codec, outputs)
+        return Answer(200, arm, headers, self._request_id, body)
 
     def _write(self, form: Form, codec: JsonCodec, outputs: Sequence[Tensor]) -> tuple[bytes, Headers]:
         """Return the body and the headers of an answer that is not all plain JSON."""
-        default = form.binary
-        wanted = codec.wanted(self._output_names, binary=default is True)
+        default, named = form.binary, self._output_names
+        wanted = codec.named(named, binary=default is True) if named else codec.wanted(None)
         if default is None:
             return form.answer(codec.write(outputs, wanted, self._id))
-        named = self._output_names
         binary = [is_wanted(each, default) for each in named] if named else [default] * len(wanted)
         return form.answer(*codec.write_mixed(outputs, wanted, binary, self._id))
 
-    def _end(self, outcome: int, answer: Answer | None) -> None:
-        reply, self._reply = self._reply, None
-        if reply is None:
-            return
-        inference, arm = self._inference, self._arm
-        inference.in_flight -= 1
-        cells = arm.lane.cells if arm is not None else inference.unrouted(self._model)
-        cells.answered(outcome, time.perf_counter() - self._started)
-        if answer is not None:
-            reply(answer)
-
-    def _described(self) -> dict[str, str | int]:
-        return {"request_id": self._request_id, "model": self._model}
+    def _refusal(self, error: GatewayError | None) -> tuple[int, Answer]:
+        problem = Problem(error, self._request_id)
+        return problem.outcome, Answer(
+            problem.status, self._arm, tuple(problem.headers), self._request_id, problem.body
+        )
 
 
 def _milliseconds(given: bytes) -> float:
@@ -292,9 +193,3 @@ def _milliseconds(given: bytes) -> float:
             "x-request-timeout-ms: must be a whole number of milliseconds, 1 or more", "invalid_timeout"
         )
     return int(given) / 1000
-
-
-def _microseconds(given: envelope.Parameter) -> float:
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise InvalidRequest("parameters.timeout: must be whole microseconds, 1 or more", "invalid_timeout")
-    return given / 1_000_000

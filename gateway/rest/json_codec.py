@@ -17,8 +17,8 @@ import numpy as np
 import orjson
 
 from gateway.core.errors import InvalidRequest
-from gateway.core.signature import FREE
 from gateway.rest import binary_codec
+from gateway.serving.codec import DTYPES, Codec, InputSpec, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from gateway.ports import Tensor
     from gateway.rest.binary_codec import Tail
     from gateway.rest.envelope import InputTensor, RequestedOutput
-
-DTYPES: Final[dict[str, Any]] = {
-    "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
-    "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
-    "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_,
-}  # fmt: skip
 
 ITEMS: Final[dict[str, type]] = {
     **{name: int for name in DTYPES if "INT" in name},
@@ -43,87 +37,45 @@ ITEMS: Final[dict[str, type]] = {
 }
 """Datatype → what its elements are in JSON. FP16 has no JSON form."""
 
-MAX_SIZE: Final = 2**31 - 1
-"""The largest size of a dimension; JSON can write one of 4,000 digits."""
-
 NESTED: Final = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\[")
 
 PACKED_ELEMENTS: Final = 4096
 """Up to here ``struct`` packs float32 faster than numpy, and refuses what would become infinite."""
 
 
-class JsonCodec:
+class JsonCodec(Codec["InputTensor"]):
     """Reads the inputs and writes the outputs of one version."""
 
     def __init__(self, model: str, version: int, signature: Signature, *, batchable: bool) -> None:
+        super().__init__(signature, {spec.name: _InputReader(spec) for spec in signature.inputs}, batchable=batchable)
         self._head = {"model_name": model, "model_version": str(version)}
-        self._readers = {spec.name: _InputReader(spec) for spec in signature.inputs}
-        self._only = next(iter(self._readers.values())) if len(self._readers) == 1 else None
         self._inputs = signature.inputs
-        self._outputs = signature.outputs
-        self._positions = {spec.name: index for index, spec in enumerate(signature.outputs)}
-        self._batchable = batchable
 
-    def read(self, inputs: Sequence[InputTensor], tail: Tail | None = None) -> tuple[tuple[Tensor, ...], int]:
+    def read(self, inputs: Sequence[InputTensor], behind: Tail | None = None) -> tuple[tuple[Tensor, ...], int]:
         """Return the tensors in the signature's order, and the number of rows. Raises InvalidRequest.
 
-        *tail*: the binary tensors behind the JSON, of which every byte must be used.
+        *behind*: the binary tensors behind the JSON, of which every byte must be used.
         """
-        if tail is not None and tail.is_raw:
-            tensor = binary_codec.read_raw(self._inputs, tail, one_row=self._batchable)
+        if behind is None:
+            return super().read(inputs)
+        if behind.is_raw:
+            tensor = binary_codec.read_raw(self._inputs, behind, one_row=self._batchable)
             return (tensor,), tensor.shape[0] if tensor.ndim else 1
-        only = self._only
-        if only is not None and len(inputs) == 1 and inputs[0].name == only.name:
-            tensor = only.read(inputs[0], tail)
-            if tail is not None:
-                tail.end()
-            return (tensor,), tensor.shape[0] if tensor.ndim else 1
-        return self._read_many(inputs, tail)
+        found = super().read(inputs, behind)
+        behind.end()
+        return found
 
-    def _read_many(self, inputs: Sequence[InputTensor], tail: Tail | None) -> tuple[tuple[Tensor, ...], int]:
-        given: dict[str, Tensor] = {}
-        for each in inputs:
-            reader = self._readers.get(each.name)
-            if reader is None:
-                raise InvalidRequest(
-                    f"input {_quoted(each.name)} is not one of this model's: {_names(self._readers)}", "unknown_input"
-                )
-            if each.name in given:
-                raise InvalidRequest(f"input {each.name!r} is given twice", "duplicate_input")
-            given[each.name] = reader.read(each, tail)
-        if tail is not None:
-            tail.end()
-        missing = [name for name in self._readers if name not in given]
-        if missing:
-            raise InvalidRequest(f"missing input: {_names(missing)}", "missing_input")
-        tensors = tuple(given[name] for name in self._readers)
-        rows = tensors[0].shape[0] if tensors and tensors[0].ndim else 1
-        if self._batchable and any(tensor.shape[0] != rows for tensor in tensors):
-            raise InvalidRequest("all inputs must have the same number of rows", "invalid_shape")
-        return tensors, rows
+    def named(self, outputs: Sequence[RequestedOutput], *, binary: bool) -> Sequence[int]:
+        """Return the positions of the outputs that the caller named, in the caller's order. Raises InvalidRequest.
 
-    def wanted(self, outputs: Sequence[RequestedOutput] | None, *, binary: bool = False) -> Sequence[int]:
-        """Return the positions of the outputs that the caller named, in the caller's order; all where none is named.
-
-        *binary*: whether an output that does not say so itself is wanted in binary. Raises InvalidRequest.
+        *binary*: whether an output that does not say so itself is wanted in binary.
         """
-        if not outputs:
-            return range(len(self._outputs))
-        positions: list[int] = []
-        for each in outputs:
-            position = self._positions.get(each.name)
-            if position is None:
-                raise InvalidRequest(
-                    f"output {_quoted(each.name)} is not one of this model's: {_names(self._positions)}",
-                    "unknown_output",
-                )
-            if position in positions:
-                raise InvalidRequest(f"output {each.name!r} is asked for twice", "duplicate_output")
+        positions = self.wanted(outputs)
+        for each, position in zip(outputs, positions, strict=True):
             if self._outputs[position].datatype == "FP16" and not binary_codec.is_wanted(each, binary):
                 raise InvalidRequest(
                     f"output {each.name!r} is FP16, which has no JSON form; ask for binary_data", "no_json_form"
                 )
-            positions.append(position)
         return positions
 
     def write(
@@ -161,16 +113,11 @@ class JsonCodec:
         return (b"".join([document, *behind.values()]), len(document)) if behind else (document, None)
 
 
-class _InputReader:
+class _InputReader(InputSpec):
     """Reads one input."""
 
     def __init__(self, spec: TensorSpec) -> None:
-        self.name = spec.name
-        self._datatype = spec.datatype
-        self._shape = spec.shape
-        self._tail = list(spec.shape[1:])
-        self._rows_only = len(spec.shape) > 1 and spec.shape[0] == FREE and FREE not in self._tail
-        self._dtype = DTYPES[spec.datatype]
+        super().__init__(spec)
         self._item = item = ITEMS.get(spec.datatype)
         nested: Any = list[item] if item is not None else None  # type: ignore[valid-type] # a type made at run time
         self._flat: Callable[[Any], list[Any]] | None = None
@@ -181,36 +128,21 @@ class _InputReader:
                 nested = list[nested]
             self._nested = msgspec.json.Decoder(nested).decode
 
-    def read(self, given: InputTensor, tail: Tail | None) -> Tensor:
+    def read(self, given: InputTensor, behind: Tail | None = None, /) -> Tensor:
         """Return the tensor, native-endian and C-contiguous. Raises InvalidRequest."""
-        if given.datatype != self._datatype:
-            raise InvalidRequest(
-                f"input {self.name!r} is {self._datatype}, not {_quoted(given.datatype)}", "invalid_datatype"
-            )
         shape = given.shape
-        if not self._takes(shape):
-            raise InvalidRequest(
-                f"input {self.name!r} has shape {_short(shape)}, the model takes {list(self._shape)} (-1: any)",
-                "invalid_shape",
-            )
+        self._check(given.datatype, shape)
         if given.parameters:
             size = binary_codec.size_of(self.name, given.parameters, given.data)
             if size is not None:
-                return binary_codec.read(self.name, self._datatype, shape, size, tail)
+                return binary_codec.read(self.name, self._datatype, shape, size, behind)
         values = self._values(given, shape)
         if len(values) != math.prod(shape):
             raise InvalidRequest(
-                f"input {self.name!r}: data has {len(values)} elements, shape {_short(shape)} needs {math.prod(shape)}",
+                f"input {self.name!r}: data has {len(values)} elements, shape {short(shape)} needs {math.prod(shape)}",
                 "invalid_data",
             )
         return self._tensor(values).reshape(shape)
-
-    def _takes(self, shape: list[int]) -> bool:
-        if self._rows_only:  # by far the most: a free batch axis before fixed ones
-            return shape[1:] == self._tail and 0 < shape[0] <= MAX_SIZE
-        return len(shape) == len(self._shape) and all(
-            0 < size <= MAX_SIZE and fixed in (size, FREE) for size, fixed in zip(shape, self._shape, strict=True)
-        )
 
     def _values(self, given: InputTensor, shape: list[int]) -> list[Any]:
         raw = given.data
@@ -264,17 +196,4 @@ def _flatten(values: list[Any], shape: list[int], name: str) -> list[Any]:
     else:
         if all(len(each) == shape[-1] for each in level):
             return list(itertools.chain.from_iterable(level))
-    raise InvalidRequest(f"input {name!r}: data is not nested as shape {_short(shape)} says", "invalid_data")
-
-
-def _names(names: Any) -> str:
-    return ", ".join(repr(name) for name in names)
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:80] + "…")
-
-
-def _short(shape: list[int]) -> str:
-    text = str(shape[:8])
-    return text if len(shape) <= 8 and len(text) <= 120 else f"{text[:120].rstrip(']')}, …]"
+    raise InvalidRequest(f"input {name!r}: data is not nested as shape {short(shape)} says", "invalid_data")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
+from gateway.serving.parameters import key_values
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.rest.envelope import Parameter
+    from gateway.serving.parameters import Parameter
 
 
 class HttpValues:
@@ -27,7 +29,7 @@ class HttpValues:
         self._parameters = parameters
 
     def __call__(self, kind: str, name: str) -> Sequence[bytes]:
-        """Return every value of the source, as received; a JSON integer in decimal, other non-strings are missing."""
+        """Return every value of the source, as received."""
         if kind == "header":
             wanted = name.encode()
             return [value for key, value in self._headers if key == wanted]
@@ -36,10 +38,7 @@ class HttpValues:
         if kind == "cookie":
             jars = [value for key, value in self._headers if key == b"cookie"]
             return self._pairs([each.strip() for jar in jars for each in jar.split(b";")], name, decode=False)
-        value = (self._parameters or {}).get(name)
-        if isinstance(value, str):
-            return [value.encode("utf-8", "surrogatepass")]
-        return [str(value).encode()] if isinstance(value, int) and not isinstance(value, bool) else []
+        return key_values(self._parameters, name)
 
     @staticmethod
     def _pairs(items: Sequence[bytes], name: str, *, decode: bool) -> list[bytes]:

@@ -26,7 +26,7 @@ def flags(tmp_path: Path) -> list[str]:
     (tmp_path / "routes/fraud.yaml").write_text("model: fraud\nsplit: {1: 1}\n", encoding="utf-8")
     return [
         "--models", str(tmp_path / "models"), "--routes", str(tmp_path / "routes"),
-        "--state-dir", str(tmp_path / "state"), "--port", "0", "--admin-port", "0",
+        "--state-dir", str(tmp_path / "state"), "--port", "0", "--admin-port", "0", "--grpc-port", "0",
     ]  # fmt: skip
 
 

@@ -198,8 +198,8 @@ class Gateway:
 
     def _own_flags(self) -> list[str]:
         """Return the flags that keep this gateway apart from every other; ``flags`` come later and win."""
-        own = {"port": 0, "admin-port": 0, "workers": self.workers, "models": self.models, "routes": self.routes,
-               "state-dir": self.state, "drain-delay": "100ms"}  # fmt: skip
+        own = {"port": 0, "admin-port": 0, "grpc-port": 0, "workers": self.workers, "models": self.models,
+               "routes": self.routes, "state-dir": self.state, "drain-delay": "100ms"}  # fmt: skip
         return [part for name, value in own.items() for part in (f"--{name}", str(value))]
 
     # ---- its processes

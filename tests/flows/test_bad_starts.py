@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.flows.gateway_process import Gateway
 
 SECONDS: Final = 15.0
-PORTS: Final = ("--port", "--admin-port")
+PORTS: Final = ("--port", "--admin-port", "--grpc-port")
 
 
 @pytest.fixture

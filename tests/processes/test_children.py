@@ -169,6 +169,16 @@ def test_preloading_starts_no_thread_and_switches_the_runtime_s_telemetry_off() 
     assert said == [True, "1"]
 
 
+def test_preloading_leaves_grpc_to_the_workers() -> None:
+    said = play("""
+        from gateway.processes.launcher import preload
+        preload()
+        print(json.dumps([name for name in sys.modules if name == "grpc" or name.startswith("gateway.rpc")]))
+    """)
+
+    assert said == []
+
+
 def test_a_child_does_not_outlive_a_launcher_that_was_killed() -> None:
     scene = textwrap.dedent("""
         child = start(wait)

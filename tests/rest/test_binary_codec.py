@@ -16,7 +16,8 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.signature import DATATYPES, Signature, TensorSpec
 from gateway.rest import binary_codec, envelope
 from gateway.rest.binary_codec import Tail
-from gateway.rest.json_codec import DTYPES, ITEMS, JsonCodec
+from gateway.rest.json_codec import ITEMS, JsonCodec
+from gateway.serving.codec import DTYPES
 from tests.rest.door import request, tensor
 from tests.rest.wire import packed, raw, sent
 

@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 from gateway.core.errors import InvalidRequest
 from gateway.core.signature import DATATYPES, Signature, TensorSpec
 from gateway.rest import envelope
-from gateway.rest.json_codec import DTYPES, ITEMS, PACKED_ELEMENTS, JsonCodec
+from gateway.rest.json_codec import ITEMS, PACKED_ELEMENTS, JsonCodec
+from gateway.serving.codec import DTYPES
 from tests.rest.door import request, tensor
 
 if TYPE_CHECKING:

@@ -1,0 +1,162 @@
+"""What every protocol's codec checks of a request's tensors, against one version's signature.
+
+A codec adds how its protocol writes the numbers. Nothing is cast in silence: names, datatypes and shapes
+must be the signature's, whatever the bytes came in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from gateway.core.errors import InvalidRequest
+from gateway.core.signature import FREE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from gateway.core.signature import Signature, TensorSpec
+    from gateway.ports import Tensor
+
+DTYPES: Final[dict[str, Any]] = {
+    "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
+    "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
+    "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_,
+}  # fmt: skip
+
+MAX_SIZE: Final = 2**31 - 1
+"""The largest size of a dimension; JSON can write one of 4,000 digits."""
+
+
+class Named(Protocol):
+    """An input or a requested output, as far as this module looks at it."""
+
+    @property
+    def name(self) -> str:
+        """What the caller calls it."""
+        ...
+
+
+GivenT = TypeVar("GivenT", bound=Named)
+GivenT_contra = TypeVar("GivenT_contra", bound=Named, contravariant=True)
+
+
+class Reader(Protocol[GivenT_contra]):
+    """Reads one input of a version."""
+
+    name: str
+
+    def read(self, given: GivenT_contra, behind: Any = None, /) -> Tensor:
+        """Return the tensor, native-endian and C-contiguous. Raises InvalidRequest.
+
+        *behind*: what the protocol carries behind the descriptions of its inputs, None where nothing.
+        """
+        ...
+
+
+class InputSpec:
+    """One input of a signature; a codec's reader begins with its check."""
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self.name = spec.name
+        self._datatype = spec.datatype
+        self._shape = spec.shape
+        self._tail = list(spec.shape[1:])
+        self._rows_only = len(spec.shape) > 1 and spec.shape[0] == FREE and FREE not in self._tail
+        self._dtype = DTYPES[spec.datatype]
+
+    def _check(self, datatype: str, shape: list[int]) -> None:
+        """Refuse a datatype or a shape that is not the signature's. Raises InvalidRequest."""
+        if datatype != self._datatype:
+            raise InvalidRequest(f"input {self.name!r} is {self._datatype}, not {quoted(datatype)}", "invalid_datatype")
+        if self._rows_only:  # by far the most: a free batch axis before fixed ones
+            takes = shape[1:] == self._tail and 0 < shape[0] <= MAX_SIZE
+        else:
+            takes = len(shape) == len(self._shape) and all(
+                0 < size <= MAX_SIZE and fixed in (size, FREE) for size, fixed in zip(shape, self._shape, strict=True)
+            )
+        if not takes:
+            raise InvalidRequest(
+                f"input {self.name!r} has shape {short(shape)}, the model takes {list(self._shape)} (-1: any)",
+                "invalid_shape",
+            )
+
+
+class Codec(Generic[GivenT]):
+    """Reads the inputs and finds the outputs of one version."""
+
+    def __init__(self, signature: Signature, readers: Mapping[str, Reader[GivenT]], *, batchable: bool) -> None:
+        """*readers*: by the input's name, in the signature's order."""
+        self._readers = readers
+        self._only = next(iter(readers.values())) if len(readers) == 1 else None
+        self._outputs = signature.outputs
+        self._positions = {spec.name: index for index, spec in enumerate(signature.outputs)}
+        self._batchable = batchable
+
+    def read(self, inputs: Sequence[GivenT], behind: Any = None) -> tuple[tuple[Tensor, ...], int]:
+        """Return the tensors in the signature's order, and the number of rows. Raises InvalidRequest.
+
+        *behind* is handed on to the readers.
+        """
+        only = self._only
+        if only is not None and len(inputs) == 1 and inputs[0].name == only.name:
+            tensor = only.read(inputs[0], behind)
+            return (tensor,), tensor.shape[0] if tensor.ndim else 1
+        return self._read_many(inputs, behind)
+
+    def _read_many(self, inputs: Sequence[GivenT], behind: Any) -> tuple[tuple[Tensor, ...], int]:
+        given: dict[str, Tensor] = {}
+        for each in inputs:
+            reader = self._readers.get(each.name)
+            if reader is None:
+                raise InvalidRequest(
+                    f"input {quoted(each.name)} is not one of this model's: {_names(self._readers)}", "unknown_input"
+                )
+            if each.name in given:
+                raise InvalidRequest(f"input {each.name!r} is given twice", "duplicate_input")
+            given[each.name] = reader.read(each, behind)
+        missing = [name for name in self._readers if name not in given]
+        if missing:
+            raise InvalidRequest(f"missing input: {_names(missing)}", "missing_input")
+        tensors = tuple(given[name] for name in self._readers)
+        rows = tensors[0].shape[0] if tensors and tensors[0].ndim else 1
+        if self._batchable and any(tensor.shape[0] != rows for tensor in tensors):
+            raise InvalidRequest("all inputs must have the same number of rows", "invalid_shape")
+        return tensors, rows
+
+    def wanted(self, outputs: Sequence[Named] | None) -> Sequence[int]:
+        """Return the positions of the outputs that the caller named, in the caller's order; all where none is named."""
+        if not outputs:
+            return range(len(self._outputs))
+        positions: list[int] = []
+        for each in outputs:
+            position = self._positions.get(each.name)
+            if position is None:
+                raise InvalidRequest(
+                    f"output {quoted(each.name)} is not one of this model's: {_names(self._positions)}",
+                    "unknown_output",
+                )
+            if position in positions:
+                raise InvalidRequest(f"output {each.name!r} is asked for twice", "duplicate_output")
+            self._check_output(self._outputs[position])
+            positions.append(position)
+        return positions
+
+    def _check_output(self, spec: TensorSpec) -> None:
+        """Refuse an output that the caller named and the codec cannot write. Raises InvalidRequest."""
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+def quoted(text: str) -> str:
+    """Return what a caller sent, cut where it is long."""
+    return repr(text if len(text) <= 80 else text[:80] + "…")
+
+
+def short(shape: Sequence[int]) -> str:
+    """Return a shape that a caller sent, cut where it is long."""
+    text = str(list(shape[:8]))
+    return text if len(shape) <= 8 and len(text) <= 120 else f"{text[:120].rstrip(']')}, …]"

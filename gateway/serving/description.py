@@ -1,0 +1,67 @@
+"""What this worker says of its models, in words that every protocol writes in its own way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.errors import UnknownModel, UnknownVersion
+from gateway.core.names import is_model_name, version_number
+from gateway.core.versions import VersionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.core.signature import Signature
+    from gateway.models.catalog import Catalog
+    from gateway.serving.lanes import Lanes
+    from gateway.serving.live import LiveTable
+
+SERVER: str = "canary-gateway"
+PLATFORM: str = "onnx_onnxv1"
+
+
+class Description:
+    """Reads the live table and the catalog."""
+
+    def __init__(self, table: LiveTable, lanes: Lanes, catalog: Catalog) -> None:
+        self._table = table
+        self._lanes = lanes
+        self._catalog = catalog
+
+    def models(self) -> list[str]:
+        """Return the names of the models."""
+        return sorted(self._catalog.models())
+
+    def index(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield name, version, state and reason of every version, loaded or not."""
+        for each in sorted(self._catalog.statuses(), key=lambda status: (status.model, status.version)):
+            state = "UNAVAILABLE" if each.state is VersionState.FAILED else each.state.value
+            yield each.model, str(each.version), state, each.reason
+
+    def named(self, model: str, text: str | None) -> int | None:
+        """Return the version that a caller named, None for none. Raises UnknownModel, UnknownVersion."""
+        if not is_model_name(model) or model not in self._catalog.models():
+            raise UnknownModel(model)
+        version = None if text is None else version_number(text)
+        if text is not None and version is None:
+            raise UnknownVersion(model, text)
+        return version
+
+    def signature(self, model: str, version: int | None) -> Signature:
+        """Return the signature of a version; without one, of the baseline."""
+        if version is None:
+            version = self._table.route(model).routing.document.baseline
+        return self._lanes.named(model, version).version.signature
+
+    def ready_versions(self, model: str) -> list[str]:
+        """Return the versions that may be named now."""
+        ready = (s.version for s in self._catalog.statuses() if s.model == model and s.state is VersionState.READY)
+        return [str(version) for version in sorted(ready)]
+
+    def is_ready(self, model: str, version: int | None) -> bool:
+        """Say whether a version is ready, or the model has a route that is served. Raises UnknownVersion."""
+        if version is None:
+            return model in self._table.routes
+        if self._catalog.status(model, version) is None:
+            raise UnknownVersion(model, str(version))
+        return self._lanes.ready(model, version) is not None

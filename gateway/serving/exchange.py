@@ -1,0 +1,195 @@
+"""One inference request from its decision to its count, whatever protocol its bytes were in.
+
+A door subclasses ``Exchange``: it reads the request, asks here for the arm, starts the run and says
+how an answer and a refusal look. Finding, deciding, running, falling back and counting are the same
+behind every door, and so is the order: one request looks at the table once and sees one revision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import re
+import time
+from random import getrandbits
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from gateway.core import outcomes
+from gateway.core.errors import GatewayError, ModelFailed, RequestTooLarge
+from gateway.serving.dispatch import Attempt
+from gateway.serving.parameters import microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gateway.core.routing import Values
+    from gateway.models.loaded import LoadedVersion
+    from gateway.ports import Metrics, Tensor, VersionCells
+    from gateway.serving.batching import Lane, Result
+    from gateway.serving.lanes import Lanes
+    from gateway.serving.live import Arm, LiveTable
+    from gateway.serving.parameters import Parameter
+
+log = logging.getLogger(__name__)
+
+PRINTABLE: Final = re.compile(rb"[\x20-\x7e]{1,128}")
+
+AnswerT = TypeVar("AnswerT")
+CodecT = TypeVar("CodecT")
+
+
+class Codecs(Generic[CodecT]):
+    """One codec per lane, made when its version is first asked through a door."""
+
+    def __init__(self, make: Callable[[LoadedVersion], CodecT]) -> None:
+        self._make = make
+        self._made: dict[Lane, CodecT] = {}
+
+    def of(self, lane: Lane) -> CodecT:
+        """Return the codec of a lane's version."""
+        codec = self._made.get(lane)
+        return codec if codec is not None else self._add(lane)
+
+    def _add(self, lane: Lane) -> CodecT:
+        self._made = {each: codec for each, codec in self._made.items() if not each.is_closed}
+        codec = self._made[lane] = self._make(lane.version)
+        return codec
+
+
+class Traffic:
+    """What all requests of this worker share, through whichever door they come."""
+
+    def __init__(self, table: LiveTable, lanes: Lanes, metrics: Metrics, *, timeout: float, max_body: int) -> None:
+        """*timeout* (seconds) holds for requests that bring none; *max_body* is in bytes."""
+        self.table = table
+        self.lanes = lanes
+        self.timeout = timeout
+        self.max_body = max_body
+        self.clock = asyncio.get_running_loop().time
+        self.in_flight = 0
+        self.last_started = 0.0
+        """When the last request began, on ``time.perf_counter``; 0 before any."""
+        self._ids = (f"{prefix}-{number:x}" for prefix in [os.urandom(6).hex()] for number in itertools.count(1))
+        self._metrics = metrics
+        self._unrouted: dict[str, VersionCells] = {}
+
+    def request_id(self, given: bytes | None) -> str:
+        """Return the caller's request id where it is printable and short, else a new one."""
+        return given.decode() if given and PRINTABLE.fullmatch(given) else next(self._ids)
+
+    def unrouted(self, model: str) -> VersionCells:
+        """Return where a request is counted that never reached a version; invented names share one series."""
+        known = model if model in self.table.routes else "_unknown"
+        cells = self._unrouted.get(known)
+        if cells is None:
+            cells = self._unrouted[known] = self._metrics.version(known, "_none")
+        return cells
+
+    def find(self, model: str, version: int | None) -> None:
+        """Refuse an unknown model or version. Raises UnknownModel, UnknownVersion, VersionUnavailable."""
+        if version is not None:
+            self.lanes.named(model, version)
+        elif model not in self.table.routes:
+            self.lanes.without_route(model)
+
+    def too_large(self) -> RequestTooLarge:
+        """Return the refusal of a body over the limit."""
+        return RequestTooLarge(f"the body is over {self.max_body} bytes; the operator can raise --max-body")
+
+
+class Exchange(Generic[AnswerT]):
+    """One request; its reply is called once, unless it is ``gone`` before. Doors subclass it.
+
+    *_id* is what the answer is called; *_deadline* is on the event loop's clock, seconds.
+    """
+
+    __slots__ = (
+        "_arm", "_attempt", "_deadline", "_id", "_inference", "_model", "_reply", "_request_id", "_started", "_version"
+    )  # fmt: skip
+
+    def __init__(self, inference: Traffic, model: str, version: int | None, reply: Callable[[AnswerT], None]) -> None:
+        """*version* is set where the caller names one."""
+        self._started = inference.last_started = time.perf_counter()
+        self._inference = inference
+        self._model = model
+        self._version = version
+        self._reply: Callable[[AnswerT], None] | None = reply
+        self._request_id = ""
+        self._id = ""
+        self._deadline = 0.0
+        self._arm: Arm | None = None
+        self._attempt: Attempt | None = None
+        inference.in_flight += 1
+
+    def refuse(self, error: Exception) -> None:
+        """Answer with an error; one that is not the gateway's own is logged, and said to be no more than that."""
+        if not isinstance(error, GatewayError):
+            log.error("a request failed in the gateway", exc_info=error, extra=self._described())
+        elif isinstance(error, ModelFailed):
+            log.warning("%s", error, extra=self._described())
+        self._end(*self._refusal(error if isinstance(error, GatewayError) else None))
+
+    def gone(self) -> None:
+        """The caller hung up: free the place, and answer nobody."""
+        if self._attempt is not None:
+            self._attempt.cancel()
+        self._end(outcomes.CANCELLED, None)
+
+    # ---- what a door says
+
+    def _answer(self, arm: Arm, outputs: Sequence[Tensor]) -> AnswerT:
+        """Return the answer that holds *outputs*, all that the version has, in its signature's order."""
+        raise NotImplementedError
+
+    def _refusal(self, error: GatewayError | None) -> tuple[int, AnswerT]:
+        """Return how a request that ended with *error* is counted, and its answer; None is a fault of the gateway."""
+        raise NotImplementedError
+
+    # ---- what every door uses
+
+    def _routed(self, values: Values) -> Arm:
+        """Take the arm that the route chooses for what the caller sent."""
+        self._arm = arm = self._inference.table.route(self._model).decide(values, getrandbits(64))
+        return arm
+
+    def _pinned(self, version: int) -> Arm:
+        """Take the arm of the version that the caller named."""
+        inference = self._inference
+        self._arm = arm = inference.table.pinned(self._model, inference.lanes.named(self._model, version))
+        return arm
+
+    def _start(
+        self, arm: Arm, feeds: tuple[Tensor, ...], rows: int, parameters: Mapping[str, Parameter] | None
+    ) -> None:
+        """Run the request; its *parameters* may shorten the deadline."""
+        if parameters and "timeout" in parameters:
+            timeout = microseconds(parameters["timeout"])
+            self._deadline = min(self._deadline, self._inference.clock() + timeout)
+        self._attempt = Attempt(arm, feeds, rows, self._deadline, self._settled)
+
+    def _settled(self, arm: Arm, result: Result) -> None:
+        """Take the result of the arm that ended the request."""
+        try:
+            self._arm = arm
+            if isinstance(result, Exception):
+                self.refuse(result)
+            else:
+                self._end(outcomes.OK, self._answer(arm, result))
+        except Exception as exc:  # the outermost door of a callback: the rest of the batch must get its answers
+            self.refuse(exc)
+
+    def _end(self, outcome: int, answer: AnswerT | None) -> None:
+        reply, self._reply = self._reply, None
+        if reply is None:
+            return
+        inference, arm = self._inference, self._arm
+        inference.in_flight -= 1
+        cells = arm.lane.cells if arm is not None else inference.unrouted(self._model)
+        cells.answered(outcome, time.perf_counter() - self._started)
+        if answer is not None:
+            reply(answer)
+
+    def _described(self) -> dict[str, str | int]:
+        return {"request_id": self._request_id, "model": self._model}

@@ -1,0 +1,175 @@
+"""gRPC against a real gateway: the clients that people have, on a port that all workers share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+import numpy as np
+import pytest
+
+from gateway.processes.sockets import reserve
+from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
+from tests.flows import metrics
+from tests.flows.gateway_process import eventually
+from tests.flows.models import MODEL, request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.flows.gateway_process import Gateway
+
+INFER: Final = "/inference.GRPCInferenceService/ModelInfer"
+STICKY: Final = 'split: {"1": 50, "2": 50}\nassign: {by: "header:x-user-id"}\nbaseline: "1"'
+SHARED: Final = (("grpc.use_local_subchannel_pool", 1),)
+"""Each channel has a connection of its own, so that the kernel spreads them over the workers."""
+
+
+@pytest.fixture
+def served(begin: Callable[..., Gateway]) -> tuple[Gateway, str]:
+    """A gateway with two workers, and the address of its gRPC port."""
+    port = free_port()
+    return begin(flags=("--grpc-port", str(port)), route=STICKY), f"127.0.0.1:{port}"
+
+
+def free_port() -> int:
+    with reserve("127.0.0.1", 0, "--grpc-port") as sock:
+        return int(sock.getsockname()[1])
+
+
+def message() -> bytes:
+    made = MESSAGES["ModelInferRequest"](model_name=MODEL)
+    made.inputs.add(name="x", datatype="FP32", shape=[1, 2]).contents.fp32_contents.extend([1.5, 2.5])
+    return bytes(made.SerializeToString())
+
+
+def infer(channel: Any, user: str) -> Any:
+    """Return the answer to one user."""
+    answer = channel.unary_unary(INFER)(message(), metadata=(("x-user-id", user),), timeout=10)
+    return MESSAGES["ModelInferResponse"].FromString(answer)
+
+
+def test_a_user_gets_the_same_version_and_numbers_on_every_worker_and_over_http(served: tuple[Gateway, str]) -> None:
+    gateway, address = served
+    channels = [grpc.insecure_channel(address, SHARED) for _ in range(6)]
+    seen = set()
+
+    for number in range(20):
+        user = f"user-{number}"
+        over_http = gateway.ask("POST", f"/v2/models/{MODEL}/infer", request([1.5, 2.5]), {"x-user-id": user}).json()
+        for channel in channels:
+            answer = infer(channel, user)
+            numbers, version = answer.outputs
+            assert answer.model_version == over_http["model_version"]
+            assert list(numbers.contents.fp32_contents) == over_http["outputs"][0]["data"]
+            assert list(version.contents.int64_contents) == over_http["outputs"][1]["data"]
+        seen.add(over_http["model_version"])
+
+    for channel in channels:
+        channel.close()
+    assert seen == {"1", "2"}
+    eventually(lambda: counted(gateway) == 20 * 7, 5, "every request of both protocols is counted")
+
+
+def counted(gateway: Gateway) -> float:
+    return sum(metrics.scrape(gateway).get("gateway_requests_total", {}).values())
+
+
+def test_tritonclient_is_served(served: tuple[Gateway, str]) -> None:
+    triton = pytest.importorskip("tritonclient.grpc", reason="the extra `peers` is not installed")
+    _, address = served
+    client = triton.InferenceServerClient(address)
+    given = triton.InferInput("x", [2, 2], "FP32")
+    given.set_data_from_numpy(np.array([[1, 2], [3, 4]], np.float32))
+
+    answer = client.infer(MODEL, [given], model_version="2", request_id="mine", timeout=5_000_000)
+
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready(MODEL, "2")
+    assert list(client.get_model_metadata(MODEL).versions) == ["1", "2"]
+    assert {row.state for row in client.get_model_repository_index().models} == {"READY"}
+    assert answer.as_numpy("y").tolist() == [[1, 2], [3, 4]]
+    assert answer.as_numpy("version").tolist() == [2, 2]
+    assert (answer.get_response().id, answer.get_response().model_version) == ("mine", "2")
+    with pytest.raises(triton.InferenceServerException, match="NOT_FOUND"):
+        client.infer("ghost", [given])
+    client.close()
+
+
+def test_a_probe_of_kubernetes_is_answered(served: tuple[Gateway, str]) -> None:
+    with grpc.insecure_channel(served[1]) as channel:
+        answer = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+
+    assert HEALTH_MESSAGES["HealthCheckResponse"].FromString(answer).status == 1
+
+
+def test_the_banner_names_the_port(served: tuple[Gateway, str]) -> None:
+    gateway, address = served
+
+    assert f"gRPC       {address}\n" in gateway.stdout()
+
+
+def test_a_port_of_0_opens_nothing(begin: Callable[..., Gateway]) -> None:
+    gateway = begin(flags=("--grpc-port", "0"))
+
+    assert "gRPC" not in gateway.stdout()
+
+
+def test_a_stop_under_load_ends_calls_with_a_status_and_the_gateway_with_0(served: tuple[Gateway, str]) -> None:
+    gateway, address = served
+    ended = threading.Event()
+    failures: list[Any] = []
+
+    def keep_asking() -> None:
+        with grpc.insecure_channel(address, SHARED) as channel:
+            while not ended.is_set():
+                try:
+                    infer(channel, "user-1")
+                except grpc.RpcError as exc:
+                    failures.append(exc.code())
+                    return
+
+    callers = [threading.Thread(target=keep_asking) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    time.sleep(0.5)
+
+    code = gateway.stop()
+
+    ended.set()
+    for caller in callers:
+        caller.join(20)
+    assert code == 0
+    assert set(failures) <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+
+
+def test_the_port_is_free_after_a_stop(served: tuple[Gateway, str]) -> None:
+    gateway, address = served
+
+    gateway.stop()
+
+    with socket.create_server(("127.0.0.1", int(address.rsplit(":", 1)[1]))):
+        pass
+
+
+def test_a_killed_worker_is_replaced_on_the_port(served: tuple[Gateway, str]) -> None:
+    gateway, address = served
+    before = gateway.worker_pids()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+
+    def answers() -> bool:
+        with grpc.insecure_channel(address, SHARED) as channel:
+            try:
+                return bool(infer(channel, "user-1").model_name == MODEL)
+            except grpc.RpcError:
+                return False
+
+    eventually(answers, 15, "a new worker answers")
+    assert set(before).isdisjoint(gateway.worker_pids())
