@@ -320,7 +320,7 @@ def test_an_output_that_cannot_be_answered_is_refused(names: list[str], code: st
     made = JsonCodec("fraud", 1, TWO, batchable=True)
 
     with pytest.raises(InvalidRequest) as caught:
-        made.wanted(outputs_named(*names))
+        made.named(outputs_named(*names), binary=False)
 
     assert caught.value.code == code
 
