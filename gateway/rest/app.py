@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import LiveTable
 
-import orjson
 
 INFER: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 

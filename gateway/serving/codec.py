@@ -139,12 +139,8 @@ class Codec(Generic[GivenT]):
                 )
             if position in positions:
                 raise InvalidRequest(f"output {each.name!r} is asked for twice", "duplicate_output")
-            self._check_output(self._outputs[position])
             positions.append(position)
         return positions
-
-    def _check_output(self, spec: TensorSpec) -> None:
-        """Refuse an output that the caller named and the codec cannot write. Raises InvalidRequest."""
 
 
 def _names(names: Iterable[str]) -> str:

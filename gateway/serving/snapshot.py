@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,6 @@ from gateway.ports import StoredRoute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 log = logging.getLogger(__name__)
 
