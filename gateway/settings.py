@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidSettings
+from gateway.core.limits import ConnectionLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,6 +102,30 @@ def _store_url(text: str) -> str:
     return text
 
 
+LIMITS: Final = {
+    "head": ("head_seconds", _some_seconds),
+    "body": ("body_seconds", _some_seconds),
+    "write": ("write_seconds", _some_seconds),
+    "connections": ("connections", _integer(1, 1_000_000)),
+}
+"""What ``--http-limits`` may name."""
+
+
+def _limits(text: str) -> ConnectionLimits:
+    """Return the limits that ``head=10s,connections=4096`` changes; those it does not name stay as they are."""
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name not in LIMITS or LIMITS[name][0] in found:
+            raise ValueError(f"must be NAME=VALUE,…, each of {', '.join(LIMITS)} at most once")
+        field_name, read = LIMITS[name]
+        try:
+            found[field_name] = read(value)
+        except ValueError as exc:
+            raise ValueError(f"must be right in every part: {name} {exc}") from exc
+    return ConnectionLimits(**found)
+
+
 def cores() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0))
@@ -142,6 +167,11 @@ class Settings:
     request_timeout: float = _setting("30s", _some_seconds, "deadline of a request that brings none")
     max_body: int = _setting("64m", _bytes, "largest request body")
     max_queue: int = _setting("1024", _integer(1, 1_000_000), "requests that may wait for one version in one worker")
+    http_limits: ConnectionLimits = _setting(
+        "head=10s,body=60s,write=30s,connections=4096",
+        _limits,
+        "how long headers and body may take, how long an answer may wait to be read, connections per worker",
+    )
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "what is logged")
     log_format: str = _setting("auto", _choice("auto", "json", "human"), "auto is human on a terminal, else JSON lines")
 

@@ -138,7 +138,7 @@ def build_worker(start: Start) -> WorkerParts:
         store=store,
         slab=slab,
         inference=inference,
-        server=HttpServer(port, start.sock, shortcut(inference)),
+        server=HttpServer(port, start.sock, shortcut(inference, settings.http_limits)),
         report_file=ReportFile(start.reports, start.slot),
         files=_route_files(settings.routes),
         names=names,

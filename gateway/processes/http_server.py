@@ -9,11 +9,14 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.rest.guard import Guarded
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
+
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 BACKLOG: Final = 2048
 KEEP_ALIVE_SECONDS: Final = 75
@@ -50,8 +53,8 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves one ASGI application."""
 
-    def __init__(self, app: Any, sock: socket.socket, protocol: type[HttpToolsProtocol] = HttpToolsProtocol) -> None:
-        """*protocol* is httptools' class or one made from it: h11 answered smuggled requests that httptools refuses."""
+    def __init__(self, app: Any, sock: socket.socket, protocol: type[HttpToolsProtocol] = Guarded) -> None:
+        """*protocol* is made from httptools' class: h11 answered smuggled requests that httptools refuses."""
         config = uvicorn.Config(
             app,
             http=protocol,

@@ -47,6 +47,9 @@ CONTENT_TYPES: Final = frozenset(
 """What is read as an inference request. The form type is what a bare ``curl -d`` sends; most clients send none."""
 
 
+MAX_CONTENT_TYPE_BYTES: Final = 1024
+
+
 class Answer:
     """What goes back to the caller, but for the headers that the HTTP layer owns."""
 
@@ -97,7 +100,13 @@ class Inference:
     def _make_codec(self, lane: Lane) -> JsonCodec:
         self._codecs = {each: codec for each, codec in self._codecs.items() if not each.is_closed}
         version = lane.version
-        codec = JsonCodec(version.model, version.version, version.signature, batchable=version.batchable)
+        codec = JsonCodec(
+            version.model,
+            version.version,
+            version.signature,
+            batchable=version.batchable,
+            max_rows=version.metadata.serving.max_rows,
+        )
         self._codecs[lane] = codec
         return codec
 
@@ -255,6 +264,8 @@ class Exchange:
 def _check_headers(found: dict[bytes, bytes]) -> None:
     declared = found.get(b"content-type")
     if declared is not None:
+        if len(declared) > MAX_CONTENT_TYPE_BYTES:
+            raise InvalidRequest(f"content-type: must be at most {MAX_CONTENT_TYPE_BYTES} bytes", "invalid_header")
         kind, _, parameters = declared.partition(b";")
         if kind.strip().lower() not in CONTENT_TYPES or b"utf-16" in parameters.lower():
             raise UnsupportedMediaType("content-type: send the request as application/json in UTF-8")

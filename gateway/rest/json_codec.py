@@ -53,9 +53,11 @@ PACKED_ELEMENTS: Final = 4096
 class JsonCodec:
     """Reads the inputs and writes the outputs of one version."""
 
-    def __init__(self, model: str, version: int, signature: Signature, *, batchable: bool) -> None:
+    def __init__(
+        self, model: str, version: int, signature: Signature, *, batchable: bool, max_rows: int = MAX_SIZE
+    ) -> None:
         self._head = {"model_name": model, "model_version": str(version)}
-        self._readers = {spec.name: _InputReader(spec) for spec in signature.inputs}
+        self._readers = {spec.name: _InputReader(spec, max_rows) for spec in signature.inputs}
         self._only = next(iter(self._readers.values())) if len(self._readers) == 1 else None
         self._outputs = signature.outputs
         self._positions = {spec.name: index for index, spec in enumerate(signature.outputs)}
@@ -127,8 +129,9 @@ class JsonCodec:
 class _InputReader:
     """Reads one input."""
 
-    def __init__(self, spec: TensorSpec) -> None:
+    def __init__(self, spec: TensorSpec, max_rows: int) -> None:
         self.name = spec.name
+        self._max_rows = max_rows if spec.shape[:1] == (FREE,) else MAX_SIZE
         self._datatype = spec.datatype
         self._shape = spec.shape
         self._tail = list(spec.shape[1:])
@@ -155,6 +158,10 @@ class _InputReader:
             raise InvalidRequest(
                 f"input {self.name!r} has shape {_short(shape)}, the model takes {list(self._shape)} (-1: any)",
                 "invalid_shape",
+            )
+        if shape and shape[0] > self._max_rows:
+            raise InvalidRequest(
+                f"input {self.name!r} has {shape[0]} rows; one request may bring {self._max_rows}", "too_many_rows"
             )
         values = self._values(given, shape)
         if len(values) != math.prod(shape):

@@ -1,6 +1,6 @@
 """The short cut: inference answered from the HTTP parser's callbacks, without an ASGI task.
 
-A subclass of uvicorn's protocol, chosen by its public ``http=`` option. It takes a request only where
+A subclass of uvicorn's protocol behind our guard, chosen by its public ``http=`` option. It takes a request only where
 nothing is lost by it: ``POST …/infer`` with a plain path, nothing else under way on the connection. All
 else goes uvicorn's way to the ASGI application, which stays the oracle: one table of tests runs over
 both. While a request is under way a stand-in holds uvicorn's place for a cycle, so pipelining order,
@@ -14,13 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.names import version_number
 from gateway.rest.exchange import OK_HEADERS, Exchange
+from gateway.rest.guard import NOTHING, Guarded, guarded
 from gateway.rest.problems import JSON
 
 if TYPE_CHECKING:
+    from gateway.core.limits import ConnectionLimits
     from gateway.rest.exchange import Answer, Inference
 
 WRITTEN_FOR: Final = "0.54."
@@ -80,7 +82,7 @@ class Fast:
         self.protocol.write(answer, keep=self.keep_alive)
 
 
-class ShortCut(HttpToolsProtocol):
+class ShortCut(Guarded):
     """One connection. ``shortcut`` makes the class for a worker."""
 
     inference: Inference
@@ -92,11 +94,12 @@ class ShortCut(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a request. The scope is for uvicorn's way only, and made when it is taken."""
+        self.begin_message()
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
 
-    def on_headers_complete(self) -> None:
+    def begin_request(self) -> None:
         """Take an inference request, or leave it to uvicorn."""
         named = self._named()
         if named is None:
@@ -113,13 +116,14 @@ class ShortCut(HttpToolsProtocol):
         super().on_message_begin()  # makes the scope, and sets back what was read since
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
-        super().on_headers_complete()
+        super().begin_request()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body of the request that is being read."""
         if self._fast is None:
             super().on_body(body)
         else:
+            self.has_body = True
             self._fast.take(body)
 
     def on_message_complete(self) -> None:
@@ -127,6 +131,7 @@ class ShortCut(HttpToolsProtocol):
         if self._fast is None:
             super().on_message_complete()
         else:
+            self.part = NOTHING
             self._fast.run()
 
     def resume_writing(self) -> None:
@@ -141,9 +146,14 @@ class ShortCut(HttpToolsProtocol):
             return
         keep = keep and not self.inference.closes(answer)
         transport.write(self._head(answer, close=not keep) + answer.body)
-        if not keep:
-            transport.close()
-        self.on_response_complete()
+        if keep and not self.is_over:
+            self.go_on()
+        else:
+            if not keep and self.part:
+                self.close_gently()  # refused before its body was read: the rest is still coming
+            elif not keep:
+                transport.close()
+            self.on_response_complete()
         if self.flow.write_paused:
             self.flow.pause_reading()  # answers that nobody reads: take no more requests until they are read
 
@@ -192,8 +202,8 @@ class ShortCut(HttpToolsProtocol):
         )
 
 
-def shortcut(inference: Inference) -> type[HttpToolsProtocol]:
-    """Return a worker's protocol class: with the short cut on the uvicorn it was written for, else uvicorn's own."""
+def shortcut(inference: Inference, limits: ConnectionLimits) -> type[Guarded]:
+    """Return a worker's protocol class: with the short cut on the uvicorn it was written for, else without it."""
     if not uvicorn.__version__.startswith(WRITTEN_FOR):
-        return HttpToolsProtocol
-    return type("WorkerShortCut", (ShortCut,), {"inference": inference})
+        return guarded(limits)
+    return type("WorkerShortCut", (ShortCut,), {"inference": inference, "limits": limits})
