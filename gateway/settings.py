@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidSettings
+from gateway.core.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,6 +102,42 @@ def _store_url(text: str) -> str:
     return text
 
 
+LIMITS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+    **{name: (f"{name}_seconds", _some_seconds) for name in ("head", "body", "write", "idle")},
+    **{name: (name.replace("-", "_"), _bytes) for name in ("head-bytes", "url-bytes", "json-bytes")},
+    **{
+        name: (name.replace("-", "_"), _integer(1, 2**31 - 1))
+        for name in (
+            "connections",
+            "pipelined",
+            "headers",
+            "chunks",
+            "json-members",
+            "parameters",
+            "outputs",
+            "elements",
+        )
+    },
+    "json-depth": ("json_depth", _integer(1, 512)),
+}
+"""What ``--limits`` may name → the field it sets, and how its value is read."""
+
+
+def _limits(text: str) -> Limits:
+    """Return the limits that ``head=10s,connections=4096`` changes; those it does not name stay as they are."""
+    found: dict[str, Any] = {}
+    for part in text.split(",") if text else ():
+        name, _, value = part.partition("=")
+        if name not in LIMITS or LIMITS[name][0] in found:
+            raise ValueError(f"must be NAME=VALUE,…, each of {', '.join(LIMITS)} at most once")
+        field_name, read = LIMITS[name]
+        try:
+            found[field_name] = read(value)
+        except ValueError as exc:
+            raise ValueError(f"must be right in every part: {name} {exc}") from exc
+    return Limits(**found)
+
+
 def cores() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0))
@@ -142,6 +179,9 @@ class Settings:
     request_timeout: float = _setting("30s", _some_seconds, "deadline of a request that brings none")
     max_body: int = _setting("64m", _bytes, "largest request body")
     max_queue: int = _setting("1024", _integer(1, 1_000_000), "requests that may wait for one version in one worker")
+    limits: Limits = _setting(
+        "", _limits, "what one caller may take, such as head=10s,connections=4096,json-bytes=8m; see the documentation"
+    )
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "what is logged")
     log_format: str = _setting("auto", _choice("auto", "json", "human"), "auto is human on a terminal, else JSON lines")
 

@@ -20,6 +20,7 @@ from gateway.control import problems as admin_problems
 from gateway.control.admin_table import ENDPOINTS
 from gateway.core.document import RouteDocument, parse
 from gateway.core.errors import InvalidDocument
+from gateway.core.limits import DEFAULT
 from gateway.core.outcomes import OUTCOMES
 from gateway.core.versions import VersionState, VersionStatus
 from gateway.ports import WorkerReport
@@ -27,7 +28,7 @@ from gateway.rest import problems as inference_problems
 from gateway.rest.app import Metadata
 from gateway.rpc import problems as rpc_problems
 from gateway.rpc.service import METHODS
-from gateway.settings import CLIENT_VARIABLES, Settings, flag, variable
+from gateway.settings import CLIENT_VARIABLES, LIMITS, Settings, flag, variable
 from gateway.strict_yaml import read_document
 from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.layout import FALLBACKS, REFUSALS
@@ -91,6 +92,17 @@ def test_every_setting_is_described_with_its_variable_and_default() -> None:
         default = "*one per core*" if each.name == "workers" else each.metadata["default"] or "*none*"
         assert described.pop(flag(each.name)) == [variable(each.name), default]
     assert {cells[0] for cells in described.values()} == CLIENT_VARIABLES
+
+
+def test_every_limit_is_described_with_its_default() -> None:
+    described = {cells[0]: _number(cells[1]) for cells in rows("docs/inference-api.md", "--limits")}
+
+    assert described == {name: getattr(DEFAULT, to) for name, (to, _) in LIMITS.items()}
+
+
+def _number(text: str) -> float:
+    count, _, unit = text.replace(",", "").partition(" ")
+    return float(count) * {"": 1, "s": 1, "KiB": 1 << 10, "MiB": 1 << 20}[unit]
 
 
 def test_every_endpoint_of_the_admin_api_is_described_with_its_role() -> None:

@@ -17,6 +17,7 @@ from gateway.models.metadata import read_metadata
 from gateway.models.repository import Repository
 from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory
+from gateway.rest.guard import guarded
 from gateway.serving.snapshot import Snapshot
 from gateway.store.redis_store import RedisRouteStore
 from gateway.telemetry.collector import GatewayCollector
@@ -88,7 +89,7 @@ def build_control(start: Start) -> ControlParts:
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
-    return ControlParts(steward, workers, store, HttpServer(admin, start.sock))
+    return ControlParts(steward, workers, store, HttpServer(admin, start.sock, guarded(settings.limits)))
 
 
 def shares(workers: Workers) -> Mapping[str, Mapping[int, float]]:

@@ -132,7 +132,14 @@ def build_worker(start: Start) -> WorkerParts:
         answered=lambda up: slab.store_seen(time.monotonic(), up=up),
         refused=slab.route_refused,
     )
-    inference = Inference(table, lanes, slab, timeout=settings.request_timeout, max_body=settings.max_body)
+    inference = Inference(
+        table,
+        lanes,
+        slab,
+        timeout=settings.request_timeout,
+        max_body=settings.max_body,
+        limits=settings.limits,
+    )
     reasons = {"worker": "starting"}
     port = InferencePort(inference, Metadata(table, lanes, catalog, lambda: reasons).app())
     return WorkerParts(
@@ -146,7 +153,7 @@ def build_worker(start: Start) -> WorkerParts:
         store=store,
         slab=slab,
         inference=inference,
-        server=HttpServer(port, start.sock, shortcut(inference)),
+        server=HttpServer(port, start.sock, shortcut(inference, settings.limits)),
         rpc=_rpc(settings, inference, catalog, lambda: reasons) if settings.grpc_port else None,
         report_file=ReportFile(start.reports, start.slot),
         files=_route_files(settings.routes),

@@ -44,6 +44,8 @@ class Serving:
     threads: int | None = None
     """Threads of one run; None leaves it to the gateway's setting, which is 1 unless an operator says otherwise."""
     warm_up: Mapping[str, WarmUpInput] = field(default_factory=dict)
+    max_rows: int = 4096
+    """Rows that one request may bring; a run takes more than ``max_batch_rows`` where one request does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def _serving(members: _Members) -> Serving:
         raise _bad("serving.nonfinite", "must be error or null")
     serving = Serving(
         max_batch_rows=members.integer("max_batch_rows", 1, 4096, 64) or 64,
+        max_rows=members.integer("max_rows", 1, 2**31 - 1, 4096) or 4096,
         max_delay_ms=members.number("max_delay_ms", 0.0, 1000.0, 0.0),
         nonfinite=nonfinite or "null",
         threads=members.integer("threads", 1, 256, None),

@@ -9,16 +9,14 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.rest.guard import Guarded
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
 BACKLOG: Final = 2048
-KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than the 60 s of common load balancers, so that the balancer, not we, ends an idle connection."""
-
 LINGER_SECONDS: Final = 1.0
 """How long a stop lets open connections end by themselves: each is closed with its next answer."""
 
@@ -50,8 +48,8 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves one ASGI application."""
 
-    def __init__(self, app: Any, sock: socket.socket, protocol: type[HttpToolsProtocol] = HttpToolsProtocol) -> None:
-        """*protocol* is httptools' class or one made from it: h11 answered smuggled requests that httptools refuses."""
+    def __init__(self, app: Any, sock: socket.socket, protocol: type[Guarded] = Guarded) -> None:
+        """*protocol* is made from httptools' class: h11 answered smuggled requests that httptools refuses."""
         config = uvicorn.Config(
             app,
             http=protocol,
@@ -62,7 +60,7 @@ class HttpServer:
             server_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=protocol.limits.idle_seconds,  # type: ignore[arg-type] # handed to call_later
             timeout_graceful_shutdown=FINISH_SECONDS,
         )
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # what it says of starting, the launcher says

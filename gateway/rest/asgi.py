@@ -24,7 +24,8 @@ async def answer(
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[Answer | None] = loop.create_future()
     leaving: asyncio.Task[None] | None = None
-    exchange = Exchange(inference, model, version, scope["headers"], scope["query_string"], answered.set_result)
+    headers = scope["headers"]
+    exchange = Exchange(inference, model, version, headers, dict(headers), scope["query_string"], answered.set_result)
     try:
         if exchange.admit():
             body = await _body(exchange, inference, receive)

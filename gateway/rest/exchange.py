@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import GatewayError, InvalidRequest
+from gateway.core.limits import DEFAULT, Limits
 from gateway.rest import envelope
 from gateway.rest.binary_codec import is_wanted
 from gateway.rest.form import HEADERS as FORM_HEADERS
@@ -20,9 +21,10 @@ from gateway.rest.json_codec import JsonCodec
 from gateway.rest.lookup import HttpValues
 from gateway.rest.problems import JSON, Problem
 from gateway.serving import exchange
+from gateway.serving.codec import bounds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import Metrics, Tensor
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, Headers, LiveTable
 
-READ: Final = FORM_HEADERS | {b"x-request-id", b"x-request-timeout-ms", b"content-type", b"content-length"}
 TIMEOUT_MS: Final = re.compile(rb"[1-9][0-9]{0,8}")
 
 
@@ -53,29 +54,38 @@ OK_HEADERS: Final[Headers] = (JSON,)
 class Inference(exchange.Traffic):
     """What all exchanges over HTTP share, beside what they share with every other request of this worker."""
 
-    def __init__(self, table: LiveTable, lanes: Lanes, metrics: Metrics, *, timeout: float, max_body: int) -> None:
+    def __init__(
+        self,
+        table: LiveTable,
+        lanes: Lanes,
+        metrics: Metrics,
+        *,
+        timeout: float,
+        max_body: int,
+        limits: Limits = DEFAULT,
+    ) -> None:
         """*timeout* (seconds) holds for requests that bring none; *max_body* is in bytes."""
-        super().__init__(table, lanes, metrics, timeout=timeout, max_body=max_body)
+        super().__init__(table, lanes, metrics, timeout=timeout, max_body=max_body, limits=limits)
         self.closing = False
         """Set while the worker drains: every answer then closes its connection."""
         self.targets: dict[bytes, tuple[str, int | None]] = {}
         """What the URLs of inference requests name; filled by the short cut, which must not read them twice."""
-        self.codec = exchange.Codecs(_json_codec).of
+        self.codec = exchange.Codecs(self._make_codec).of
         """The codec of a lane's version."""
+
+    def _make_codec(self, version: LoadedVersion) -> JsonCodec:
+        bounds = bounds_of(version, self.limits)
+        return JsonCodec(version.model, version.version, version.signature, bounds, batchable=version.batchable)
 
     def closes(self, answer: Answer) -> bool:
         """Say whether the connection ends with *answer*: the worker drains, or a body that is too large still comes."""
         return self.closing or answer.status == 413
 
 
-def _json_codec(version: LoadedVersion) -> JsonCodec:
-    return JsonCodec(version.model, version.version, version.signature, batchable=version.batchable)
-
-
 class Exchange(exchange.Exchange[Answer]):
     """One request and its answer: ``admit`` it, ``run`` it with its body; *reply* is called once, unless ``gone``."""
 
-    __slots__ = ("_form", "_headers", "_output_names", "_query")
+    __slots__ = ("_form", "_found", "_headers", "_output_names", "_query")
 
     _inference: Inference
 
@@ -85,12 +95,17 @@ class Exchange(exchange.Exchange[Answer]):
         model: str,
         version: int | None,
         headers: Sequence[tuple[bytes, bytes]],
+        found: Mapping[bytes, bytes],
         query: bytes,
         reply: Callable[[Answer], None],
     ) -> None:
-        """*version* is set where the path names one; header names are lower-case."""
+        """*version* is set where the path names one; header names are lower-case.
+
+        *found* is *headers* by name, of a repeated one the last.
+        """
         super().__init__(inference, model, version, reply)
         self._headers = headers
+        self._found = found
         self._query = query
         self._form: Form | None = None
         self._output_names: Sequence[envelope.RequestedOutput] | None = None
@@ -128,13 +143,12 @@ class Exchange(exchange.Exchange[Answer]):
 
     def _admit(self) -> None:
         inference = self._inference
-        found = {name: value for name, value in self._headers if name in READ}
+        found = self._found
         self._request_id = inference.request_id(found.get(b"x-request-id"))
         inference.find(self._model, self._version)
-        if len(found) > 1 or b"content-length" not in found:
-            check_content_type(found.get(b"content-type"))
-            if not FORM_HEADERS.isdisjoint(found):
-                self._form = form_of(self._headers, found, inference.max_body)
+        check_content_type(found.get(b"content-type"))
+        if not FORM_HEADERS.isdisjoint(found):
+            self._form = form_of(self._headers, found, inference.max_body)
         if int(found.get(b"content-length", b"0")) > inference.max_body:
             raise inference.too_large()
         timeout = found.get(b"x-request-timeout-ms")
@@ -146,9 +160,9 @@ class Exchange(exchange.Exchange[Answer]):
             raise inference.too_large()
         form, tail = self._form, None
         if form is None:
-            request = envelope.read(body)
+            request = envelope.read(body, inference.limits)
         else:
-            request, tail = form.open(body)
+            request, tail = form.open(body, inference.limits)
         if self._version is None:
             arm = self._routed(HttpValues(self._headers, self._query, request.parameters))
         else:

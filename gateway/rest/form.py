@@ -18,6 +18,7 @@ from gateway.rest.problems import JSON
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gateway.core.limits import Limits
     from gateway.serving.live import Headers
 
 JSON_BYTES: Final = b"inference-header-content-length"
@@ -30,6 +31,8 @@ CONTENT_TYPES: Final = frozenset(
     {b"application/json", b"application/octet-stream", b"application/x-www-form-urlencoded"}
 )
 """What is read as an inference request. The form type is what a bare ``curl -d`` sends; most clients send none."""
+
+MAX_CONTENT_TYPE_BYTES: Final = 1024
 
 OCTETS: Final = (b"content-type", b"application/octet-stream")
 
@@ -50,13 +53,13 @@ class Form:
         self.inflater = inflater
         self.binary: bool | None = None
 
-    def open(self, body: bytes) -> tuple[envelope.Envelope, Tail | None]:
-        """Return the envelope of *body*, inflated, and what lies behind it. Raises InvalidRequest."""
+    def open(self, body: bytes, limits: Limits) -> tuple[envelope.Envelope, Tail | None]:
+        """Return the envelope of *body*, inflated, and what lies behind it. Raises as ``envelope.read`` does."""
         if self.inflater is not None:
             self.inflater.end()
         size = self._json_bytes
         if size is None:
-            return envelope.read(body), None
+            return envelope.read(body, limits), None
         if size == 0:
             self.binary = True
             return envelope.Envelope(inputs=[]), Tail(body, 0, is_raw=True)
@@ -65,7 +68,8 @@ class Form:
                 f"inference-header-content-length: is {size}, and the body has {len(body)} bytes",
                 "invalid_header_length",
             )
-        return envelope.read(memoryview(body)[:size]), Tail(body, size)
+        envelope.check_size(size, limits)
+        return envelope.read(body[:size], limits), Tail(body, size)
 
     def answer(self, body: bytes, json_bytes: int | None = None) -> tuple[bytes, Headers]:
         """Return the bytes and the headers of an answer; *json_bytes* is set where binary tensors follow its JSON."""
@@ -79,7 +83,9 @@ class Form:
 
 def check_content_type(declared: bytes | None) -> None:
     """Refuse what is declared and foreign; whether a body is binary is said by JSON_BYTES, never by its type."""
-    if declared is not None:
+    if declared is not None and declared not in CONTENT_TYPES:
+        if len(declared) > MAX_CONTENT_TYPE_BYTES:
+            raise InvalidRequest(f"content-type: must be at most {MAX_CONTENT_TYPE_BYTES} bytes", "invalid_header")
         kind, _, parameters = declared.partition(b";")
         if kind.strip().lower() not in CONTENT_TYPES or b"utf-16" in parameters.lower():
             raise UnsupportedMediaType("content-type: send the request as application/json in UTF-8")

@@ -18,7 +18,7 @@ import orjson
 
 from gateway.core.errors import InvalidRequest
 from gateway.rest import binary_codec
-from gateway.serving.codec import DTYPES, Codec, InputSpec, short
+from gateway.serving.codec import DTYPES, UNBOUNDED, Bounds, Codec, InputSpec, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,8 +46,11 @@ PACKED_ELEMENTS: Final = 4096
 class JsonCodec(Codec["InputTensor"]):
     """Reads the inputs and writes the outputs of one version."""
 
-    def __init__(self, model: str, version: int, signature: Signature, *, batchable: bool) -> None:
-        super().__init__(signature, {spec.name: _InputReader(spec) for spec in signature.inputs}, batchable=batchable)
+    def __init__(
+        self, model: str, version: int, signature: Signature, bounds: Bounds = UNBOUNDED, *, batchable: bool
+    ) -> None:
+        readers = {spec.name: _InputReader(spec, bounds) for spec in signature.inputs}
+        super().__init__(signature, readers, bounds, batchable=batchable)
         self._head = {"model_name": model, "model_version": str(version)}
         self._inputs = signature.inputs
 
@@ -116,8 +119,8 @@ class JsonCodec(Codec["InputTensor"]):
 class _InputReader(InputSpec):
     """Reads one input."""
 
-    def __init__(self, spec: TensorSpec) -> None:
-        super().__init__(spec)
+    def __init__(self, spec: TensorSpec, bounds: Bounds) -> None:
+        super().__init__(spec, bounds)
         self._item = item = ITEMS.get(spec.datatype)
         nested: Any = list[item] if item is not None else None  # type: ignore[valid-type] # a type made at run time
         self._flat: Callable[[Any], list[Any]] | None = None

@@ -1,6 +1,6 @@
 """The short cut: inference answered from the HTTP parser's callbacks, without an ASGI task.
 
-A subclass of uvicorn's protocol, chosen by its public ``http=`` option. It takes a request only where
+A subclass of uvicorn's protocol behind our guard, chosen by its public ``http=`` option. It takes a request only where
 nothing is lost by it: ``POST …/infer`` with a plain path, nothing else under way on the connection. All
 else goes uvicorn's way to the ASGI application, which stays the oracle: one table of tests runs over
 both. While a request is under way a stand-in holds uvicorn's place for a cycle, so pipelining order,
@@ -18,9 +18,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.core.names import version_number
 from gateway.rest.exchange import OK_HEADERS, Exchange
+from gateway.rest.guard import NOTHING, Guarded, guarded
 from gateway.rest.problems import JSON
 
 if TYPE_CHECKING:
+    from gateway.core.limits import Limits
     from gateway.rest.exchange import Answer, Inference
 
 WRITTEN_FOR: Final = "0.54."
@@ -46,7 +48,7 @@ class Fast:
         self.disconnected = False
         self.parts: list[bytes] = []
         self.size = 0
-        self.exchange = Exchange(protocol.inference, model, version, protocol.headers, b"", self._reply)
+        self.exchange = Exchange(protocol.inference, model, version, protocol.headers, protocol.found, b"", self._reply)
 
     @property
     def message_event(self) -> Fast:
@@ -83,7 +85,7 @@ class Fast:
         self.protocol.write(answer, keep=self.keep_alive)
 
 
-class ShortCut(HttpToolsProtocol):
+class ShortCut(Guarded):
     """One connection. ``shortcut`` makes the class for a worker."""
 
     inference: Inference
@@ -93,13 +95,10 @@ class ShortCut(HttpToolsProtocol):
         self._fast: Fast | None = None
         self._defaults: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
 
-    def on_message_begin(self) -> None:
-        """Begin a request. The scope is for uvicorn's way only, and made when it is taken."""
-        self.url = b""
-        self.expect_100_continue = False
-        self.headers = []
+    on_message_begin = Guarded.begin_message
+    """The scope is for uvicorn's way only, and made when that is taken."""
 
-    def on_headers_complete(self) -> None:
+    def begin_request(self) -> None:
         """Take an inference request, or leave it to uvicorn."""
         named = self._named()
         if named is None:
@@ -112,17 +111,18 @@ class ShortCut(HttpToolsProtocol):
 
     def _leave_to_uvicorn(self) -> None:
         self._fast = None
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        url, headers = self.url, self.headers
         super().on_message_begin()  # makes the scope, and sets back what was read since
-        self.url, self.expect_100_continue = url, expects
+        self.url = url
         self.headers.extend(headers)
-        super().on_headers_complete()
+        super().begin_request()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body of the request that is being read."""
         if self._fast is None:
             super().on_body(body)
         else:
+            self.has_body = True
             self._fast.take(body)
 
     def on_message_complete(self) -> None:
@@ -130,6 +130,7 @@ class ShortCut(HttpToolsProtocol):
         if self._fast is None:
             super().on_message_complete()
         else:
+            self.part = NOTHING
             self._fast.run()
 
     def resume_writing(self) -> None:
@@ -144,9 +145,14 @@ class ShortCut(HttpToolsProtocol):
             return
         keep = keep and not self.inference.closes(answer)
         transport.write(self._head(answer, close=not keep) + answer.body)
-        if not keep:
-            transport.close()
-        self.on_response_complete()
+        if keep and not self.is_over:
+            HttpToolsProtocol.on_response_complete(self)  # nothing that ours adds to it is due
+        else:
+            if not keep and self.part:
+                self.close_gently()  # refused before its body was read: the rest is still coming
+            elif not keep:
+                transport.close()
+            self.on_response_complete()
         if self.flow.write_paused:
             self.flow.pause_reading()  # answers that nobody reads: take no more requests until they are read
 
@@ -156,12 +162,10 @@ class ShortCut(HttpToolsProtocol):
         if named is None and (named := self._read_target()) is None:
             return None
         cycle: Any = self.cycle  # None before the first request, which uvicorn's annotation leaves out
-        if (cycle is not None and not cycle.response_complete) or self.expect_100_continue:
+        if (cycle is not None and not cycle.response_complete) or b"expect" in self.found:
             return None
         parser = self.parser
-        if parser.get_method() != b"POST" or parser.should_upgrade() or parser.get_http_version() != "1.1":
-            return None
-        return named
+        return named if parser.get_method() == b"POST" and parser.get_http_version() == "1.1" else None
 
     def _read_target(self) -> tuple[str, int | None] | None:
         """Read the URL of an inference request, and remember those that name a model with a route."""
@@ -195,8 +199,8 @@ class ShortCut(HttpToolsProtocol):
         )
 
 
-def shortcut(inference: Inference) -> type[HttpToolsProtocol]:
-    """Return a worker's protocol class: with the short cut on the uvicorn it was written for, else uvicorn's own."""
+def shortcut(inference: Inference, limits: Limits) -> type[Guarded]:
+    """Return a worker's protocol class: with the short cut on the uvicorn it was written for, else without it."""
     if not uvicorn.__version__.startswith(WRITTEN_FOR):
-        return HttpToolsProtocol
-    return type("WorkerShortCut", (ShortCut,), {"inference": inference})
+        return guarded(limits)
+    return type("WorkerShortCut", (ShortCut,), {"inference": inference, "limits": limits})

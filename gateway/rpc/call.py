@@ -114,7 +114,7 @@ class Call(Exchange[Reply]):
         self._inference.find(self._model, self._version)
         check_id(request.id)
         parameters = {name: _value(given) for name, given in request.parameters.items()}
-        check_parameters(parameters)
+        check_parameters(parameters, self._inference.limits.parameters)
         if self._version is None:
             arm = self._routed(CallValues(self._metadata, parameters))
         else:

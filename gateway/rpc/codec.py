@@ -19,7 +19,7 @@ import numpy as np
 from gateway.core.errors import InvalidRequest
 from gateway.core.signature import DATATYPES
 from gateway.rpc.descriptors import MESSAGES
-from gateway.serving.codec import Codec, InputSpec, short
+from gateway.serving.codec import UNBOUNDED, Bounds, Codec, InputSpec, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,10 +69,10 @@ def given_inputs(request: Any) -> tuple[list[Given], bool]:
 class RpcCodec(Codec[Given]):
     """Reads the inputs and writes the outputs of one version."""
 
-    def __init__(self, version: LoadedVersion) -> None:
+    def __init__(self, version: LoadedVersion, bounds: Bounds = UNBOUNDED) -> None:
         signature = version.signature
-        readers = {spec.name: _InputReader(spec) for spec in signature.inputs}
-        super().__init__(signature, readers, batchable=version.batchable)
+        readers = {spec.name: _InputReader(spec, bounds) for spec in signature.inputs}
+        super().__init__(signature, readers, bounds, batchable=version.batchable)
         self._model = version.model
         self._version = str(version.version)
 

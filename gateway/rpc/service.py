@@ -18,6 +18,7 @@ from gateway.rpc.call import Call, request_id
 from gateway.rpc.codec import RpcCodec
 from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
 from gateway.rpc.problems import problem
+from gateway.serving.codec import bounds_of
 from gateway.serving.description import PLATFORM, SERVER, Description
 from gateway.serving.exchange import Codecs
 
@@ -47,7 +48,7 @@ class Service:
         self._traffic = traffic
         self._described = Description(traffic.table, traffic.lanes, catalog)
         self._not_ready = not_ready
-        self._codecs = Codecs(RpcCodec)
+        self._codecs = Codecs(lambda version: RpcCodec(version, bounds_of(version, traffic.limits)))
 
     def handlers(self) -> list[Any]:
         """Return what a server registers: a handler for each service."""

@@ -6,17 +6,21 @@ must be the signature's, whatever the bytes came in.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from gateway.core.errors import InvalidRequest
+from gateway.core.errors import InvalidRequest, RequestTooLarge
 from gateway.core.signature import FREE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from gateway.core.limits import Limits
     from gateway.core.signature import Signature, TensorSpec
+    from gateway.models.loaded import LoadedVersion
     from gateway.ports import Tensor
 
 DTYPES: Final[dict[str, Any]] = {
@@ -27,6 +31,25 @@ DTYPES: Final[dict[str, Any]] = {
 
 MAX_SIZE: Final = 2**31 - 1
 """The largest size of a dimension; JSON can write one of 4,000 digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large one request to a version may be; each field is a number."""
+
+    rows: int = MAX_SIZE
+    elements: int = MAX_SIZE
+    """Of one tensor."""
+    outputs: int = MAX_SIZE
+    """That the caller may name."""
+
+
+UNBOUNDED: Final = Bounds()
+
+
+def bounds_of(version: LoadedVersion, limits: Limits) -> Bounds:
+    """Return how large one request to *version* may be."""
+    return Bounds(version.metadata.serving.max_rows, limits.elements, limits.outputs)
 
 
 class Named(Protocol):
@@ -58,12 +81,15 @@ class Reader(Protocol[GivenT_contra]):
 class InputSpec:
     """One input of a signature; a codec's reader begins with its check."""
 
-    def __init__(self, spec: TensorSpec) -> None:
+    def __init__(self, spec: TensorSpec, bounds: Bounds) -> None:
         self.name = spec.name
+        self._bounds = bounds
+        self._has_rows = spec.shape[:1] == (FREE,)
         self._datatype = spec.datatype
         self._shape = spec.shape
         self._tail = list(spec.shape[1:])
-        self._rows_only = len(spec.shape) > 1 and spec.shape[0] == FREE and FREE not in self._tail
+        self._rows_only = len(spec.shape) > 1 and self._has_rows and FREE not in self._tail
+        self._most_rows = min(bounds.rows, bounds.elements // math.prod(self._tail)) if self._rows_only else 0
         self._dtype = DTYPES[spec.datatype]
 
     def _check(self, datatype: str, shape: list[int]) -> None:
@@ -71,6 +97,8 @@ class InputSpec:
         if datatype != self._datatype:
             raise InvalidRequest(f"input {self.name!r} is {self._datatype}, not {quoted(datatype)}", "invalid_datatype")
         if self._rows_only:  # by far the most: a free batch axis before fixed ones
+            if shape[1:] == self._tail and 0 < shape[0] <= self._most_rows:
+                return
             takes = shape[1:] == self._tail and 0 < shape[0] <= MAX_SIZE
         else:
             takes = len(shape) == len(self._shape) and all(
@@ -81,18 +109,37 @@ class InputSpec:
                 f"input {self.name!r} has shape {short(shape)}, the model takes {list(self._shape)} (-1: any)",
                 "invalid_shape",
             )
+        self._check_size(shape)
+
+    def _check_size(self, shape: list[int]) -> None:
+        """Refuse a tensor that is right and too large. Raises InvalidRequest and RequestTooLarge."""
+        bounds = self._bounds
+        if self._has_rows and shape[0] > bounds.rows:
+            raise InvalidRequest(
+                f"input {self.name!r} has {shape[0]} rows; one request to this version may bring {bounds.rows} "
+                "(serving.max_rows of its metadata)",
+                "too_many_rows",
+            )
+        if math.prod(shape) > bounds.elements:
+            raise RequestTooLarge(
+                f"input {self.name!r} has {math.prod(shape)} elements; the operator can raise --limits "
+                f"elements={bounds.elements}"
+            )
 
 
 class Codec(Generic[GivenT]):
     """Reads the inputs and finds the outputs of one version."""
 
-    def __init__(self, signature: Signature, readers: Mapping[str, Reader[GivenT]], *, batchable: bool) -> None:
+    def __init__(
+        self, signature: Signature, readers: Mapping[str, Reader[GivenT]], bounds: Bounds, *, batchable: bool
+    ) -> None:
         """*readers*: by the input's name, in the signature's order."""
         self._readers = readers
         self._only = next(iter(readers.values())) if len(readers) == 1 else None
         self._outputs = signature.outputs
         self._positions = {spec.name: index for index, spec in enumerate(signature.outputs)}
         self._batchable = batchable
+        self._most_outputs = bounds.outputs
 
     def read(self, inputs: Sequence[GivenT], behind: Any = None) -> tuple[tuple[Tensor, ...], int]:
         """Return the tensors in the signature's order, and the number of rows. Raises InvalidRequest.
@@ -129,6 +176,8 @@ class Codec(Generic[GivenT]):
         """Return the positions of the outputs that the caller named, in the caller's order; all where none is named."""
         if not outputs:
             return range(len(self._outputs))
+        if len(outputs) > self._most_outputs:
+            raise InvalidRequest(f"outputs: may be {self._most_outputs} at most", "too_many_outputs")
         positions: list[int] = []
         for each in outputs:
             position = self._positions.get(each.name)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from gateway.core import outcomes
 from gateway.core.errors import GatewayError, ModelFailed, RequestTooLarge
+from gateway.core.limits import DEFAULT, Limits
 from gateway.serving.dispatch import Attempt
 from gateway.serving.parameters import microseconds
 
@@ -61,12 +62,22 @@ class Codecs(Generic[CodecT]):
 class Traffic:
     """What all requests of this worker share, through whichever door they come."""
 
-    def __init__(self, table: LiveTable, lanes: Lanes, metrics: Metrics, *, timeout: float, max_body: int) -> None:
+    def __init__(
+        self,
+        table: LiveTable,
+        lanes: Lanes,
+        metrics: Metrics,
+        *,
+        timeout: float,
+        max_body: int,
+        limits: Limits = DEFAULT,
+    ) -> None:
         """*timeout* (seconds) holds for requests that bring none; *max_body* is in bytes."""
         self.table = table
         self.lanes = lanes
         self.timeout = timeout
         self.max_body = max_body
+        self.limits = limits
         self.clock = asyncio.get_running_loop().time
         self.in_flight = 0
         self.last_started = 0.0

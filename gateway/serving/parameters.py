@@ -22,8 +22,10 @@ def check_id(given: str) -> None:
         raise InvalidRequest(f"id: must be printable and at most {ID_CHARACTERS} characters", "invalid_id")
 
 
-def check_parameters(parameters: Mapping[str, Parameter]) -> None:
-    """Refuse what asks for something that is not done here. Raises InvalidRequest."""
+def check_parameters(parameters: Mapping[str, Parameter], most: int) -> None:
+    """Refuse more than *most*, and what asks for something that is not done here. Raises InvalidRequest."""
+    if len(parameters) > most:
+        raise InvalidRequest(f"parameters: may be {most} at most", "invalid_parameters")
     for name in UNSUPPORTED_PARAMETERS:
         if name in parameters:
             raise InvalidRequest(f"parameters.{name}: sequences are not supported", "unsupported_parameter")

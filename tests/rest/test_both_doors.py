@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import pytest_asyncio
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.core.limits import Limits
 from gateway.processes.http_server import HttpServer
+from gateway.rest.guard import Guarded
 from gateway.rest.shortcut import ShortCut, shortcut
 from tests.rest.door import ROW, FakeDoor, Reply, buggy, raising, request, send_all_to, tensor
 from tests.rest.wire import packed, sent
@@ -39,7 +40,7 @@ class Listening(FakeDoor):
         self.floor.held.hold("fraud", 3, buggy)
         send_all_to(self, 2)
         self.socket = socket.create_server(("127.0.0.1", 0))
-        self.protocol = shortcut(self.inference) if protocol == "short cut" else HttpToolsProtocol
+        self.protocol = shortcut(self.inference, Limits()) if protocol == "short cut" else Guarded
         self.server = HttpServer(self._app, self.socket, self.protocol)
         self.task = asyncio.create_task(self.server.run())
 

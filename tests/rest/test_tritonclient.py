@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from gateway.core.limits import DEFAULT
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.watching import Mark
 from gateway.processes.http_server import HttpServer
@@ -44,7 +45,7 @@ async def address() -> AsyncIterator[str]:
     )
     door.adoption.want(Mark("a", 1, MODEL), compiled({"1": 1}, model=MODEL))
     listening = socket.create_server(("127.0.0.1", 0))
-    server = HttpServer(door._app, listening, shortcut(door.inference))
+    server = HttpServer(door._app, listening, shortcut(door.inference, DEFAULT))
     running = asyncio.create_task(server.run())
     yield f"127.0.0.1:{listening.getsockname()[1]}"
     server.stop()
