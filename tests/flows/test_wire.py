@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.engine import graphs
+from tests.flows import metrics
 from tests.flows.conftest import SEEDED_SECONDS, close_all, prepare, seeded
 from tests.flows.gateway_process import eventually
-from tests.flows.wire_cases import BODY, CONNECTION, INFER, PATHS_AND_HEADERS, filled, get, head, header
+from tests.flows.wire_cases import BODY, COMPRESSED, CONNECTION, INFER, PATHS_AND_HEADERS, filled, get, head, header
 from tests.rest.test_bad_inputs import ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tests.flows.gateway_process import Gateway
 
@@ -54,12 +55,25 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     routes = root / "routes"
     routes.mkdir()
     (routes / "fp32.yaml").write_text(f"model: fp32\n{ROUTE}\n")
-    flags = ["--limits", LIMITS, "--max-body", "8m"]
+    flags = ["--limits", LIMITS, "--max-body", "8m", "--log-format", "json"]
     gateway = prepare(root, models=models, routes=routes, flags=flags)
     gateway.start()
     eventually(lambda: seeded(gateway), SEEDED_SECONDS, "every route is in the store and on every worker")
+    known = series(gateway, kinds)
     yield gateway
+    assert series(gateway) <= known
+    assert all(isinstance(json.loads(line), dict) for line in gateway.stderr().splitlines())
     close_all([gateway])
+
+
+def series(gateway: Gateway, kinds: Iterable[str] = ()) -> set[tuple[str, str]]:
+    """Return model and version of every series there is; *kinds* have theirs from the first request on."""
+    found = {
+        (dict(labels).get("model", ""), dict(labels).get("version", ""))
+        for samples in metrics.scrape(gateway).values()
+        for labels in samples
+    }
+    return found | {(kind, version) for kind in (*kinds, "_unknown") for version in ("1", "_none")}
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +140,12 @@ def status(received: bytes) -> int:
     return int(received.split(b" ", 2)[1]) if received.startswith(b"HTTP/1.1 ") else 0
 
 
+def resident(gateway: Gateway) -> int:
+    """Return what the workers hold in memory, KiB."""
+    texts = [Path(f"/proc/{pid}/status").read_text() for pid in gateway.worker_pids()]
+    return sum(int(text.split("VmRSS:")[1].split()[0]) for text in texts)
+
+
 ALL: Final = {**CONNECTION, **PATHS_AND_HEADERS}
 
 
@@ -154,6 +174,20 @@ def test_a_bad_body_gets_the_same_answer_from_a_real_model(gateway: Gateway, cas
 
     assert status(received) == expected, received[:500]
     assert not any(leak in received for leak in LEAKS)
+
+
+@pytest.mark.parametrize("case", COMPRESSED)
+def test_a_compressed_body_is_read_or_refused_within_a_second(gateway: Gateway, case: str) -> None:
+    expected, coding, body = COMPRESSED[case]
+    top = f"POST {INFER} HTTP/1.1\r\nHost: gateway\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    before = resident(gateway)
+    began = time.monotonic()
+
+    received = exchange(gateway, top.encode() + body)
+
+    assert status(received) == expected, received[:500]
+    assert time.monotonic() - began < 1.0
+    assert resident(gateway) - before < 32 * 1024  # the body may have 8 MiB
 
 
 @pytest.mark.parametrize("text", ["POST INFER HTTP/1.1\r\n", head("Content-Length: 99\r\n\r\n")], ids=["head", "body"])
@@ -273,20 +307,13 @@ def test_connections_over_the_limit_are_told_to_come_back(gateway: Gateway) -> N
 
 
 def test_a_header_of_20_megabytes_is_not_kept(gateway: Gateway) -> None:
-    def resident() -> int:
-        kib = 0
-        for pid in gateway.worker_pids():
-            text = Path(f"/proc/{pid}/status").read_text()
-            kib += int(text.split("VmRSS:")[1].split()[0])
-        return kib
-
     sent = filled(header("X-A: " + "a" * 20_000_000))
     exchange(gateway, sent)
-    before = resident()
+    before = resident(gateway)
     for _ in range(4):
         exchange(gateway, sent)
 
-    assert resident() - before < 1024
+    assert resident(gateway) - before < 1024
 
 
 def test_the_admin_port_has_the_same_guard(gateway: Gateway) -> None:

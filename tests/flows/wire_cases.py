@@ -7,7 +7,9 @@ In a text ``INFER`` is the inference path, ``BODY`` the valid body, ``LEN`` its 
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from typing import Any, Final
 
 CLOSED: Final = 0
@@ -207,3 +209,39 @@ PATHS_AND_HEADERS: Final[dict[str, tuple[Any, str]]] = {
     "B60 short": (200, header("traceparent: zz")),
     "B60 malformed": (200, header("traceparent: 00-0-0-0")),
 }
+
+
+def _bomb(wbits: int) -> bytes:
+    """Return 6 GB of blanks, compressed to 6 MB: one flushed block, as often as it takes."""
+    stream = zlib.compressobj(9, zlib.DEFLATED, wbits)
+    begin = stream.compress(b" " * 1024) + stream.flush(zlib.Z_FULL_FLUSH)
+    block = stream.compress(b" " * (16 << 20)) + stream.flush(zlib.Z_FULL_FLUSH)
+    return begin + block * 384
+
+
+def _bare_deflate(text: bytes) -> bytes:
+    stream = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return stream.compress(text) + stream.flush()
+
+
+PLAIN: Final = BODY.encode()
+
+COMPRESSED: Final[dict[str, tuple[int, str, bytes]]] = {
+    "B52 gzip": (200, "gzip", gzip.compress(PLAIN)),
+    "B52 deflate": (200, "deflate", zlib.compress(PLAIN)),
+    "B52 deflate without its container": (400, "deflate", _bare_deflate(PLAIN)),
+    "B52 br": (415, "br", PLAIN),
+    "B52 zstd": (415, "zstd", PLAIN),
+    "B52 gzip twice": (415, "gzip, gzip", gzip.compress(gzip.compress(PLAIN))),
+    "B52 plain that says gzip": (400, "gzip", PLAIN),
+    "B52 cut short": (400, "gzip", gzip.compress(PLAIN)[:-9]),
+    "B52 bad checksum": (400, "gzip", gzip.compress(PLAIN)[:-8] + b"12345678"),
+    "B52 something behind": (400, "deflate", zlib.compress(PLAIN) + b"x"),
+    "B53 gzip bomb": (413, "gzip", _bomb(zlib.MAX_WBITS | 16)),
+    "B53 deflate bomb": (413, "deflate", _bomb(zlib.MAX_WBITS)),
+    "B53 bomb of many members": (413, "gzip", gzip.compress(b" " * (1 << 20)) * 7_000),
+    "B53 a million empty members": (413, "gzip", gzip.compress(b"") * 400_000),
+}
+"""Expected status, coding and bytes. 8 MiB is what a body may be, before and after."""
+
+assert all(len(sent) < 8 << 20 for _, _, sent in COMPRESSED.values()), "refused for its length, a bomb proves nothing"
