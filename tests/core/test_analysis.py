@@ -186,7 +186,7 @@ def test_other_outputs_than_the_baselines_only_hold() -> None:
 
 
 def test_shadow_pairs_that_differ_hold() -> None:
-    shadow = {"shadow": {"for": "1m"}}
+    shadow: dict[str, Any] = {"shadow": {"for": "1m"}}
 
     assert guards(judge(HEALTHY | {"2|pair_n": 500, "2|differ": 40}, **shadow)) == ["disagreement"]
     assert judge(HEALTHY | {"2|pair_n": 500, "2|differ": 10}, **shadow).kind is Kind.PASS

@@ -36,6 +36,9 @@ FULL: dict[str, Any] = {
 }
 
 
+NO_WEIGHTS: list[Any] = [0, -1, 101, 0.001, "0.001%", True, "x", None, [], "1 percent", 1e-9]
+
+
 def refused(data: object) -> InvalidDocument:
     with pytest.raises(InvalidDocument) as caught:
         read_plan(data)
@@ -165,7 +168,7 @@ def test_what_is_probably_not_meant_is_warned_of(change: dict[str, Any], said: s
         ({"steps": ["1%"]}, "steps[0]"),
         ({"steps": [{"weight": 1, "for": "1m", "until": "x"}]}, "steps[0].until"),
         *[({"steps": [{"weight": weight, "for": "1m"}]}, "steps[0].weight")
-          for weight in (0, -1, 101, 0.001, "0.001%", True, "x", None, [], "1 percent", 1e-9)],
+          for weight in NO_WEIGHTS],
         *[({"steps": [{"weight": 1, "for": wait}]}, "steps[0].for")
           for wait in ("", "1", 60, "0s", "1.5m", "721h", "1d", None, "-1s")],
         ({"steps": [{"weight": 1, "for": "1m", "approve": "yes"}]}, "steps[0].approve"),

@@ -226,7 +226,7 @@ def test_a_retry_is_another_rollout_of_the_same_plan() -> None:
     ],
 )
 def test_a_promotion_needs_a_step_behind_it_and_force_out_of_a_hold(
-    state: Rollout, options: dict[str, bool], target: Phase | None
+    state: Rollout, options: dict[str, Any], target: Phase | None
 ) -> None:
     if target is None:
         with pytest.raises(MoveRefused):
