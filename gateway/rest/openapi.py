@@ -146,5 +146,5 @@ def _answer(each: Operation, status: int, why: str, content: dict[str, Any]) -> 
 
 def _content(each: Operation, schema: str) -> dict[str, Any]:
     """Return the media types of a body: inference has a binary form, the JSON and then the tensors."""
-    binary = {"application/octet-stream": {"schema": {}}} if each.is_inference else {}
+    binary: dict[str, Any] = {"application/octet-stream": {"schema": {}}} if each.is_inference else {}
     return {"application/json": {"schema": ref(schema)}, **binary}
