@@ -47,6 +47,8 @@ _decode = msgspec.json.Decoder(Envelope).decode
 def read(body: bytes | memoryview) -> Envelope:
     """Return the envelope of *body*. Raises InvalidRequest, naming the member that is wrong."""
     try:
+        if not (isinstance(body, bytes) and body.isascii()):
+            str(body, "utf-8")  # members that are ignored are not decoded below
         envelope = _decode(body)
     except msgspec.ValidationError as exc:
         raise InvalidRequest(f"the request is not an inference request: {exc}", "invalid_request") from None

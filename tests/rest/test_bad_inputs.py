@@ -81,6 +81,8 @@ ROWS: dict[str, tuple[int, str, bytes]] = {
     "B64 +1": (400, "fp32", body(data="[1, 2, 3, +1]")),
     "B65 invalid byte": (400, "fp32", body(id='"a\xff"').decode().encode("latin-1")),
     "B65 invalid byte in data": (400, "bytes", body("bytes", data='["\xff", "", "", ""]').decode().encode("latin-1")),
+    "B65 invalid byte in an ignored member": (400, "fp32", body(zz='"\xff"').decode().encode("latin-1")),
+    "B65 invalid byte in an ignored name": (400, "fp32", VALID[:-1] + b', "\xff": 1}'),
     "B65 UTF-16": (400, "fp32", VALID.decode().encode("utf-16")),
     "B65 lone surrogate": (400, "fp32", body(id=r'"\ud800"')),
     "B66 33 deep in data": (400, "fp32", body(data=DEEP[33])),
