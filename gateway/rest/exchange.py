@@ -15,7 +15,7 @@ from gateway.core.errors import GatewayError, InvalidRequest
 from gateway.rest import envelope
 from gateway.rest.binary_codec import is_wanted
 from gateway.rest.form import HEADERS as FORM_HEADERS
-from gateway.rest.form import check_content_type, form_of, wishes
+from gateway.rest.form import check_content_type, check_one_content_type, form_of, wishes
 from gateway.rest.json_codec import JsonCodec
 from gateway.rest.lookup import HttpValues
 from gateway.rest.problems import JSON, Problem
@@ -128,11 +128,14 @@ class Exchange(exchange.Exchange[Answer]):
 
     def _admit(self) -> None:
         inference = self._inference
-        found = {name: value for name, value in self._headers if name in READ}
+        read = [header for header in self._headers if header[0] in READ]
+        found = dict(read)
         self._request_id = inference.request_id(found.get(b"x-request-id"))
         inference.find(self._model, self._version)
         if len(found) > 1 or b"content-length" not in found:
             check_content_type(found.get(b"content-type"))
+            if len(read) != len(found):
+                check_one_content_type(read)
             if not FORM_HEADERS.isdisjoint(found):
                 self._form = form_of(self._headers, found, inference.max_body)
         if int(found.get(b"content-length", b"0")) > inference.max_body:

@@ -31,6 +31,8 @@ CONTENT_TYPES: Final = frozenset(
 )
 """What is read as an inference request. The form type is what a bare ``curl -d`` sends; most clients send none."""
 
+CONTENT_TYPE_BYTES: Final = 1024
+
 OCTETS: Final = (b"content-type", b"application/octet-stream")
 
 
@@ -77,9 +79,22 @@ class Form:
         return body, tuple(headers)
 
 
+def check_one_content_type(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse a body that is declared to be two things; called where a header is repeated. Raises InvalidRequest."""
+    if len({value for name, value in headers if name == b"content-type"}) > 1:
+        raise InvalidRequest("content-type: is sent twice and differs; send it once", "invalid_content_type")
+
+
 def check_content_type(declared: bytes | None) -> None:
-    """Refuse what is declared and foreign; whether a body is binary is said by JSON_BYTES, never by its type."""
+    """Refuse what is declared and foreign; whether a body is binary is said by JSON_BYTES, never by its type.
+
+    Raises UnsupportedMediaType, and InvalidRequest for what is longer than any type.
+    """
     if declared is not None:
+        if len(declared) > CONTENT_TYPE_BYTES:
+            raise InvalidRequest(
+                f"content-type: is over {CONTENT_TYPE_BYTES} bytes; send application/json", "invalid_content_type"
+            )
         kind, _, parameters = declared.partition(b";")
         if kind.strip().lower() not in CONTENT_TYPES or b"utf-16" in parameters.lower():
             raise UnsupportedMediaType("content-type: send the request as application/json in UTF-8")

@@ -13,6 +13,8 @@ Parameter = str | int | float | bool
 
 ID_CHARACTERS: Final = 1024
 
+MAX_PARAMETERS: Final = 100
+
 UNSUPPORTED_PARAMETERS: Final = ("sequence_id", "sequence_start", "sequence_end")
 
 
@@ -23,7 +25,12 @@ def check_id(given: str) -> None:
 
 
 def check_parameters(parameters: Mapping[str, Parameter]) -> None:
-    """Refuse what asks for something that is not done here. Raises InvalidRequest."""
+    """Refuse more than anybody needs, and what asks for something that is not done here. Raises InvalidRequest."""
+    if len(parameters) > MAX_PARAMETERS:
+        raise InvalidRequest(
+            f"parameters: {len(parameters)} are more than the {MAX_PARAMETERS} that are read; send fewer",
+            "invalid_parameter",
+        )
     for name in UNSUPPORTED_PARAMETERS:
         if name in parameters:
             raise InvalidRequest(f"parameters.{name}: sequences are not supported", "unsupported_parameter")

@@ -28,9 +28,15 @@ LEAKS = (b"Traceback", b"onnxruntime_src", b"/usr/", b"site-packages", b".py")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def door() -> FakeDoor:
-    """A model per datatype, named by it in lower case, that answers its input X: [-1, 4]. ``any`` takes any shape."""
+    """A model per datatype, named by it in lower case, that answers its input X: [-1, 4].
+
+    ``any`` takes any shape, ``fixed`` one row.
+    """
     door = FakeDoor(max_body=MAX_BODY)
-    shapes = {name.lower(): (name, (-1, 4)) for name in [*ITEMS, "FP16"]} | {"any": ("FP32", (-1, -1))}
+    shapes = {name.lower(): (name, (-1, 4)) for name in [*ITEMS, "FP16"]} | {
+        "any": ("FP32", (-1, -1)),
+        "fixed": ("FP32", (1, 4)),
+    }
     for model, (datatype, shape) in shapes.items():
         spec = TensorSpec("X", datatype, shape)
         door.floor.held.hold(model, 1, lambda feeds: [feeds["X"]], signature=Signature((spec,), (spec,)))
@@ -41,7 +47,7 @@ async def door() -> FakeDoor:
 def body(model: str = "fp32", **members: str) -> bytes:
     """Return the valid request with members replaced by JSON text; ``absent`` leaves one out."""
     valid = {"BOOL": "[true, false, true, false]", "BYTES": '["a", "b", "c", "d"]'}
-    datatype = "FP32" if model == "any" else model.upper()
+    datatype = "FP32" if model in {"any", "fixed"} else model.upper()
     entry = {
         "name": '"X"', "shape": "[1, 4]", "datatype": f'"{datatype}"', "data": valid.get(datatype, "[1, 2, 3, 4]"),
     }  # fmt: skip
@@ -101,6 +107,7 @@ ROWS: dict[str, tuple[int, str, bytes]] = {
     "B69 the model's name": (200, "fp32", body(model_name='"fp32"')),
     "B69 another model's name": (200, "fp32", body(model_name='"int8"')),
     "B69 large unknown member": (200, "fp32", body(zz=json.dumps([{"a": [1]}] * 10_000))),
+    "B70 a million keys": (413, "fp32", body(zz=json.dumps(dict.fromkeys(map(str, range(1_000_000)), 1)))),
     "B71 absent": (400, "fp32", body(inputs="absent")),
     "B71 null": (400, "fp32", body(inputs="null")),
     "B71 object": (400, "fp32", body(inputs="{}")),
@@ -119,6 +126,8 @@ ROWS: dict[str, tuple[int, str, bytes]] = {
     "B75 unknown output": (400, "fp32", body(outputs='[{"name": "Y"}]')),
     "B75 twice": (400, "fp32", body(outputs='[{"name": "X"}, {"name": "X"}]')),
     "B75 10000 outputs": (400, "fp32", body(outputs=json.dumps([{"name": "X"}] * 10_000))),
+    "B76 101 keys": (400, "fp32", body(parameters=json.dumps(dict.fromkeys(map(str, range(101)), 1)))),
+    "B76 100 keys": (200, "fp32", body(parameters=json.dumps(dict.fromkeys(map(str, range(100)), 1)))),
     "B76 nested": (400, "fp32", body(parameters='{"a": {"b": {}}}')),
     "B76 NaN": (400, "fp32", body(parameters='{"a": NaN}')),
     "B77 number": (400, "fp32", body(id="1")),
@@ -160,6 +169,8 @@ ROWS: dict[str, tuple[int, str, bytes]] = {
     "B88 zero hides": (400, "any", body("any", shape="[0, 1000000000000000000]", data="[]")),
     "B89 too few": (400, "fp32", body(data="[1, 2, 3]")),
     "B89 too many": (400, "fp32", body(data="[1, 2, 3, 4, 5]")),
+    "B91 two rows": (400, "fixed", body("fixed", shape="[2, 4]", data="[1, 2, 3, 4, 5, 6, 7, 8]")),
+    "B91 one row": (200, "fixed", body("fixed")),
     "B92 absent": (400, "fp32", body(data="absent")),
     "B92 null": (400, "fp32", body(data="null")),
     "B92 text": (400, "fp32", body(data='""')),
