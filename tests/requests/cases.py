@@ -26,7 +26,27 @@ if TYPE_CHECKING:
 PROTOCOLS: Final = ("json", "binary", "grpc")
 WORDS: Final = ("", "a", "ü", "a\0b", "Ärger 🙂", "x" * 40)
 FLOATS: Final = (0.0, -0.0, 1.0, 1.401298464324817e-45, 3.4028234663852886e38, -2.5, 0.1)
-JUNK: Final = (None, True, False, 0, -1, 1, 2, 1.5, 1e300, 2**63, -(2**70), "", "1", "x", [], [1], [[]], {}, {"a": 1})
+JUNK: Final[tuple[Any, ...]] = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2,
+    1.5,
+    1e300,
+    2**63,
+    -(2**70),
+    "",
+    "1",
+    "x",
+    [],
+    [1],
+    [[]],
+    {},
+    {"a": 1},
+)
 LENGTHS: Final = ("0", "1", "-1", "x", "99999", "07", "", "1e1")
 TYPES: Final = (*DTYPE, "FP128", "fp32", "")
 
@@ -42,7 +62,7 @@ class Sent:
 
 @dataclass
 class Case:
-    """What *seed* stands for. *expected* is what the model is to be fed; None once the request was mutated."""
+    """A valid request: what is sent for *seed*, what the model must be fed, and which outputs are wanted."""
 
     seed: int
     sent: Sent

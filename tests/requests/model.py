@@ -1,4 +1,4 @@
-"""The model that invented requests go to, with an input of each kind that is read differently; and the runtime alone."""
+"""The model that invented requests go to, with an input of each kind that is read in its own way."""
 
 from __future__ import annotations
 

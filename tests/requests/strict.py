@@ -75,12 +75,8 @@ def _json(text: bytes) -> Any:
     def no_number(text: str) -> float:
         raise Refused(text)
 
-    def a_number(text: str) -> float:
-        need(math.isfinite(float(text)), "no finite number")
-        return float(text)
-
     try:
-        value = json.loads(text.decode(), parse_constant=no_number, parse_float=a_number)
+        value = json.loads(text.decode(), parse_constant=no_number)
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
         raise Refused(str(exc)) from exc
@@ -91,13 +87,14 @@ def _parameters(given: Any, flags: tuple[str, ...] = ()) -> None:
     need(given is None or isinstance(given, dict), "parameters")
     for name, value in (given or {}).items():
         need(isinstance(value, bool if name in flags else bool | int | float | str), "a parameter")
+        need(not isinstance(value, float) or math.isfinite(value), "no finite number")
 
 
 def _input(given: dict[str, Any], tail: bytearray | None) -> Tensor:
     name, kind, shape = given["name"], given.get("datatype"), given.get("shape")
-    need(isinstance(shape, list) and all(type(size) is int for size in shape), "shape")
+    if not isinstance(shape, list) or not all(type(size) is int for size in shape):
+        raise Refused("shape")
     _described(name, kind, shape)
-    assert isinstance(shape, list)
     parameters = given.get("parameters")
     _parameters(parameters)
     if "binary_data_size" not in (parameters or {}):
@@ -130,7 +127,7 @@ def _fits(element: Any, kind: str) -> bool:
         return type(element) is int and low <= element <= high
     if kind == "FP32":
         try:
-            return type(element) in (int, float) and bool(struct.pack("f", element))
+            return type(element) in (int, float) and math.isfinite(element) and bool(struct.pack("<f", element))
         except OverflowError:
             return False
     return type(element) is {"BOOL": bool, "BYTES": str}[kind]

@@ -1,4 +1,4 @@
-"""Any request over JSON, binary and gRPC: what is allowed is answered as the runtime does, else the caller is at fault."""
+"""Any request over JSON, binary and gRPC: what is allowed is answered as the runtime does, all else is refused."""
 
 from __future__ import annotations
 
