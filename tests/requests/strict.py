@@ -99,7 +99,7 @@ def _input(given: dict[str, Any], tail: bytearray | None) -> Tensor:
     _parameters(parameters)
     if "binary_data_size" not in (parameters or {}):
         return _from_json(given.get("data"), KINDS[name], shape)
-    size = parameters["binary_data_size"]
+    size = given["parameters"]["binary_data_size"]
     need(tail is not None and given.get("data") is None and type(size) is int and 0 <= size <= len(tail), "size")
     assert tail is not None
     part, tail[:] = bytes(tail[:size]), tail[size:]

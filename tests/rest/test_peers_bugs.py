@@ -59,10 +59,9 @@ async def test_64_callers_in_joined_runs_each_get_their_own_rows(listening: List
 
     async def call(caller: int) -> Tensor:
         row = row_of(caller)
+        body, headers = packed(request(sent("x", row), parameters={"binary_data_output": True}))
         if form == "JSON":
             body, headers = json.dumps(request(tensor("x", "FP32", row.shape, row.tolist()))).encode(), []
-        else:
-            body, headers = packed(request(sent("x", row), parameters={"binary_data_output": True}))
         [reply] = await listening.send(post(INFER, body, *(f"{name}: {value}" for name, value in headers)))
         return next(iter(unpacked(reply).values()))
 
