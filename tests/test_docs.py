@@ -288,6 +288,27 @@ def test_every_file_that_is_named_exists(page: Path) -> None:
     assert missing == []
 
 
+def test_every_bug_of_another_server_has_a_test_that_exists() -> None:
+    named = [cells[2] for cells in rows("docs/testing.md", "trap")]
+
+    missing = []
+    for each in named:
+        path, _, name = each.partition("::")
+        functions = ast.walk(ast.parse(text_of(path)))
+        if name not in {each.name for each in functions if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}:
+            missing.append(each)
+    assert named
+    assert missing == []
+
+
+def test_every_test_that_is_about_a_bug_of_another_server_is_listed() -> None:
+    listed = {cells[2] for cells in rows("docs/testing.md", "trap")}
+
+    for page in ("tests/rest/test_peers_bugs.py", "tests/flows/test_peers_bugs.py"):
+        for each in re.findall(r"def (test_\w+)", text_of(page)):
+            assert f"{page}::{each}" in listed
+
+
 def test_every_page_is_in_the_index() -> None:
     index = text_of("docs/README.md")
 

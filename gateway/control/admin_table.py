@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MODEL: Final = "/api/v1/models/{model}"
 VERSION: Final = MODEL + "/versions/{version}"
 
-WEIGHTS: Final = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}, "minProperties": 1}
+WEIGHTS: Final = {"$ref": "#/components/schemas/Split"}
 REASON: Final = {"type": "string", "maxLength": 500}
 ROUTE: Final = {"$ref": "#/components/schemas/Route"}
 ORDER: Final = {"type": "object", "properties": {"reason": REASON}, "additionalProperties": False}

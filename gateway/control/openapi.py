@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.problems import MEDIA_TYPE
+from gateway.core.names import MODEL_NAME, VERSION_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 SPLIT: Final = {
     "type": "object",
     "description": "version → weight; any positive sum, 0 means never",
+    "propertyNames": {"pattern": f"^(?:{VERSION_NUMBER.pattern})$"},
     "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 1_000_000_000},
     "minProperties": 1,
     "maxProperties": 255,
@@ -28,7 +30,7 @@ SCHEMAS: Final[dict[str, Any]] = {
         "additionalProperties": False,
         "properties": {
             "schema": {"const": 1},
-            "model": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"},
+            "model": {"type": "string", "pattern": f"^(?:{MODEL_NAME.pattern})$"},
             "split": {"$ref": "#/components/schemas/Split"},
             "assign": {
                 "type": "object",
@@ -80,6 +82,9 @@ QUERY: Final[dict[str, Any]] = {
     "key": {"schema": {"type": "string"}, "required": True},
 }
 
+MATCH: Final = {"type": "string", "pattern": r'^(?:\*|"(?:0|[1-9][0-9]{0,14})")$', "examples": ["*", '"7"']}
+"""The header If-Match: the quoted revision, or ``*`` for whatever is current."""
+
 PROBLEM: Final = {
     "description": "what went wrong, and what to do",
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -127,5 +132,5 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     ]
     parameters += [{"name": name, "in": "query", **QUERY[name]} for name in endpoint.query]
     if endpoint.needs_match:
-        parameters.append({"name": "If-Match", "in": "header", "required": True, "schema": text})
+        parameters.append({"name": "If-Match", "in": "header", "required": True, "schema": MATCH})
     return parameters

@@ -19,6 +19,7 @@ from gateway import __version__
 from gateway.core.errors import GatewayError
 from gateway.core.names import version_number
 from gateway.rest.asgi import answer as answer_inference
+from gateway.rest.openapi import describe_port
 from gateway.rest.problems import Problem
 from gateway.serving.description import PLATFORM, SERVER, Description
 
@@ -114,6 +115,7 @@ class Metadata:
                 Route(version + "/ready", self._model_ready),
                 Route(model + "/infer", self._infer_by_post, methods=["POST"]),
                 Route(version + "/infer", self._infer_by_post, methods=["POST"]),
+                Route("/openapi.json", self._openapi),
             ],
             exception_handlers={GatewayError: _gateway_error, HTTPException: _http_error},
         )
@@ -122,6 +124,9 @@ class Metadata:
 
     async def _server(self, _: Request) -> Response:
         return answer({"name": SERVER, "version": __version__, "extensions": EXTENSIONS})
+
+    async def _openapi(self, _: Request) -> Response:
+        return answer(describe_port())
 
     async def _live(self, _: Request) -> Response:
         return answer({"live": True})

@@ -60,6 +60,8 @@ def read(body: bytes, limits: Limits = DEFAULT) -> Envelope:
     if size > limits.json_bytes:
         check_size(size, limits)
     try:
+        if not body.isascii():
+            str(body, "utf-8")  # members that are ignored are not decoded below
         envelope = _decode(body)
     except msgspec.ValidationError as exc:
         raise InvalidRequest(f"the request is not an inference request: {exc}", "invalid_request") from None

@@ -82,10 +82,15 @@ class Form:
 
 
 def check_content_type(declared: bytes | None) -> None:
-    """Refuse what is declared and foreign; whether a body is binary is said by JSON_BYTES, never by its type."""
+    """Refuse what is declared and foreign; whether a body is binary is said by JSON_BYTES, never by its type.
+
+    Raises UnsupportedMediaType, and InvalidRequest for what is longer than any type.
+    """
     if declared is not None and declared not in CONTENT_TYPES:
         if len(declared) > MAX_CONTENT_TYPE_BYTES:
-            raise InvalidRequest(f"content-type: must be at most {MAX_CONTENT_TYPE_BYTES} bytes", "invalid_header")
+            raise InvalidRequest(
+                f"content-type: is over {MAX_CONTENT_TYPE_BYTES} bytes; send application/json", "invalid_content_type"
+            )
         kind, _, parameters = declared.partition(b";")
         if kind.strip().lower() not in CONTENT_TYPES or b"utf-16" in parameters.lower():
             raise UnsupportedMediaType("content-type: send the request as application/json in UTF-8")

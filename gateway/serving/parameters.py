@@ -25,7 +25,9 @@ def check_id(given: str) -> None:
 def check_parameters(parameters: Mapping[str, Parameter], most: int) -> None:
     """Refuse more than *most*, and what asks for something that is not done here. Raises InvalidRequest."""
     if len(parameters) > most:
-        raise InvalidRequest(f"parameters: may be {most} at most", "invalid_parameters")
+        raise InvalidRequest(
+            f"parameters: {len(parameters)} are more than the {most} that may be sent", "invalid_parameter"
+        )
     for name in UNSUPPORTED_PARAMETERS:
         if name in parameters:
             raise InvalidRequest(f"parameters.{name}: sequences are not supported", "unsupported_parameter")

@@ -28,9 +28,15 @@ LEAKS = (b"Traceback", b"onnxruntime_src", b"/usr/", b"site-packages", b".py")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def door() -> FakeDoor:
-    """A model per datatype, named by it in lower case, that answers its input X: [-1, 4]. ``any`` takes any shape."""
+    """A model per datatype, named by it in lower case, that answers its input X: [-1, 4].
+
+    ``any`` takes any shape, ``fixed`` one row.
+    """
     door = FakeDoor(max_body=MAX_BODY)
-    shapes = {name.lower(): (name, (-1, 4)) for name in [*ITEMS, "FP16"]} | {"any": ("FP32", (-1, -1))}
+    shapes = {name.lower(): (name, (-1, 4)) for name in [*ITEMS, "FP16"]} | {
+        "any": ("FP32", (-1, -1)),
+        "fixed": ("FP32", (1, 4)),
+    }
     for model, (datatype, shape) in shapes.items():
         spec = TensorSpec("X", datatype, shape)
         door.floor.held.hold(model, 1, lambda feeds: [feeds["X"]], signature=Signature((spec,), (spec,)))
@@ -41,7 +47,7 @@ async def door() -> FakeDoor:
 def body(model: str = "fp32", **members: str) -> bytes:
     """Return the valid request with members replaced by JSON text; ``absent`` leaves one out."""
     valid = {"BOOL": "[true, false, true, false]", "BYTES": '["a", "b", "c", "d"]'}
-    datatype = "FP32" if model == "any" else model.upper()
+    datatype = "FP32" if model in {"any", "fixed"} else model.upper()
     entry = {
         "name": '"X"', "shape": "[1, 4]", "datatype": f'"{datatype}"', "data": valid.get(datatype, "[1, 2, 3, 4]"),
     }  # fmt: skip
@@ -81,6 +87,8 @@ ROWS: dict[str, tuple[int, str, bytes]] = {
     "B64 +1": (400, "fp32", body(data="[1, 2, 3, +1]")),
     "B65 invalid byte": (400, "fp32", body(id='"a\xff"').decode().encode("latin-1")),
     "B65 invalid byte in data": (400, "bytes", body("bytes", data='["\xff", "", "", ""]').decode().encode("latin-1")),
+    "B65 invalid byte in an ignored member": (400, "fp32", body(zz='"\xff"').decode().encode("latin-1")),
+    "B65 invalid byte in an ignored name": (400, "fp32", VALID[:-1] + b', "\xff": 1}'),
     "B65 UTF-16": (400, "fp32", VALID.decode().encode("utf-16")),
     "B65 lone surrogate": (400, "fp32", body(id=r'"\ud800"')),
     "B66 33 deep in data": (400, "fp32", body(data=DEEP[33])),
@@ -171,6 +179,8 @@ ROWS: dict[str, tuple[int, str, bytes]] = {
     "B89 too many": (400, "fp32", body(data="[1, 2, 3, 4, 5]")),
     "B90 the most rows": (200, "fp32", body(shape="[4096, 4]", data=json.dumps([1] * 16_384))),
     "B90 one more": (400, "fp32", body(shape="[4097, 4]", data=json.dumps([1] * 16_388))),
+    "B91 two rows": (400, "fixed", body("fixed", shape="[2, 4]", data="[1, 2, 3, 4, 5, 6, 7, 8]")),
+    "B91 one row": (200, "fixed", body("fixed")),
     "B92 absent": (400, "fp32", body(data="absent")),
     "B92 null": (400, "fp32", body(data="null")),
     "B92 text": (400, "fp32", body(data='""')),

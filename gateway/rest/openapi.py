@@ -1,0 +1,165 @@
+"""The inference port as an OpenAPI 3.1 document: one row per verb and path, every status that is sent.
+
+A path of the port has its row in OPERATIONS; a test compares the two. The statuses of errors are read out of
+``rest/problems.py``, so that a row says what can go wrong and never which number that is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway import __version__
+from gateway.core import errors
+from gateway.core.names import MODEL_NAME, VERSION_NUMBER
+from gateway.rest.problems import TABLE
+from gateway.rest.schemas import SCHEMAS, TEXT, ref
+
+if TYPE_CHECKING:
+    from gateway.core.errors import GatewayError
+
+MODEL: Final = "/v2/models/{model}"
+VERSION: Final = MODEL + "/versions/{version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One verb of one path. *answer* names the schema of a 200, and of the statuses in *also*.
+
+    *errors* are those that end here; *body* names the schema of what is read. *is_inference* adds the headers
+    that only inference reads and sends, and the binary form of its bodies.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    answer: str
+    also: tuple[int, ...] = ()
+    errors: tuple[type[GatewayError], ...] = ()
+    body: str = ""
+    is_inference: bool = False
+
+
+UNKNOWN: Final = (errors.UnknownModel, errors.UnknownVersion)
+DESCRIBED: Final = (*UNKNOWN, errors.Starting, errors.VersionUnavailable)
+INFERRED: Final = tuple(TABLE)
+
+OPERATIONS: Final = (
+    Operation("GET", "/v2", "showServer", "Name, version and extensions of the server", "Server"),
+    Operation("GET", "/v2/", "showServerToo", "The same, as some clients ask", "Server"),
+    Operation("GET", "/v2/health/live", "isLive", "The worker answers", "Live"),
+    Operation("GET", "/v2/health/ready", "isReady", "Every model has a route it can serve", "Ready", (503,)),
+    Operation("GET", "/v2/models", "listModels", "The names of the models", "Models"),
+    Operation("POST", "/v2/repository/index", "listVersions", "Every version and its state; reads no body", "Index"),
+    Operation("GET", MODEL, "showModel", "Signature of the baseline", "Model", errors=DESCRIBED),
+    Operation("GET", VERSION, "showVersion", "Signature of one version", "Model", errors=DESCRIBED),
+    Operation("GET", MODEL + "/ready", "isModelReady", "The model is served", "ModelReady", (503,), UNKNOWN),
+    Operation("GET", VERSION + "/ready", "isVersionReady", "The version is READY", "ModelReady", (503,), UNKNOWN),
+    Operation(
+        "POST", MODEL + "/infer", "infer", "Inference, by the route", "InferAnswer",
+        errors=INFERRED, body="InferRequest", is_inference=True,
+    ),
+    Operation(
+        "POST", VERSION + "/infer", "inferByVersion", "Inference by one version: no assignment, no fallback",
+        "InferAnswer", errors=INFERRED, body="InferRequest", is_inference=True,
+    ),
+    Operation("GET", "/openapi.json", "showOpenapi", "This port as an OpenAPI 3.1 document", "OpenApi"),
+)  # fmt: skip
+
+EVERYWHERE: Final = {500: "a fault of the gateway"}
+"""Statuses that any path may send, beside those of its own errors."""
+
+BEFORE: Final = {
+    400: "framed strangely", 408: "too slow", 413: "too many chunks", 414: "the URL is too long",
+    417: "an unknown expectation", 431: "the headers are too large", 503: "too many connections", 505: "not HTTP/1.1",
+}  # fmt: skip
+"""Statuses of what is refused before it is a request (``rest/guard.py``, ``rest/head.py``): such an answer has no id."""
+
+NAMED: Final = {
+    "model": {**TEXT, "pattern": f"^(?:{MODEL_NAME.pattern})$"},
+    "version": {**TEXT, "pattern": f"^(?:{VERSION_NUMBER.pattern})$"},
+}
+
+ASKED: Final = {
+    "x-request-timeout-ms": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    "inference-header-content-length": {"type": "integer", "minimum": 0},
+}
+"""Headers that only inference reads."""
+
+REQUEST_ID: Final = {"x-request-id": {"required": True, "schema": TEXT}}
+
+TOLD: Final = {f"x-gateway-{name}": {"schema": TEXT} for name in ("version", "revision", "rule", "fallback-from")}
+"""Headers of an answer that a version was chosen for, an error too."""
+
+RETRY: Final = {"retry-after": {"schema": {"type": "integer"}}}
+
+
+def describe_port() -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for each in OPERATIONS:
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Gateway inference port", "version": __version__},
+        "paths": paths,
+        "components": {"schemas": {**SCHEMAS, "OpenApi": {"type": "object", "required": ["openapi", "paths"]}}},
+    }
+
+
+def _operation(each: Operation) -> dict[str, Any]:
+    described = {
+        "operationId": each.name,
+        "summary": each.summary,
+        "parameters": _parameters(each),
+        "responses": {str(status): answer for status, answer in sorted(_answers(each).items())},
+    }
+    if each.body:
+        described["requestBody"] = {"required": True, "content": _content(each, each.body)}
+    return described
+
+
+def _parameters(each: Operation) -> list[dict[str, Any]]:
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": NAMED[name]}
+        for name in re.findall(r"{(\w+)}", each.path)
+    ]
+    asked = {"x-request-id": TEXT, **(ASKED if each.is_inference else {})}
+    return [*in_path, *({"name": name, "in": "header", "schema": schema} for name, schema in asked.items())]
+
+
+def _answers(each: Operation) -> dict[int, dict[str, Any]]:
+    """Return status → what is answered with it. A status that is both its own answer and an error's has either."""
+    own = [ref(each.answer)]
+    found = {200: _answer(each, 200, each.summary, _content(each, each.answer))}
+    causes = {status: [why] for status, why in EVERYWHERE.items()}
+    for error in each.errors:
+        causes.setdefault(TABLE[error][0], []).append(error.__name__)
+    for status in {*causes, *each.also}:
+        why = [*causes.get(status, ()), *(["not ready"] if status in each.also else [])]
+        either = [*(own if status in each.also else []), *([ref("Error")] if status in causes else [])]
+        schema = either[0] if len(either) == 1 else {"anyOf": either}
+        found[status] = _answer(each, status, ", ".join(why), {"application/json": {"schema": schema}})
+    return found | {status: _refused(status, why) for status, why in BEFORE.items() if status not in found}
+
+
+def _refused(status: int, why: str) -> dict[str, Any]:
+    headers = RETRY if status == 503 else {}
+    return {"description": why, "headers": headers, "content": {"application/json": {"schema": ref("Refusal")}}}
+
+
+def _answer(each: Operation, status: int, why: str, content: dict[str, Any]) -> dict[str, Any]:
+    if status in BEFORE:
+        why = f"{why}, {BEFORE[status]}"
+        content = {"application/json": {"schema": {"anyOf": [content["application/json"]["schema"], ref("Refusal")]}}}
+    request_id = {"x-request-id": {"schema": TEXT}} if status in BEFORE else REQUEST_ID
+    headers = {**request_id, **(TOLD if each.is_inference else {}), **(RETRY if status == 503 else {})}
+    return {"description": why, "headers": headers, "content": content}
+
+
+def _content(each: Operation, schema: str) -> dict[str, Any]:
+    """Return the media types of a body: inference has a binary form, the JSON and then the tensors."""
+    binary: dict[str, Any] = {"application/octet-stream": {"schema": {}}} if each.is_inference else {}
+    return {"application/json": {"schema": ref(schema)}, **binary}

@@ -1,0 +1,117 @@
+"""The bodies of the inference port as JSON schemas (2020-12), for its OpenAPI document.
+
+They describe and check nothing: a body is read by ``rest/envelope.py`` and by the codecs.
+
+Source: Open Inference Protocol (v2), "HTTP/REST".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gateway.core.signature import DATATYPES
+from gateway.serving.parameters import ID_CHARACTERS
+
+TEXT: Final = {"type": "string"}
+COUNT: Final = {"type": "integer", "minimum": 0}
+
+
+def ref(name: str) -> dict[str, str]:
+    """Return the reference to one of SCHEMAS."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def list_of(schema: dict[str, Any], **bounds: int) -> dict[str, Any]:
+    """Return the schema of a list."""
+    return {"type": "array", "items": schema, **bounds}
+
+
+def an_object(properties: dict[str, Any], *optional: str, **members: Any) -> dict[str, Any]:
+    """Return the schema of an object whose *properties* are all required but the *optional* ones."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties, **members}
+
+
+DATATYPE: Final = {"enum": list(DATATYPES)}
+
+SCHEMAS: Final[dict[str, Any]] = {
+    "Server": an_object({"name": TEXT, "version": TEXT, "extensions": list_of(TEXT)}),
+    "Live": an_object({"live": {"const": True}}),
+    "Ready": an_object(
+        {"ready": {"type": "boolean"}, "reasons": {"type": "object", "additionalProperties": TEXT}}, "reasons"
+    ),
+    "Models": an_object({"models": list_of(TEXT)}),
+    "Index": list_of(
+        an_object(
+            {
+                "name": TEXT,
+                "version": TEXT,
+                "state": {"enum": ["UNKNOWN", "READY", "UNAVAILABLE", "LOADING", "UNLOADING"]},
+                "reason": TEXT,
+            }
+        )
+    ),
+    "TensorMetadata": an_object(
+        {
+            "name": TEXT,
+            "datatype": DATATYPE,
+            "shape": list_of({"type": "integer", "minimum": -1, "description": "-1 is a free dimension"}),
+        }
+    ),
+    "Model": an_object(
+        {
+            "name": TEXT,
+            "versions": list_of(TEXT),
+            "platform": TEXT,
+            "inputs": list_of(ref("TensorMetadata")),
+            "outputs": list_of(ref("TensorMetadata")),
+        }
+    ),
+    "ModelReady": an_object({"name": TEXT, "ready": {"type": "boolean"}}),
+    "Parameters": {
+        "type": ["object", "null"],
+        "description": "of a request: timeout (microseconds), binary_data_output, and what a route reads; "
+        "of a tensor: binary_data_size, binary_data",
+        "additionalProperties": {"type": ["string", "number", "boolean"]},
+    },
+    "Input": an_object(
+        {
+            "name": TEXT,
+            "shape": list_of(COUNT),
+            "datatype": DATATYPE,
+            "data": {"description": "flat, or nested exactly as the shape says; absent where the tensor is binary"},
+            "parameters": ref("Parameters"),
+        },
+        "data",
+        "parameters",
+    ),
+    "RequestedOutput": an_object({"name": TEXT, "parameters": ref("Parameters")}, "parameters"),
+    "InferRequest": an_object(
+        {
+            "id": {"type": ["string", "null"], "maxLength": ID_CHARACTERS, "description": "printable"},
+            "parameters": ref("Parameters"),
+            "inputs": list_of(ref("Input"), minItems=1),
+            "outputs": {**list_of(ref("RequestedOutput")), "type": ["array", "null"]},
+        },
+        "id",
+        "parameters",
+        "outputs",
+        description="members beside these are ignored; of two equal members the last counts",
+    ),
+    "Output": an_object(
+        {
+            "name": TEXT,
+            "shape": list_of(COUNT),
+            "datatype": DATATYPE,
+            "data": {"type": "array"},
+            "parameters": ref("Parameters"),
+        },
+        "data",
+        "parameters",
+    ),
+    "InferAnswer": an_object(
+        {"model_name": TEXT, "model_version": TEXT, "id": TEXT, "outputs": list_of(ref("Output"))}
+    ),
+    "Refusal": an_object({"error": TEXT, "code": TEXT}, additionalProperties=False),
+    "Error": an_object({"error": TEXT, "code": TEXT, "request_id": TEXT}, additionalProperties=False),
+}
