@@ -48,6 +48,17 @@ class Service:
         self._described = Description(traffic.table, traffic.lanes, catalog)
         self._not_ready = not_ready
         self._codecs = Codecs(RpcCodec)
+        self._held: asyncio.Event | None = None
+        """Where answers wait while the door closes."""
+
+    def hold(self) -> None:
+        """Answer nobody until ``release``."""
+        self._held = asyncio.Event()
+
+    def release(self) -> None:
+        """Give the answers that were held."""
+        if self._held is not None:
+            self._held.set()
 
     def handlers(self) -> list[Any]:
         """Return what a server registers: a handler for each service."""
@@ -73,6 +84,8 @@ class Service:
         except asyncio.CancelledError:
             call.gone()
             raise
+        if self._held is not None:
+            await self._held.wait()
         await context.send_initial_metadata(_headers(reply.arm, call.called))
         if reply.code is not None:
             await context.abort(reply.code, reply.text)
@@ -85,6 +98,8 @@ class Service:
 
         async def handle(given: Any, context: Any) -> Any:
             called = request_id(self._traffic, context.invocation_metadata())
+            if self._held is not None:
+                await self._held.wait()
             await context.send_initial_metadata(_headers(None, called))
             try:
                 return answer(given)
