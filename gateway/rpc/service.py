@@ -18,6 +18,7 @@ from gateway.rpc.call import Call, request_id
 from gateway.rpc.codec import RpcCodec
 from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
 from gateway.rpc.problems import problem
+from gateway.rpc.reflection import Reflection
 from gateway.serving.description import PLATFORM, SERVER, Description
 from gateway.serving.exchange import Codecs
 
@@ -70,6 +71,7 @@ class Service:
         return [
             grpc.method_handlers_generic_handler(INFERENCE, methods),
             grpc.method_handlers_generic_handler(HEALTH, health),
+            Reflection([INFERENCE, HEALTH]),
         ]
 
     # ---- inference
