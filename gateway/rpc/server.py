@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FINISH_SECONDS: Final = 30
 """How long a stop waits for what is in flight."""
 
-ARRIVE_SECONDS: Final = 0.05
+ARRIVE_SECONDS: Final = 0.1
 """How long a stop goes on taking calls while it holds the answers, so that busy callers all come to wait for one."""
 
 GOODBYE_SECONDS: Final = 0.05

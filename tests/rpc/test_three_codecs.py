@@ -75,7 +75,7 @@ async def test_a_tensor_is_the_same_in_every_form_of_every_protocol(door: RpcDoo
         assert np.array(await over_json(door, datatype, values), DTYPES[datatype]).tolist() == expected
     if datatype in CONTENTS:
         sent = [each.encode() if datatype == "BYTES" else each for each in values]
-        typed = await over_grpc(door, request(datatype, None, **{CONTENTS[datatype]: sent}))
+        typed = await over_grpc(door, request(datatype, None, (2,), **{CONTENTS[datatype]: sent}))
         given = getattr(typed.outputs[0].contents, CONTENTS[datatype])
         assert [each.decode() if datatype == "BYTES" else each for each in given] == expected
 
