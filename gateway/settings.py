@@ -161,7 +161,7 @@ class Settings:
     )
     host: str = _setting("127.0.0.1", _address, "address of the inference port")
     port: int = _setting("8080", _integer(0, 65535), "inference port; 0 takes a free one")
-    grpc_port: int = _setting("0", _integer(0, 65535), "gRPC port, 8081 by custom; 0 is off")
+    grpc_port: int = _setting("8081", _integer(0, 65535), "gRPC port; 0 is off")
     admin_host: str = _setting("127.0.0.1", _address, "address of the admin port")
     admin_port: int = _setting("9090", _integer(0, 65535), "admin API and metrics port; 0 takes a free one")
     workers: int = _setting(str(cores()), _integer(1, 256), "data workers, one process each (default: one per core)")
@@ -242,6 +242,11 @@ def from_environment(flags: Mapping[str, str], environ: Mapping[str, str] | None
         except ValueError as exc:
             raise InvalidSettings(f"{source} {exc}, not {text!r}") from exc
     return Settings(**values)
+
+
+def is_chosen(name: str, flags: Mapping[str, str], environ: Mapping[str, str] | None = None) -> bool:
+    """Say whether a flag or a variable says what the setting *name* is to be."""
+    return name in flags or variable(name) in (os.environ if environ is None else environ)
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:

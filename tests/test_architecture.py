@@ -48,6 +48,7 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "prometheus_client": ("gateway.telemetry",),
     "starlette": ("gateway.rest", "gateway.control"),
     "grpc": ("gateway.rpc",),
+    "grpc_reflection": ("gateway.rpc",),
     "google.protobuf": ("gateway.rpc",),
 }
 """A package that only an edge may know, and who that is: nothing on the path of a request imports redis."""

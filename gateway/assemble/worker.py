@@ -162,10 +162,16 @@ def build_worker(start: Start) -> WorkerParts:
     )
 
 
+def preload_rpc() -> None:
+    """Import the gRPC door. That starts no thread yet, and what is imported before a fork is shared by the workers."""
+    import gateway.rpc.server
+    import gateway.rpc.service  # noqa: F401 - for its effect, as the other
+
+
 def _rpc(
     settings: Settings, inference: Inference, catalog: Catalog, not_ready: Callable[[], Mapping[str, str]]
 ) -> GrpcServer:
-    """Return the gRPC door. It is imported here, after the fork: a launcher that knew gRPC could not fork safely."""
+    """Return the gRPC door. Its server is made here, after the fork: it starts threads, which a fork loses."""
     from gateway.rpc.server import GrpcServer
     from gateway.rpc.service import Service
 

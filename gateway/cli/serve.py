@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.samples import BENIGN
 from gateway.core.errors import GatewayError, InvalidSettings
-from gateway.settings import Settings, flag, from_environment, variable
+from gateway.settings import Settings, flag, from_environment, is_chosen, variable
 
 if TYPE_CHECKING:
     import argparse
+
+log = logging.getLogger(__name__)
 
 SHOWN: Final = "breast-cancer"
 """The shipped model that the banner's example asks."""
@@ -54,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         settings = from_environment(flags)
         check(settings)
         configure(settings.log_level, human=settings.log_human())
-        return _launch(settings)
+        return _launch(with_what_is_installed(settings, grpc_is_chosen=is_chosen("grpc_port", flags)))
     except GatewayError as exc:
         print(f"gateway: {exc}", file=sys.stderr)
         return 2
@@ -73,6 +77,23 @@ def check(settings: Settings) -> None:
             f"--admin-host {settings.admin_host} would open the admin API to the network without a token; "
             f"give --admin-token-file, or keep it on 127.0.0.1"
         )
+
+
+def with_what_is_installed(settings: Settings, *, grpc_is_chosen: bool) -> Settings:
+    """Return the settings with gRPC off where it is not installed and nobody chose a port for it.
+
+    Raises InvalidSettings where somebody did.
+    """
+    if not settings.grpc_port or importlib.util.find_spec("grpc") is not None:
+        return settings
+    what_to_do = "install it with pip install 'canary-gateway[grpc]'"
+    if grpc_is_chosen:
+        raise InvalidSettings(
+            f"--grpc-port {settings.grpc_port} needs grpcio, which is not installed; "
+            f"{what_to_do}, or give --grpc-port 0"
+        )
+    log.warning("grpcio is not installed: serving without gRPC; %s", what_to_do)
+    return dataclasses.replace(settings, grpc_port=0)
 
 
 def _launch(settings: Settings) -> int:

@@ -51,13 +51,16 @@ CRASH_LOOP_SECONDS: Final = 2.0
 """A child that ends sooner than this after its start waits as long before it is started again."""
 
 
-def preload() -> None:
-    """Import everything that the children run, once, for all of them. Starts no thread and makes no session."""
+def preload(*, grpc: bool) -> None:
+    """Import everything that the children run, once, for all of them. Starts no thread and makes no session.
+
+    *grpc*: whether the gRPC door is open; it is not imported where it is not.
+    """
     # Official builds of onnxruntime report sessions by default; the switch is read once, at import.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # numpy's BLAS is not used, and its thread pool would not survive the fork.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    worker.preload()
+    worker.preload(grpc=grpc)
     control.preload()
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, every page that is shared
@@ -110,7 +113,7 @@ class Launcher:
                 cleanup.callback(self._store.stop)
                 self._store_url = self._store.launch()
             cleanup.callback(self._end_everything)
-            preload()  # while the store starts
+            preload(grpc=bool(settings.grpc_port))  # while the store starts
             self._keep_up()
             if self._store is not None:
                 self._store.wait()  # the workers start meanwhile, and go without it if it takes too long

@@ -161,9 +161,12 @@ class Worker:
             door.stop()
 
 
-def preload() -> None:
-    """Import what a worker runs."""
-    import gateway.assemble.worker  # noqa: F401 - for its effect: the modules are there before the fork
+def preload(*, grpc: bool) -> None:
+    """Import what a worker runs, so that the modules are there before the fork."""
+    import gateway.assemble.worker
+
+    if grpc:
+        gateway.assemble.worker.preload_rpc()
 
 
 def main(start: Start) -> None:

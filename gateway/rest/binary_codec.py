@@ -17,6 +17,7 @@ import numpy as np
 
 from gateway.core.errors import InvalidRequest
 from gateway.core.signature import DATATYPES, FREE
+from gateway.serving.parameters import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,9 +76,9 @@ class Tail:
 def size_of(name: str, parameters: Mapping[str, Parameter], data: bytes) -> int | None:
     """Return how many bytes of the tail are input *name*, None where its *data* is in the JSON.
 
-    Raises InvalidRequest for data in both places, for a size that is none, and for shared memory.
+    Raises InvalidRequest for data in both places, for a size that is none, and for what is not done here.
     """
-    check_no_shared_memory(parameters, f"input {name!r}")
+    check_parameters(parameters, f"input {name!r}")
     size = parameters.get(SIZE)
     if size is None:
         return None
@@ -86,12 +87,6 @@ def size_of(name: str, parameters: Mapping[str, Parameter], data: bytes) -> int 
     if data and bytes(memoryview(data)[:5]) != b"null":  # the KServe SDK writes out what it has not
         raise InvalidRequest(f"input {name!r} has both data and {SIZE}; send one", "invalid_data")
     return size
-
-
-def check_no_shared_memory(parameters: Mapping[str, Parameter], of: str) -> None:
-    """Refuse a tensor that is said to lie in shared memory. Raises InvalidRequest."""
-    if any(each.startswith("shared_memory_") for each in parameters):
-        raise InvalidRequest(f"{of}: shared memory is not supported; send the data", "unsupported_parameter")
 
 
 def flag(parameters: Mapping[str, Parameter], name: str, default: bool) -> bool:

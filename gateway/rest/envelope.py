@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.core.errors import InvalidRequest, RequestTooLarge
 from gateway.core.limits import DEFAULT, Limits
-from gateway.serving.parameters import Parameter, check_id, check_parameters
+from gateway.serving.parameters import Parameter, check_count, check_id, check_parameters
 
 
 class InputTensor(msgspec.Struct, gc=False):
@@ -74,7 +74,8 @@ def read(body: bytes, limits: Limits = DEFAULT) -> Envelope:
     if envelope.id is not None:
         check_id(envelope.id)
     if envelope.parameters:
-        check_parameters(envelope.parameters, limits.parameters)
+        check_count(envelope.parameters, limits.parameters)
+        check_parameters(envelope.parameters)
     return envelope
 
 

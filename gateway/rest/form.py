@@ -14,6 +14,7 @@ from gateway.rest import binary_codec, envelope
 from gateway.rest.binary_codec import Tail
 from gateway.rest.compression import Inflater, coding_of, compressed
 from gateway.rest.problems import JSON
+from gateway.serving.parameters import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,7 +125,7 @@ def wishes(request: envelope.Envelope, form: Form | None) -> Form | None:
     outputs = request.outputs or ()
     for each in outputs:
         if each.parameters:
-            binary_codec.check_no_shared_memory(each.parameters, "an output")
+            check_parameters(each.parameters, f"output {each.name!r}")
     asked = [binary_codec.is_wanted(each, default) for each in outputs] if outputs else [default]
     if not any(asked):
         return form

@@ -75,7 +75,7 @@ BEFORE: Final = {
     400: "framed strangely", 408: "too slow", 413: "too many chunks", 414: "the URL is too long",
     417: "an unknown expectation", 431: "the headers are too large", 503: "too many connections", 505: "not HTTP/1.1",
 }  # fmt: skip
-"""Statuses of what is refused before it is a request (``rest/guard.py``, ``rest/head.py``): such an answer has no id."""
+"""Statuses of what is refused before it is a request (by the guard of the connection); such an answer has no id."""
 
 NAMED: Final = {
     "model": {**TEXT, "pattern": f"^(?:{MODEL_NAME.pattern})$"},

@@ -1,4 +1,5 @@
 """The inference port over gRPC: messages in, tensors checked against the signature, messages out. Decides nothing.
 
-Imported in a worker only, after the fork: gRPC's core starts threads, which do not survive one.
+Imported before the fork, and used after it only: gRPC's core starts threads with its first server, and a fork
+loses threads.
 """

@@ -13,7 +13,7 @@ from gateway.rpc.codec import RpcCodec, given_inputs
 from gateway.rpc.descriptors import MESSAGES
 from gateway.rpc.problems import problem
 from gateway.serving.exchange import Codecs, Exchange
-from gateway.serving.parameters import check_id, check_parameters, key_values
+from gateway.serving.parameters import check_count, check_id, check_parameters, key_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -114,7 +114,8 @@ class Call(Exchange[Reply]):
         self._inference.find(self._model, self._version)
         check_id(request.id)
         parameters = {name: _value(given) for name, given in request.parameters.items()}
-        check_parameters(parameters, self._inference.limits.parameters)
+        check_count(parameters, self._inference.limits.parameters)
+        check_parameters(parameters)
         if self._version is None:
             arm = self._routed(CallValues(self._metadata, parameters))
         else:

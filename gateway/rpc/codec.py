@@ -20,6 +20,7 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.signature import DATATYPES
 from gateway.rpc.descriptors import MESSAGES
 from gateway.serving.codec import UNBOUNDED, Bounds, Codec, InputSpec, short
+from gateway.serving.parameters import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,8 +55,9 @@ def given_inputs(request: Any) -> tuple[list[Given], bool]:
     """Return the inputs of a ModelInferRequest, and whether they are raw. Raises InvalidRequest."""
     raw, inputs = request.raw_input_contents, request.inputs
     for each in inputs:
-        if "shared_memory_region" in each.parameters:
-            raise InvalidRequest(f"input {each.name!r}: shared memory is not supported", "unsupported_parameter")
+        check_parameters(each.parameters, f"input {each.name!r}")
+    for each in request.outputs:
+        check_parameters(each.parameters, f"output {each.name!r}")
     if not raw:
         return [Given(each, None) for each in inputs], False
     if len(raw) != len(inputs):

@@ -9,9 +9,12 @@ gRPC Health Checking Protocol.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FIELD: Final = descriptor_pb2.FieldDescriptorProto
 
@@ -92,8 +95,14 @@ def _field(described: str, number: int, package: str, message: Any) -> None:
         field.type, field.type_name = FIELD.TYPE_MESSAGE, f".{package}.{kind}"
 
 
-def build(package: str, messages: dict[str, dict[int, str]]) -> dict[str, Any]:
-    """Return message name → class, from a pool that nothing else shares."""
+POOL: Final = descriptor_pool.DescriptorPool()
+"""Holds what is described here, and nothing else does."""
+
+
+def build(
+    package: str, messages: dict[str, dict[int, str]], service: str, methods: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return message name → class, and describe the service in the pool too: method → how its two messages begin."""
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
     for name, fields in messages.items():
         message = file.message_type.add(name=name)
@@ -101,10 +110,16 @@ def build(package: str, messages: dict[str, dict[int, str]]) -> dict[str, Any]:
             message.oneof_decl.add(name="parameter_choice")
         for number, described in fields.items():
             _field(described, number, package, message)
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in messages}
+    described = file.service.add(name=service)
+    for method, kind in methods.items():
+        given, answered = (f".{package}.{kind}{side}" for side in ("Request", "Response"))
+        described.method.add(name=method, input_type=given, output_type=answered)
+    POOL.AddSerializedFile(file.SerializeToString())
+    return {name: message_factory.GetMessageClass(POOL.FindMessageTypeByName(f"{package}.{name}")) for name in messages}
 
 
-MESSAGES: Final = build("inference", INFERENCE)
-HEALTH_MESSAGES: Final = build("grpc.health.v1", HEALTH)
+ASKED: Final = [name.removesuffix("Request") for name in INFERENCE if name.endswith("Request")]
+"""The methods of the inference service: each has a message of its name for the request, and one for the response."""
+
+MESSAGES: Final = build("inference", INFERENCE, "GRPCInferenceService", dict(zip(ASKED, ASKED, strict=True)))
+HEALTH_MESSAGES: Final = build("grpc.health.v1", HEALTH, "Health", {"Check": "HealthCheck"})

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 FINISH_SECONDS: Final = 30
 """How long a stop waits for what is in flight."""
 
+ARRIVE_SECONDS: Final = 0.1
+"""How long a stop goes on taking calls while it holds the answers, so that busy callers all come to wait for one."""
+
+GOODBYE_SECONDS: Final = 0.05
+"""How long it holds them after it told the callers to leave, so that they have heard it before they call again."""
+
 
 class GrpcServer:
     """Serves the methods of one ``Service``."""
@@ -29,6 +35,7 @@ class GrpcServer:
             ]
         )
         self._server.add_generic_rpc_handlers(service.handlers())
+        self._service = service
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._stopped = asyncio.Event()
 
@@ -40,7 +47,20 @@ class GrpcServer:
             raise InvalidSettings(f"cannot listen on {self._address} (--grpc-port): {exc}") from exc
         await self._server.start()
         await self._stopped.wait()
-        await self._server.stop(FINISH_SECONDS)
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Stop such that no caller begins a call between the end of the accepting and the word of it.
+
+        gRPC's core kills, as CANCELLED, what arrives after its stop and before the caller has heard of that. It has
+        no way to say so first. But a caller that waits for an answer calls nothing, so the answers are held meanwhile.
+        """
+        self._service.hold()
+        await asyncio.sleep(ARRIVE_SECONDS)
+        stopping = asyncio.create_task(self._server.stop(FINISH_SECONDS))
+        await asyncio.sleep(GOODBYE_SECONDS)
+        self._service.release()
+        await stopping
 
     def stop(self) -> None:
         """Stop accepting and let ``run`` end."""

@@ -18,6 +18,7 @@ from gateway.rpc.call import Call, request_id
 from gateway.rpc.codec import RpcCodec
 from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
 from gateway.rpc.problems import problem
+from gateway.rpc.reflection import Reflection
 from gateway.serving.codec import bounds_of
 from gateway.serving.description import PLATFORM, SERVER, Description
 from gateway.serving.exchange import Codecs
@@ -49,6 +50,17 @@ class Service:
         self._described = Description(traffic.table, traffic.lanes, catalog)
         self._not_ready = not_ready
         self._codecs = Codecs(lambda version: RpcCodec(version, bounds_of(version, traffic.limits)))
+        self._held: asyncio.Event | None = None
+        """Where answers wait while the door closes."""
+
+    def hold(self) -> None:
+        """Answer nobody until ``release``."""
+        self._held = asyncio.Event()
+
+    def release(self) -> None:
+        """Give the answers that were held."""
+        if self._held is not None:
+            self._held.set()
 
     def handlers(self) -> list[Any]:
         """Return what a server registers: a handler for each service."""
@@ -60,6 +72,7 @@ class Service:
         return [
             grpc.method_handlers_generic_handler(INFERENCE, methods),
             grpc.method_handlers_generic_handler(HEALTH, health),
+            Reflection([INFERENCE, HEALTH]),
         ]
 
     # ---- inference
@@ -74,6 +87,8 @@ class Service:
         except asyncio.CancelledError:
             call.gone()
             raise
+        if self._held is not None:
+            await self._held.wait()
         await context.send_initial_metadata(_headers(reply.arm, call.called))
         if reply.code is not None:
             await context.abort(reply.code, reply.text)
@@ -86,6 +101,8 @@ class Service:
 
         async def handle(given: Any, context: Any) -> Any:
             called = request_id(self._traffic, context.invocation_metadata())
+            if self._held is not None:
+                await self._held.wait()
             await context.send_initial_metadata(_headers(None, called))
             try:
                 return answer(given)

@@ -42,12 +42,13 @@ class Job:
     *settle* is called once, on the event loop, with the outputs or the error; never for a job that was cancelled.
     """
 
-    __slots__ = ("arrived", "ended", "feeds", "rows", "settle", "timer")
+    __slots__ = ("arrived", "ended", "feeds", "priority", "rows", "settle", "timer")
 
-    def __init__(self, feeds: tuple[Tensor, ...], rows: int, settle: Callable[[Result], None]) -> None:
+    def __init__(self, feeds: tuple[Tensor, ...], rows: int, settle: Callable[[Result], None], priority: int) -> None:
         self.feeds = feeds
         self.rows = rows
         self.settle = settle
+        self.priority = priority
         self.arrived = time.perf_counter()
         self.ended = False
         self.timer: asyncio.TimerHandle | None = None
@@ -98,17 +99,27 @@ class Lane:
         self._flush_scheduled = False
         self._loop = asyncio.get_running_loop()
 
-    def submit(self, feeds: tuple[Tensor, ...], rows: int, deadline: float, settle: Callable[[Result], None]) -> Job:
+    def submit(
+        self,
+        feeds: tuple[Tensor, ...],
+        rows: int,
+        deadline: float,
+        settle: Callable[[Result], None],
+        priority: int = 0,
+    ) -> Job:
         """Queue one request; *settle* gets all outputs, in the signature's order, of exactly its rows, or the error.
 
         The errors are ModelFailed, and DeadlineExceeded at *deadline* (the loop's clock, seconds), which is looked
         at where there is something to wait for: a run on the loop cannot be late. Raises Overloaded when the queue
-        is full.
+        is full. *priority*: of those that wait, 1 is run before 2 and so on, and 0 behind them all.
         """
         if len(self._queue) >= self._max_queue and not self._make_room():
             raise Overloaded(self.version.model, self.version.version)
-        job = Job(feeds, rows, settle)
-        self._queue.append(job)
+        job = Job(feeds, rows, settle, priority)
+        if priority:
+            self._queue.insert(self._place(priority), job)
+        else:
+            self._queue.append(job)
         self.version.in_flight += 1
         if not self._inline or self._delay:
             job.timer = self._loop.call_at(deadline, self._expire, job)
@@ -121,6 +132,11 @@ class Lane:
         self.is_closed = True
         if self._pool is not None:
             self._pool.shutdown(wait=False)
+
+    def _place(self, priority: int) -> int:
+        """Return where a job of *priority* queues: behind those that are as urgent, before all others."""
+        queue = self._queue
+        return next((at for at, job in enumerate(queue) if not 0 < job.priority <= priority), len(queue))
 
     def _make_room(self) -> bool:
         """Let go of those that left or expired in a full queue; say whether that freed a place."""

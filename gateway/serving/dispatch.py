@@ -25,21 +25,28 @@ CANARY_PART: Final = 0.5
 class Attempt:
     """One request on its way through an arm. Starts when it is made."""
 
-    __slots__ = ("_arm", "_deadline", "_done", "_feeds", "_job", "_rows")
+    __slots__ = ("_arm", "_deadline", "_done", "_feeds", "_job", "_priority", "_rows")
 
     def __init__(
-        self, arm: Arm, feeds: tuple[Tensor, ...], rows: int, deadline: float, done: Callable[[Arm, Result], None]
+        self,
+        arm: Arm,
+        feeds: tuple[Tensor, ...],
+        rows: int,
+        deadline: float,
+        done: Callable[[Arm, Result], None],
+        priority: int = 0,
     ) -> None:
         """*done* is told once, on the loop, which arm ended it (the fallback after a failure), and the result.
 
         *deadline* is on the event loop's clock, seconds. The result is the outputs, or the error of the arm
-        that was tried last: ModelFailed, DeadlineExceeded or Overloaded.
+        that was tried last: ModelFailed, DeadlineExceeded or Overloaded. *priority*: as in ``Lane.submit``.
         """
         self._arm = arm
         self._feeds = feeds
         self._rows = rows
         self._deadline = deadline
         self._done = done
+        self._priority = priority
         self._job: Job | None = None
         if arm.absent is not None:
             arm.absent.fell_back("unavailable")
@@ -56,7 +63,7 @@ class Attempt:
 
     def _try(self, deadline: float) -> None:
         try:
-            self._job = self._arm.lane.submit(self._feeds, self._rows, deadline, self._settled)
+            self._job = self._arm.lane.submit(self._feeds, self._rows, deadline, self._settled, self._priority)
         except Overloaded as full:
             self._settled(full)
 

@@ -20,7 +20,7 @@ from gateway.core import outcomes
 from gateway.core.errors import GatewayError, ModelFailed, RequestTooLarge
 from gateway.core.limits import DEFAULT, Limits
 from gateway.serving.dispatch import Attempt
-from gateway.serving.parameters import microseconds
+from gateway.serving.parameters import microseconds, urgency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -174,11 +174,14 @@ class Exchange(Generic[AnswerT]):
     def _start(
         self, arm: Arm, feeds: tuple[Tensor, ...], rows: int, parameters: Mapping[str, Parameter] | None
     ) -> None:
-        """Run the request; its *parameters* may shorten the deadline."""
-        if parameters and "timeout" in parameters:
-            timeout = microseconds(parameters["timeout"])
-            self._deadline = min(self._deadline, self._inference.clock() + timeout)
-        self._attempt = Attempt(arm, feeds, rows, self._deadline, self._settled)
+        """Run the request; its *parameters* may shorten the deadline, and say how urgent it is."""
+        priority = 0
+        if parameters:
+            if "timeout" in parameters:
+                timeout = microseconds(parameters["timeout"])
+                self._deadline = min(self._deadline, self._inference.clock() + timeout)
+            priority = urgency(parameters.get("priority", 0))
+        self._attempt = Attempt(arm, feeds, rows, self._deadline, self._settled, priority)
 
     def _settled(self, arm: Arm, result: Result) -> None:
         """Take the result of the arm that ended the request."""

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sized
 
 Parameter = str | int | float | bool
 
 ID_CHARACTERS: Final = 1024
 
-UNSUPPORTED_PARAMETERS: Final = ("sequence_id", "sequence_start", "sequence_end")
+UNSUPPORTED: Final = {"sequence_": "sequences are", "shared_memory_": "shared memory is"}
+"""How the parameters begin that ask for something that is not done here, and what that is."""
+
+MAX_PRIORITY: Final = 2**32 - 1
 
 
 def check_id(given: str) -> None:
@@ -22,15 +25,23 @@ def check_id(given: str) -> None:
         raise InvalidRequest(f"id: must be printable and at most {ID_CHARACTERS} characters", "invalid_id")
 
 
-def check_parameters(parameters: Mapping[str, Parameter], most: int) -> None:
-    """Refuse more than *most*, and what asks for something that is not done here. Raises InvalidRequest."""
+def check_count(parameters: Sized, most: int) -> None:
+    """Refuse more than *most* parameters of a request. Raises InvalidRequest."""
     if len(parameters) > most:
         raise InvalidRequest(
             f"parameters: {len(parameters)} are more than the {most} that may be sent", "invalid_parameter"
         )
-    for name in UNSUPPORTED_PARAMETERS:
-        if name in parameters:
-            raise InvalidRequest(f"parameters.{name}: sequences are not supported", "unsupported_parameter")
+
+
+def check_parameters(parameters: Iterable[str], of: str = "the request") -> None:
+    """Refuse what asks for something that is not done here, by the names of the *parameters*. Raises InvalidRequest.
+
+    *of*: whose they are; a request, its inputs and its outputs have some.
+    """
+    for name in parameters:
+        for beginning, what in UNSUPPORTED.items():
+            if name.startswith(beginning):
+                raise InvalidRequest(f"{of}: parameter {name!r}: {what} not supported", "unsupported_parameter")
 
 
 def key_values(parameters: Mapping[str, Parameter] | None, name: str) -> list[bytes]:
@@ -46,3 +57,12 @@ def microseconds(given: Parameter) -> float:
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
         raise InvalidRequest("parameters.timeout: must be whole microseconds, 1 or more", "invalid_timeout")
     return given / 1_000_000
+
+
+def urgency(given: Parameter) -> int:
+    """Return what the parameter ``priority`` means: 1 before 2 and so on, 0 behind them all. Raises InvalidRequest."""
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= MAX_PRIORITY:
+        raise InvalidRequest(
+            "parameters.priority: must be a whole number, 1 for the most urgent, 0 for none", "invalid_priority"
+        )
+    return given

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 INFER: Final = "/inference.GRPCInferenceService/ModelInfer"
 STICKY: Final = 'split: {"1": 50, "2": 50}\nassign: {by: "header:x-user-id"}\nbaseline: "1"'
+SERVING: Final = 1
+CALLERS: Final = 4
 SHARED: Final = (("grpc.use_local_subchannel_pool", 1),)
 """Each channel has a connection of its own, so that the kernel spreads them over the workers."""
 
@@ -103,10 +104,7 @@ def test_tritonclient_is_served(served: tuple[Gateway, str]) -> None:
 
 
 def test_a_probe_of_kubernetes_is_answered(served: tuple[Gateway, str]) -> None:
-    with grpc.insecure_channel(served[1]) as channel:
-        answer = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
-
-    assert HEALTH_MESSAGES["HealthCheckResponse"].FromString(answer).status == 1
+    assert health(int(served[1].rsplit(":", 1)[1])) == SERVING
 
 
 def test_the_banner_names_the_port(served: tuple[Gateway, str]) -> None:
@@ -121,32 +119,94 @@ def test_a_port_of_0_opens_nothing(begin: Callable[..., Gateway]) -> None:
     assert "gRPC" not in gateway.stdout()
 
 
-def test_a_stop_under_load_ends_calls_with_a_status_and_the_gateway_with_0(served: tuple[Gateway, str]) -> None:
-    gateway, address = served
-    ended = threading.Event()
-    failures: list[Any] = []
+class Callers:
+    """They ask again with every answer, each on a connection of its own, until they may no longer or are failed."""
 
-    def keep_asking() -> None:
-        with grpc.insecure_channel(address, SHARED) as channel:
-            while not ended.is_set():
+    def __init__(self, address: str, may_ask: Callable[[], bool] = lambda: True) -> None:
+        self._address = address
+        self._may_ask = may_ask
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._keep_asking) for _ in range(CALLERS)]
+        self.answers = 0
+        self.failures: list[tuple[grpc.StatusCode, str]] = []
+
+    def __enter__(self) -> Callers:
+        for thread in self._threads:
+            thread.start()
+        self.wait_for(50)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(20)
+
+    def wait_for(self, more: int) -> None:
+        """Return when so many more answers came."""
+        wanted = self.answers + more
+        eventually(lambda: self.answers >= wanted or self.failures, 20, f"{more} more answers")
+
+    def _keep_asking(self) -> None:
+        with grpc.insecure_channel(self._address, SHARED) as channel:
+            while self._may_ask() and not self._ended.is_set():
                 try:
                     infer(channel, "user-1")
+                    self.answers += 1
                 except grpc.RpcError as exc:
-                    failures.append(exc.code())
+                    self.failures.append((exc.code(), exc.details()))
                     return
 
-    callers = [threading.Thread(target=keep_asking) for _ in range(4)]
-    for caller in callers:
-        caller.start()
-    time.sleep(0.5)
 
-    code = gateway.stop()
+def test_workers_are_rolled_and_no_busy_caller_s_call_fails(served: tuple[Gateway, str]) -> None:
+    gateway, address = served
 
-    ended.set()
-    for caller in callers:
-        caller.join(20)
+    with Callers(address) as callers:
+        for _ in range(2):
+            before = set(gateway.worker_pids())
+            gateway.signal(signal.SIGHUP)
+            eventually(lambda: is_rolled(gateway, before), 30, "every worker is another one")  # noqa: B023 - asked here
+            callers.wait_for(50)
+
+    assert callers.failures == []
+
+
+def is_rolled(gateway: Gateway, before: set[int]) -> bool:
+    pids = gateway.worker_pids()
+    return len(pids) == gateway.workers and not before & set(pids)
+
+
+def test_a_stop_fails_no_call_that_was_begun(served: tuple[Gateway, str]) -> None:
+    gateway, address = served
+
+    with Callers(address) as callers:
+        code = gateway.stop()
+
     assert code == 0
-    assert set(failures) <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+    assert {status for status, _ in callers.failures} == {grpc.StatusCode.UNAVAILABLE}
+    assert all("connect" in details for _, details in callers.failures)  # what was asked when nobody listened any more
+
+
+def test_a_stop_fails_nobody_who_honours_the_health_check(begin: Callable[..., Gateway]) -> None:
+    port = free_port()
+    gateway = begin(flags=("--grpc-port", str(port), "--drain-delay", "1.5s"), route=STICKY)
+    is_serving = threading.Event()
+    is_serving.set()
+
+    with Callers(f"127.0.0.1:{port}", is_serving.is_set) as callers:
+        gateway.signal(signal.SIGTERM)
+        eventually(lambda: health(port) != SERVING, 1.4, "the health check says so before the stop")
+        is_serving.clear()
+        code = gateway.wait()
+
+    assert code == 0
+    assert callers.failures == []
+
+
+def health(port: int) -> int:
+    """Return the status that a probe on a connection of its own is told."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}", SHARED) as channel:
+        answer = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+    return int(HEALTH_MESSAGES["HealthCheckResponse"].FromString(answer).status)
 
 
 def test_the_port_is_free_after_a_stop(served: tuple[Gateway, str]) -> None:

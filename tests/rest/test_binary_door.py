@@ -124,6 +124,7 @@ async def test_lengths_count_bytes_before_compression(door: FakeDoor, coding: st
 
 
 X = np.array([[1, 2]], np.float32)
+SEQUENCE = {"sequence_start": True}
 SHM = {"shared_memory_region": "r", "shared_memory_byte_size": 8}
 
 
@@ -146,6 +147,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any], bytes]] = {
     "B113 both": ("one", sized(8, data=[1, 2]), b""),
     "B116 2": ("bool", request(sent("x", np.array([[0, 1]], bool), raw=b"\0\2")), b""),
     "B116 255": ("bool", request(sent("x", np.array([[0, 1]], bool), raw=b"\xff\0")), b""),
+    "a sequence in an input": ("one", request(sent("x", X, parameters={"sequence_id": 1})), b""),
+    "a sequence in an output": ("one", request(sent("x", X), outputs=[{"name": "x", "parameters": SEQUENCE}]), b""),
     "B118 an input": ("one", request(sent("x", X, parameters=SHM)), b""),
     "B118 an output": ("one", request(sent("x", X), outputs=[{"name": "x", "parameters": SHM}]), b""),
     "a wish that is none": ("one", request(sent("x", X), parameters={"binary_data_output": 1}), b""),

@@ -76,6 +76,8 @@ NO_REQUEST: dict[str, bytes] = {
     "parameter null": changed(parameters={"a": None}),
     "parameter NaN": TEXT[:-1].encode() + b',"parameters":{"a":NaN}}',
     "a sequence": changed(parameters={"sequence_id": 1}),
+    "any word of a sequence": changed(parameters={"sequence_priority": 1}),
+    "shared memory": changed(parameters={"shared_memory_region": "r"}),
     "id a number": changed(id=1),
     "id too long": changed(id="a" * 10_240),
     "id with control characters": changed(id="a\0\x1b"),

@@ -42,8 +42,8 @@ class RpcDoor(FakeDoor):
         self._port = reserve(LOCAL, 0, "--grpc-port")
         self.address = f"{LOCAL}:{self._port.getsockname()[1]}"
         self.reasons: dict[str, str] = {}
-        service = Service(self.inference, self.floor.catalog, lambda: self.reasons)
-        self.server = GrpcServer(service, LOCAL, self._port.getsockname()[1], max_body=self.inference.max_body)
+        self.service = Service(self.inference, self.floor.catalog, lambda: self.reasons)
+        self.server = GrpcServer(self.service, LOCAL, self._port.getsockname()[1], max_body=self.inference.max_body)
 
     async def open(self) -> None:
         self.serving = asyncio.create_task(self.server.run())

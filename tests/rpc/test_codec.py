@@ -128,8 +128,11 @@ def test_a_shape_that_is_not_the_signature_s_is_refused_before_any_data_is_read(
     assert code_of("FP32", request("FP32", b"", shape)) == "invalid_shape"
 
 
-def test_shared_memory_is_refused_by_name() -> None:
+@pytest.mark.parametrize("name", ["shared_memory_region", "shared_memory_byte_size", "sequence_id", "sequence_end"])
+@pytest.mark.parametrize("tensor", ["an input", "an output"])
+def test_what_is_not_done_here_is_refused_in_every_tensor(name: str, tensor: str) -> None:
     made = request("FP32", None)
-    made.inputs[0].parameters["shared_memory_region"].string_param = "region"
+    holder = made.inputs[0] if tensor == "an input" else made.outputs.add(name="y")
+    holder.parameters[name].int64_param = 1
 
     assert code_of("FP32", made) == "unsupported_parameter"

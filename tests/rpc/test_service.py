@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,6 +99,7 @@ async def test_a_failing_canary_is_answered_by_the_baseline(door: RpcDoor) -> No
 def planted(door: RpcDoor) -> None:
     door.floor.held.hold("fraud", 3, raising)
     door.floor.held.hold("fraud", 4, buggy)
+    door.floor.held.hold("fraud", 7, lambda feeds: [feeds["x"] * np.float32(np.nan)])
     door.floor.held.move("fraud", 5, LOADING)
     door.floor.held.move("fraud", 6, FAILED, "it is no model")
 
@@ -140,6 +142,7 @@ REFUSED: list[tuple[Callable[[], Any], StatusCode, str, tuple[str, str, str]]] =
     (lambda: message(version="5"), StatusCode.UNAVAILABLE, "LOADING", ("fraud", "_none", "gateway_error")),
     (lambda: message(version="6"), StatusCode.UNAVAILABLE, "it is no model", ("fraud", "_none", "gateway_error")),
     (lambda: message(version="3"), StatusCode.INTERNAL, "it always does", ("fraud", "3", "model_error")),
+    (lambda: message(version="7"), StatusCode.INTERNAL, "not finite", ("fraud", "7", "model_error")),
     (lambda: message(version="4"), StatusCode.INTERNAL, "the gateway failed", ("fraud", "4", "gateway_error")),
     (lambda: with_parameter("timeout", 0), StatusCode.INVALID_ARGUMENT, "timeout", ("fraud", "1", "client_error")),
     (
@@ -148,6 +151,13 @@ REFUSED: list[tuple[Callable[[], Any], StatusCode, str, tuple[str, str, str]]] =
         "sequences",
         ("fraud", "_none", "client_error"),
     ),
+    (
+        lambda: with_parameter("shared_memory_region", 1),
+        StatusCode.INVALID_ARGUMENT,
+        "shared memory",
+        ("fraud", "_none", "client_error"),
+    ),
+    (lambda: with_parameter("priority", -1), StatusCode.INVALID_ARGUMENT, "priority", ("fraud", "1", "client_error")),
     (lambda: message(id="\n"), StatusCode.INVALID_ARGUMENT, "id:", ("fraud", "_none", "client_error")),
     (no_inputs, StatusCode.INVALID_ARGUMENT, "missing input: 'x'", ("fraud", "1", "client_error")),
     (lambda: renamed(name="z"), StatusCode.INVALID_ARGUMENT, "'z' is not one", ("fraud", "1", "client_error")),
@@ -172,6 +182,15 @@ async def test_a_refusal_has_its_code_its_text_and_its_outcome(
     model, version, outcome = counted
     assert door.outcomes(version, model) == [outcome]
     assert door.inference.in_flight == 0
+
+
+async def test_a_model_that_is_not_known_yet_may_still_come(door: RpcDoor) -> None:
+    door.floor.held.has_looked = False
+
+    said = await door.infer_message(message("ghost"))
+
+    assert said.code is StatusCode.UNAVAILABLE
+    assert door.outcomes("_none", "_unknown") == ["gateway_error"]
 
 
 async def test_an_error_behind_the_route_names_the_version(door: RpcDoor) -> None:
@@ -215,11 +234,15 @@ async def test_a_slow_version_exceeds_the_deadline_and_is_counted_as_late(door: 
     if by == "parameter":
         request.parameters["timeout"].int64_param = 200_000
 
+    began = time.monotonic()
+
     said = await door.infer_message(request, seconds=0.2 if by == "deadline" else 20.0)
 
+    took = time.monotonic() - began
     await until(lambda: door.inference.in_flight == 0)
     gate.open()
     assert said.code is StatusCode.DEADLINE_EXCEEDED
+    assert 0.19 <= took < 0.4  # measured: 0.201 to 0.206; the rest is for a machine that does something else
     assert door.outcomes(3) == ["timeout"]
 
 
@@ -303,7 +326,7 @@ async def test_the_index_lists_what_is_not_ready_too_unless_it_is_not_wanted(doo
     everything = (await described(door, "RepositoryIndex")).message.models
     ready = (await described(door, "RepositoryIndex", ready=True)).message.models
 
-    assert [(row.version, row.state, row.reason) for row in everything][-1] == ("6", "UNAVAILABLE", "it is no model")
+    assert ("6", "UNAVAILABLE", "it is no model") in [(row.version, row.state, row.reason) for row in everything]
     assert {row.state for row in ready} == {"READY"}
 
 

@@ -238,13 +238,22 @@ FAR = 1e9
 class Caller:
     """One request in a lane, and what came of it. Awaiting it raises the error that it ended with."""
 
-    def __init__(self, lane: Lane, *feeds: Tensor, deadline: float = FAR) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        *feeds: Tensor,
+        deadline: float = FAR,
+        priority: int = 0,
+        told: Callable[[], object] = lambda: None,
+    ) -> None:
         self.results: list[Result] = []
+        self._told = told
         self._settled = asyncio.Event()
-        self._job: Job = lane.submit(feeds, len(feeds[0]), deadline, self._settle)
+        self._job: Job = lane.submit(feeds, len(feeds[0]), deadline, self._settle, priority)
 
     def _settle(self, result: Result) -> None:
         self.results.append(result)
+        self._told()
         self._settled.set()
 
     def leave(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -206,3 +207,36 @@ async def test_a_window_does_not_keep_a_caller_past_its_deadline(make_lane: Make
 
     assert float(answer[0][0, 0]) == 4
     assert session.rows == cells.runs == [1]
+
+
+async def test_of_those_that_wait_the_more_urgent_run_first_and_equals_in_turn(make_lane: MakeLane) -> None:
+    gate = Gate()
+    session = FakeSession(gate)
+    lane = make_lane(session, run_seconds=SLOW, max_rows=1)
+    order: list[float] = []
+    running = Caller(lane, pairs(0))
+    await gate.begun.wait()
+
+    waiting = [
+        Caller(lane, pairs(number), priority=priority, told=partial(order.append, number))
+        for number, priority in [(1, 0), (2, 7), (3, 1), (4, 7), (5, 0), (6, 1)]
+    ]
+    gate.open()
+    for caller in (running, *waiting):
+        await caller.outputs()
+
+    assert order == [3, 6, 2, 4, 1, 5]
+
+
+async def test_an_urgent_request_takes_nobody_s_place_in_a_full_queue(make_lane: MakeLane) -> None:
+    gate = Gate()
+    lane = make_lane(FakeSession(gate), run_seconds=SLOW, max_queue=1)
+    running = Caller(lane, pairs(1))
+    await gate.begun.wait()
+    waiting = Caller(lane, pairs(2))
+
+    with pytest.raises(Overloaded):
+        Caller(lane, pairs(3), priority=1)
+
+    gate.open()
+    assert [len(await caller.outputs()) for caller in (running, waiting)] == [1, 1]

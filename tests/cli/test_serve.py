@@ -1,0 +1,66 @@
+"""What ``serve`` makes of its settings before it starts anything."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.cli.serve import with_what_is_installed
+from gateway.core.errors import InvalidSettings
+from gateway.settings import Settings, is_chosen
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+
+@pytest.fixture
+def _no_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+
+    def without(name: str, package: str | None = None) -> ModuleSpec | None:
+        return None if name == "grpc" else find(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without)
+
+
+@pytest.mark.usefixtures("_no_grpc")
+def test_without_grpcio_a_gateway_serves_without_grpc_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        settings = with_what_is_installed(Settings(), grpc_is_chosen=False)
+
+    assert settings == Settings(grpc_port=0)
+    assert "pip install 'canary-gateway[grpc]'" in caplog.text
+
+
+@pytest.mark.usefixtures("_no_grpc")
+def test_without_grpcio_a_port_that_was_chosen_is_refused_with_what_to_install() -> None:
+    with pytest.raises(InvalidSettings, match=r"--grpc-port 8081 .* pip install 'canary-gateway\[grpc\]'"):
+        with_what_is_installed(Settings(), grpc_is_chosen=True)
+
+
+@pytest.mark.usefixtures("_no_grpc")
+def test_without_grpcio_a_door_that_is_off_stays_off_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    assert with_what_is_installed(Settings(grpc_port=0), grpc_is_chosen=True) == Settings(grpc_port=0)
+    assert caplog.text == ""
+
+
+def test_with_grpcio_the_settings_stay_as_they_are() -> None:
+    assert with_what_is_installed(Settings(), grpc_is_chosen=False) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "chosen"),
+    [
+        ({}, {}, False),
+        ({"grpc_port": "0"}, {}, True),
+        ({}, {"GATEWAY_GRPC_PORT": "1"}, True),
+        ({"port": "1"}, {}, False),
+    ],
+)
+def test_a_setting_is_chosen_by_its_flag_or_its_variable(
+    flags: dict[str, str], environ: dict[str, str], chosen: bool
+) -> None:
+    assert is_chosen("grpc_port", flags, environ) is chosen
