@@ -251,7 +251,10 @@ class Statistics(Protocol):
     """What the workers of this replica counted."""
 
     def figures(self) -> Mapping[tuple[str, str], VersionFigures]:
-        """Return model and version → figures, summed over the workers as ``/metrics`` does. Reads files, may block."""
+        """Return model and version → figures, summed over the workers as ``/metrics`` does, of what some worker has.
+
+        Reads files, may block.
+        """
         ...
 
 

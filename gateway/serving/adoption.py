@@ -164,7 +164,7 @@ class Adoption:
 
     def _swap(self, wanted: Wanted, lanes: dict[int, Lane]) -> None:
         route = LiveRoute(wanted.routing, wanted.mark, lanes, self._metrics)
-        missing = sorted(wanted.routing.document.versions() - set(lanes))
+        missing = sorted(self._needed(wanted.routing.document) - set(lanes))
         if missing:
             log.error(
                 "route %s revision %d names versions that are not ready here: %s; the baseline answers for them",

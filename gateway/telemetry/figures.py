@@ -6,7 +6,6 @@ nothing between two looks, so that every worker answers the same.
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,7 @@ class SlabFigures:
     def figures(self) -> Mapping[Key, VersionFigures]:
         reading, now = self._slabs.read(), self._clock()
         last = _last_requests(reading, self._slabs.layout, self._wall_clock() - now)
-        counts = Ledger(-math.inf).take(reading, now).counts
+        counts = Ledger(now).take(reading, now).counts
         return {key: _figures(cells, self._slabs.layout, last.get(key, 0.0)) for key, cells in counts.items()}
 
 

@@ -397,6 +397,19 @@ async def test_a_model_may_be_out_of_service_before_it_has_a_route(floor: Floor)
     assert floor.adoption.not_ready() == {}
 
 
+async def test_a_version_at_weight_0_that_was_unloaded_on_purpose_is_no_error(
+    floor: Floor, caplog: pytest.LogCaptureFixture
+) -> None:
+    floor.held.hold("fraud", 1)
+    floor.held.move("fraud", 2, UNAVAILABLE, "unloaded by operator")
+    floor.adoption.order("fraud", {2: "unload"})
+
+    floor.adoption.want(ONE, compiled({"1": 1, "2": 0}))
+
+    assert served(floor) == 1
+    assert caplog.messages == []
+
+
 async def test_a_version_at_weight_0_may_be_unloaded_and_is_protected_again_once_it_has_weight(floor: Floor) -> None:
     for version in (1, 2, 3):
         floor.held.hold("fraud", version)

@@ -46,10 +46,12 @@ def test_every_look_says_the_same_and_an_unloaded_version_starts_anew(tmp_path: 
     now[0] = 2.0
     slab.retire(*KEY)
     now[0] = 3.0
+    between = figures.figures()
     slab.version(*KEY)
     after = figures.figures()[KEY]
 
     assert first == second
+    assert KEY not in between
     assert (first.succeeded, after.succeeded) == (1, 0)
     slab.close()
 
