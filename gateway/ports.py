@@ -29,7 +29,8 @@ class RouteHead:
     *incarnation* is drawn when the route is created or restored, *revision* rises by one at every
     write, *digest* is the SHA-256 (hexadecimal) of the stored bytes. *orders* maps a version to
     ``"load"`` or ``"unload"``, what an operator last asked for. A model that has orders and no
-    route has an empty incarnation and revision 0.
+    route has an empty incarnation and revision 0. ``versions.WHOLE_MODEL`` with ``"unload"`` takes
+    the model and all its versions out of service, until the same is ordered to load.
     """
 
     incarnation: str
@@ -87,7 +88,10 @@ class RouteStore(Protocol):
         ...
 
     async def order(self, model: str, version: int, verb: str, entry: AuditEntry) -> None:
-        """Record that *version* is to be loaded or unloaded (*verb*: ``load`` or ``unload``), with its audit entry."""
+        """Record that *version* is to be loaded or unloaded (*verb*: ``load`` or ``unload``), with its audit entry.
+
+        *version* may be ``versions.WHOLE_MODEL``. Raises ValueError for what is no order.
+        """
         ...
 
     async def history(self, model: str, *, limit: int) -> Sequence[AuditEntry]:
@@ -189,6 +193,68 @@ class Workers(Protocol):
 
     def reports(self) -> Sequence[WorkerReport]:
         """Return the last report of each live worker; reads files, never waits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls an inference port: *address* (None: a local socket), and *headers* with names in lower case."""
+
+    address: str | None
+    headers: Mapping[str, str]
+
+
+class RepositoryControl(Protocol):
+    """Loading and unloading, ordered by callers of the inference ports.
+
+    Both orders return when every worker of this replica has carried them out. They raise UnknownModel,
+    UnknownVersion, StoreUnavailable where the order was not taken, VersionUnavailable where it takes too long.
+    """
+
+    def admit(self, caller: Caller) -> str:
+        """Return the name of *caller* for the audit. Raises Unauthenticated, Forbidden or TooManyAttempts."""
+        ...
+
+    async def load(self, model: str, version: int | None, *, who: str) -> None:
+        """Look at the repository again and load *version*; without one what the route names, else the highest.
+
+        Raises LoadFailed with its reason, also when it is ordered again.
+        """
+        ...
+
+    async def unload(self, model: str, version: int | None, *, who: str) -> None:
+        """Unload *version*; without one take the whole model out of service. Raises VersionInUse for a version."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFigures:
+    """What all workers of this replica counted of one version since it was loaded. Times are sums, in seconds.
+
+    *succeeded* and *failed* are requests, *request_seconds* the time of both; *waits* are requests that
+    waited for a run; *runs* are runs of the engine, over *rows* rows together. *last_request* is when a
+    worker that ran the version last began a request, seconds since the epoch, 0 before any.
+    """
+
+    succeeded: int = 0
+    failed: int = 0
+    request_seconds: float = 0.0
+    waits: int = 0
+    wait_seconds: float = 0.0
+    runs: int = 0
+    run_seconds: float = 0.0
+    rows: int = 0
+    last_request: float = 0.0
+
+
+class Statistics(Protocol):
+    """What the workers of this replica counted."""
+
+    def figures(self) -> Mapping[tuple[str, str], VersionFigures]:
+        """Return model and version → figures, summed over the workers as ``/metrics`` does, of what some worker has.
+
+        Reads files, may block.
+        """
         ...
 
 

@@ -174,7 +174,7 @@ class Settings:
     repository_control: bool = _setting(
         "false",
         _switch,
-        "allow loading and unloading through the inference port (reserved: this release has none there)",
+        "take load and unload orders on the inference ports, from operators where there are tokens",
     )
     request_timeout: float = _setting("30s", _some_seconds, "deadline of a request that brings none")
     max_body: int = _setting("64m", _bytes, "largest request body")

@@ -116,7 +116,7 @@ def test_every_endpoint_of_the_admin_api_is_described_with_its_role() -> None:
 def inference_routes() -> dict[str, set[str]]:
     """Return path → methods of the inference port, HEAD left out."""
     nothing = cast("Any", None)
-    routes = cast("Sequence[Any]", Metadata(nothing, nothing, nothing, dict).app().routes)
+    routes = cast("Sequence[Any]", Metadata(nothing, nothing, nothing, dict, nothing, nothing).app().routes)
     return {route.path: route.methods - {"HEAD"} for route in routes}
 
 

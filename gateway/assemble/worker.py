@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.assemble.repository import repository_control
 from gateway.control.route_files import read_directory
 from gateway.core.errors import CorruptRoute, InvalidSettings
 from gateway.core.watching import Mark
@@ -17,7 +18,7 @@ from gateway.models.catalog import Catalog
 from gateway.models.repository import Repository
 from gateway.ports import WorkerReport
 from gateway.processes.http_server import HttpServer
-from gateway.processes.reports import ReportFile
+from gateway.processes.reports import ReportDirectory, ReportFile
 from gateway.rest.app import InferencePort, Metadata
 from gateway.rest.exchange import Inference
 from gateway.rest.shortcut import shortcut
@@ -27,6 +28,7 @@ from gateway.serving.live import LiveTable
 from gateway.serving.snapshot import Snapshot
 from gateway.serving.watcher import Watcher, compile_stored
 from gateway.store.redis_store import RedisRouteStore
+from gateway.telemetry.figures import SlabFigures
 from gateway.telemetry.slab import SlabDirectory, WorkerSlab
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.core.document import RouteDocument
+    from gateway.ports import RepositoryControl, Statistics
     from gateway.processes.start import Start
     from gateway.rpc.server import GrpcServer
     from gateway.settings import Settings
@@ -109,7 +112,8 @@ class WorkerParts:
 def build_worker(start: Start) -> WorkerParts:
     """Return the parts of a worker; call it on the event loop."""
     settings = start.settings
-    slab = SlabDirectory(start.slabs).acquire()
+    slabs = SlabDirectory(start.slabs)
+    slab = slabs.acquire()
     repository = Repository(settings.models)
     catalog = Catalog(
         repository,
@@ -141,7 +145,9 @@ def build_worker(start: Start) -> WorkerParts:
         limits=settings.limits,
     )
     reasons = {"worker": "starting"}
-    port = InferencePort(inference, Metadata(table, lanes, catalog, lambda: reasons).app())
+    figures = SlabFigures(slabs)
+    control = repository_control(settings, store, ReportDirectory(start.reports), catalog, snapshot)
+    described = Metadata(table, lanes, catalog, lambda: reasons, control, figures)
     return WorkerParts(
         slot=start.slot,
         repository=repository,
@@ -153,8 +159,8 @@ def build_worker(start: Start) -> WorkerParts:
         store=store,
         slab=slab,
         inference=inference,
-        server=HttpServer(port, start.sock, shortcut(inference, settings.limits)),
-        rpc=_rpc(settings, inference, catalog, lambda: reasons) if settings.grpc_port else None,
+        server=HttpServer(InferencePort(inference, described.app()), start.sock, shortcut(inference, settings.limits)),
+        rpc=_rpc(settings, inference, catalog, lambda: reasons, control, figures) if settings.grpc_port else None,
         report_file=ReportFile(start.reports, start.slot),
         files=_route_files(settings.routes),
         names=names,
@@ -169,13 +175,18 @@ def preload_rpc() -> None:
 
 
 def _rpc(
-    settings: Settings, inference: Inference, catalog: Catalog, not_ready: Callable[[], Mapping[str, str]]
+    settings: Settings,
+    inference: Inference,
+    catalog: Catalog,
+    not_ready: Callable[[], Mapping[str, str]],
+    control: RepositoryControl,
+    figures: Statistics,
 ) -> GrpcServer:
     """Return the gRPC door. Its server is made here, after the fork: it starts threads, which a fork loses."""
     from gateway.rpc.server import GrpcServer
     from gateway.rpc.service import Service
 
-    service = Service(inference, catalog, not_ready)
+    service = Service(inference, catalog, not_ready, control, figures)
     return GrpcServer(service, settings.host, settings.grpc_port, max_body=settings.max_body)
 
 

@@ -7,7 +7,6 @@ body is read. What a page of another site can make a browser send is refused.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,9 +16,9 @@ from starlette.routing import Route
 
 from gateway.control.admin_answers import Admin, Call
 from gateway.control.admin_table import ENDPOINTS
-from gateway.control.auth import Principal, Role
+from gateway.control.auth import Principal, Role, check_origin
 from gateway.control.problems import answer_crash, answer_error, answer_http
-from gateway.core.errors import Forbidden, GatewayError
+from gateway.core.errors import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -95,25 +94,9 @@ class Resource:
         if endpoint.role is None:
             return ANYBODY
         principal = self._admin.door.identify(request.client.host if request.client else None, request.headers)
-        check_origin(request)
+        check_origin(request.headers, changes=request.method not in {"GET", "HEAD"})
         principal.check(endpoint.role)
         return principal
-
-
-def check_origin(request: Request) -> None:
-    """Refuse what a page of another site made a browser send. Raises Forbidden.
-
-    A browser names the page's origin with every request that changes something; other clients send
-    neither header. Following a link from elsewhere is no change, and is let through.
-    """
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
-        raise Forbidden("this page belongs to another site; use the gateway's own address")
-    if request.method not in {"GET", "HEAD"} and request.headers.get("sec-fetch-site", "none") not in {
-        "none",
-        "same-origin",
-    }:
-        raise Forbidden("this page belongs to another site; use the gateway's own address")
 
 
 class SafeHeaders:

@@ -16,6 +16,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
 
 from gateway.core.errors import Forbidden, InvalidSettings, TooManyAttempts, Unauthenticated
 from gateway.strict_yaml import read_documents
@@ -72,12 +73,12 @@ class LoopbackDoor:
     def identify(self, address: str | None, headers: Mapping[str, str]) -> Principal:
         if address is not None and not _is_loopback(address):
             raise Unauthenticated(
-                "without tokens the admin API answers on this machine only; start it with --admin-token-file"
+                "without tokens only callers on this machine are let in; start the gateway with --admin-token-file"
             )
         if not _is_address_or_localhost(headers.get("host", "")):
             # A page of a hostile site whose name was made to point at this machine sends its own name here.
             raise Forbidden(
-                "without tokens the admin API answers to localhost and to addresses only, not to other names"
+                "without tokens the gateway is reached as localhost or by its address only, not by another name"
             )
         hint = headers.get("x-gateway-actor", "")
         return Principal(f"local:{hint}" if NAME.fullmatch(hint) else "local", Role.ADMIN)
@@ -164,6 +165,18 @@ class Attempts:
         self._wrong.move_to_end(address)
         while len(self._wrong) > MAX_ADDRESSES:
             self._wrong.popitem(last=False)
+
+
+def check_origin(headers: Mapping[str, str], *, changes: bool = True) -> None:
+    """Refuse what a page of another site made a browser send. Raises Forbidden.
+
+    A browser names the page's origin with every request that *changes* something; other clients send
+    neither header. Following a link from elsewhere is no change, and is let through.
+    """
+    origin = headers.get("origin")
+    is_foreign = origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    if is_foreign or (changes and headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}):
+        raise Forbidden("this page belongs to another site; use the gateway's own address")
 
 
 def read_tokens(path: Path) -> dict[str, Principal]:

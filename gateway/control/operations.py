@@ -23,6 +23,7 @@ from gateway.core.errors import (
     UnknownVersion,
 )
 from gateway.core.splits import parse_weights
+from gateway.core.versions import WHOLE_MODEL
 from gateway.ports import AuditEntry
 
 if TYPE_CHECKING:
@@ -189,10 +190,22 @@ class Operations:
         return True
 
     async def load(self, model: str, version: int, *, who: str, reason: str) -> None:
-        """Order *version* to be loaded, again if it FAILED. It gets no traffic by that. Raises UnknownVersion."""
+        """Order *version* to be loaded, again if it FAILED. It gets no traffic by that. Raises UnknownVersion.
+
+        A model that was withdrawn is back in service under its route by the same order.
+        """
         self._check_version(model, version)
         async with answered_within(self._write_seconds), self._ordering:
-            await self._order(model, version, "load", await self._head(model), who=who, reason=reason)
+            head = await self._head(model)
+            if head is not None and head.orders.get(WHOLE_MODEL) == "unload":
+                await self._order(model, WHOLE_MODEL, "load", head, who=who, reason=reason)
+            await self._order(model, version, "load", head, who=who, reason=reason)
+
+    async def withdraw(self, model: str, *, who: str, reason: str) -> None:
+        """Order the whole model out of service. Its route stays, and is served again after any ``load``."""
+        self._check_model(model)
+        async with answered_within(self._write_seconds), self._ordering:
+            await self._order(model, WHOLE_MODEL, "unload", await self._head(model), who=who, reason=reason)
 
     async def unload(self, model: str, version: int, *, who: str, reason: str) -> None:
         """Order *version* to be unloaded. Raises VersionInUse while it is needed, UnknownVersion.

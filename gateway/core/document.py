@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.members import at, check_choice, members_of, shown, text_of
-from gateway.core.names import is_model_name
+from gateway.core.names import is_model_name, why_no_model_name
 from gateway.core.rules import check_rules, rules_of, source_of
 from gateway.core.splits import version_of, weights_of, written
 from gateway.core.strict_json import strict_json
@@ -58,10 +58,7 @@ class RouteDocument:
 
     def __post_init__(self) -> None:
         if not is_model_name(self.model):
-            reason = (
-                "is no model name; use up to 63 letters, digits, dots, hyphens and underscores, a letter or digit first"
-            )
-            raise InvalidDocument("model", f"{shown(self.model)} {reason}")
+            raise InvalidDocument("model", f"{shown(self.model)} {why_no_model_name(self.model)}")
         with at("split"):
             object.__setattr__(self, "split", weights_of(self.split))
         with at("rules"):

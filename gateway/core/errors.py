@@ -81,6 +81,18 @@ class VersionUnavailable(GatewayError):
         self.reason = reason
 
 
+class LoadFailed(GatewayError):
+    """A version that was ordered to be loaded could not be; *reason* says why."""
+
+    def __init__(self, model: str, version: int, reason: str) -> None:
+        super().__init__(
+            f"version {version} of model {model!r} could not be loaded: {reason}; repair its files and load it again"
+        )
+        self.model = model
+        self.version = version
+        self.reason = reason
+
+
 class VersionInUse(GatewayError):
     """A version cannot be unloaded while the route needs it."""
 
@@ -187,11 +199,11 @@ class ModelFailed(GatewayError):
 
 
 class Unauthenticated(GatewayError):
-    """The admin API needs a token that was not given or is not known."""
+    """A token is needed that was not given or is not known."""
 
 
 class Forbidden(GatewayError):
-    """The token is known and its role does not allow this."""
+    """The role of the token does not allow this, or nobody may do it here."""
 
 
 class TooManyAttempts(GatewayError):

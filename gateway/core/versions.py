@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from gateway.core.signature import Signature
+
+
+WHOLE_MODEL: Final = 0
+"""Stands in an order for the model and all its versions; no version has this number."""
 
 
 class VersionState(StrEnum):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import InvalidSettings
-from gateway.core.names import is_model_name, version_number
+from gateway.core.names import is_model_name, version_number, why_no_model_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -103,7 +103,7 @@ class Repository:
             if is_model_name(name):
                 yield name, self.root / name
             else:
-                notes.append(f"{name!r} is ignored: a model's name has up to 63 letters, digits, '.', '_' and '-'")
+                notes.append(f"{name!r} is ignored: it {why_no_model_name(name)}")
 
     def _versions(
         self,

@@ -1,12 +1,15 @@
 """Which versions ought to be in memory: what routes name, what operators ordered, and how the gateway was started.
 
-A route beats an order, an order beats the default.
+A model that was taken out of service has nothing in memory. Otherwise a route beats an order, an order
+beats the default.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from gateway.core.versions import WHOLE_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +27,13 @@ class Wishes:
     orders: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
     def is_routed(self, entry: Entry) -> bool:
-        """Say whether a route names the version."""
-        return entry.version in self.routed.get(entry.model, ())
+        """Say whether a route names the version, of a model that is in service."""
+        return self._is_in_service(entry) and entry.version in self.routed.get(entry.model, ())
 
     def order(self, entry: Entry) -> str:
-        """Return ``load``, ``unload`` or, without an order, the empty text."""
+        """Return ``load``, ``unload`` or, without an order, the empty text; of the model if that is out of service."""
+        if not self._is_in_service(entry):
+            return "unload"
         return self.orders.get(entry.model, {}).get(entry.version, "")
 
     def is_wanted(self, entry: Entry) -> bool:
@@ -41,3 +46,6 @@ class Wishes:
     def why_unwanted(self, entry: Entry) -> str:
         """Return the reason that is shown for a version that is not wanted."""
         return "unloaded by operator" if self.order(entry) == "unload" else "not routed"
+
+    def _is_in_service(self, entry: Entry) -> bool:
+        return self.orders.get(entry.model, {}).get(WHOLE_MODEL) != "unload"

@@ -19,9 +19,10 @@ from gateway import __version__
 from gateway.core.errors import GatewayError
 from gateway.core.names import version_number
 from gateway.rest.asgi import answer as answer_inference
+from gateway.rest.extensions import Extensions
 from gateway.rest.openapi import describe_port
 from gateway.rest.problems import Problem
-from gateway.serving.description import PLATFORM, SERVER, Description
+from gateway.serving.description import EXTENSIONS, PLATFORM, SERVER, Description
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.models.catalog import Catalog
+    from gateway.ports import RepositoryControl, Statistics
     from gateway.rest.asgi import Receive, Scope, Send
     from gateway.rest.exchange import Inference
     from gateway.serving.lanes import Lanes
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 INFER: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 
-EXTENSIONS: Final = ["binary_tensor_data", "parameters"]
+OFFERED: Final = ["binary_tensor_data", *EXTENSIONS]
 """What this door offers beyond the protocol, and nothing else."""
 
 
@@ -92,9 +94,16 @@ class Metadata:
     """The endpoints that describe: health, server, models, versions."""
 
     def __init__(
-        self, table: LiveTable, lanes: Lanes, catalog: Catalog, not_ready: Callable[[], Mapping[str, str]]
+        self,
+        table: LiveTable,
+        lanes: Lanes,
+        catalog: Catalog,
+        not_ready: Callable[[], Mapping[str, str]],
+        control: RepositoryControl,
+        statistics: Statistics,
     ) -> None:
         self._described = Description(table, lanes, catalog)
+        self._extensions = Extensions(self._described, control, statistics)
         self._not_ready = not_ready
 
     def app(self) -> Starlette:
@@ -108,7 +117,7 @@ class Metadata:
                 Route("/v2/health/live", self._live),
                 Route("/v2/health/ready", self._ready),
                 Route("/v2/models", self._models),
-                Route("/v2/repository/index", self._index, methods=["POST"]),
+                *self._extensions.routes(),
                 Route(model, self._model),
                 Route(version, self._model),
                 Route(model + "/ready", self._model_ready),
@@ -123,7 +132,7 @@ class Metadata:
         return app
 
     async def _server(self, _: Request) -> Response:
-        return answer({"name": SERVER, "version": __version__, "extensions": EXTENSIONS})
+        return answer({"name": SERVER, "version": __version__, "extensions": OFFERED})
 
     async def _openapi(self, _: Request) -> Response:
         return answer(describe_port())
@@ -139,10 +148,6 @@ class Metadata:
 
     async def _models(self, _: Request) -> Response:
         return answer({"models": self._described.models()})
-
-    async def _index(self, _: Request) -> Response:
-        members = ("name", "version", "state", "reason")
-        return answer([dict(zip(members, row, strict=True)) for row in self._described.index()])
 
     async def _model(self, request: Request) -> Response:
         model, version = self._named(request)

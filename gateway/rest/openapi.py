@@ -28,7 +28,8 @@ class Operation:
     """One verb of one path. *answer* names the schema of a 200, and of the statuses in *also*.
 
     *errors* are those that end here; *body* names the schema of what is read. *is_inference* adds the headers
-    that only inference reads and sends, and the binary form of its bodies.
+    that only inference reads and sends, and the binary form of its bodies. *is_order* adds what an order is asked
+    with, and lets its body be left out.
     """
 
     method: str
@@ -40,11 +41,19 @@ class Operation:
     errors: tuple[type[GatewayError], ...] = ()
     body: str = ""
     is_inference: bool = False
+    is_order: bool = False
 
 
 UNKNOWN: Final = (errors.UnknownModel, errors.UnknownVersion)
 DESCRIBED: Final = (*UNKNOWN, errors.Starting, errors.VersionUnavailable)
-INFERRED: Final = tuple(TABLE)
+READ: Final = (errors.InvalidRequest, errors.RequestTooLarge)
+ORDERS: Final = (
+    errors.Unauthenticated, errors.Forbidden, errors.TooManyAttempts, errors.VersionInUse, errors.LoadFailed,
+    errors.StoreUnavailable,
+)  # fmt: skip
+"""What only an order to load or unload can end in."""
+ORDERED: Final = (*READ, *UNKNOWN, *ORDERS)
+INFERRED: Final = tuple(error for error in TABLE if error not in ORDERS)
 
 OPERATIONS: Final = (
     Operation("GET", "/v2", "showServer", "Name, version and extensions of the server", "Server"),
@@ -52,7 +61,26 @@ OPERATIONS: Final = (
     Operation("GET", "/v2/health/live", "isLive", "The worker answers", "Live"),
     Operation("GET", "/v2/health/ready", "isReady", "Every model has a route it can serve", "Ready", (503,)),
     Operation("GET", "/v2/models", "listModels", "The names of the models", "Models"),
-    Operation("POST", "/v2/repository/index", "listVersions", "Every version and its state; reads no body", "Index"),
+    Operation(
+        "POST", "/v2/repository/index", "listVersions", "Every version and its state, or those that are READY", "Index",
+        errors=READ, body="IndexRequest", is_order=True,
+    ),
+    *(
+        Operation(
+            "POST", f"/v2/repository/models/{{model}}{version}/{verb}", f"{verb}{which}", summary, answer,
+            errors=ORDERED, body="Order", is_order=True,
+        )
+        for version, which in (("", "Model"), ("/versions/{version}", "Version"))
+        for verb, summary, answer in (
+            ("load", "Load, and wait until it is READY", "Loaded"),
+            ("unload", "Take out of service, and wait until it is", "Unloaded"),
+        )
+    ),
+    Operation("GET", "/v2/models/stats", "showAllStatistics", "Statistics of every READY version", "Statistics"),
+    Operation("GET", MODEL + "/stats", "showStatistics", "Statistics of the READY versions", "Statistics", (), UNKNOWN),
+    Operation("GET", VERSION + "/stats", "showVersionStatistics", "Of one version", "Statistics", (), DESCRIBED),
+    Operation("GET", MODEL + "/config", "showConfig", "Configuration of the baseline", "Config", errors=DESCRIBED),
+    Operation("GET", VERSION + "/config", "showVersionConfig", "Of one version", "Config", errors=DESCRIBED),
     Operation("GET", MODEL, "showModel", "Signature of the baseline", "Model", errors=DESCRIBED),
     Operation("GET", VERSION, "showVersion", "Signature of one version", "Model", errors=DESCRIBED),
     Operation("GET", MODEL + "/ready", "isModelReady", "The model is served", "ModelReady", (503,), UNKNOWN),
@@ -117,7 +145,7 @@ def _operation(each: Operation) -> dict[str, Any]:
         "responses": {str(status): answer for status, answer in sorted(_answers(each).items())},
     }
     if each.body:
-        described["requestBody"] = {"required": True, "content": _content(each, each.body)}
+        described["requestBody"] = {"required": not each.is_order, "content": _content(each, each.body)}
     return described
 
 
@@ -127,6 +155,9 @@ def _parameters(each: Operation) -> list[dict[str, Any]]:
         for name in re.findall(r"{(\w+)}", each.path)
     ]
     asked = {"x-request-id": TEXT, **(ASKED if each.is_inference else {})}
+    if each.is_order and "{model}" in each.path:
+        asked["authorization"] = TEXT
+        in_path.append({"name": "version", "in": "query", "schema": NAMED["version"]})
     return [*in_path, *({"name": name, "in": "header", "schema": schema} for name, schema in asked.items())]
 
 

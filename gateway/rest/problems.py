@@ -17,6 +17,12 @@ TABLE: Final[dict[type[GatewayError], tuple[int, int, str]]] = {
     errors.UnsupportedMediaType: (415, outcomes.CLIENT_ERROR, "unsupported_media_type"),
     errors.UnknownModel: (404, outcomes.CLIENT_ERROR, "unknown_model"),
     errors.UnknownVersion: (404, outcomes.CLIENT_ERROR, "unknown_version"),
+    errors.Unauthenticated: (401, outcomes.CLIENT_ERROR, "unauthenticated"),
+    errors.Forbidden: (403, outcomes.CLIENT_ERROR, "forbidden"),
+    errors.TooManyAttempts: (429, outcomes.CLIENT_ERROR, "too_many_attempts"),
+    errors.VersionInUse: (409, outcomes.CLIENT_ERROR, "version_in_use"),
+    errors.LoadFailed: (409, outcomes.CLIENT_ERROR, "load_failed"),
+    errors.StoreUnavailable: (503, outcomes.GATEWAY_ERROR, "store_unavailable"),
     errors.Starting: (503, outcomes.GATEWAY_ERROR, "starting"),
     errors.VersionUnavailable: (503, outcomes.GATEWAY_ERROR, "version_unavailable"),
     errors.Overloaded: (503, outcomes.OVERLOAD, "overloaded"),
@@ -48,3 +54,7 @@ class Problem:
         self.headers = [JSON]
         if status == 503:
             self.headers.append((b"retry-after", b"1"))
+        elif isinstance(error, errors.Unauthenticated):
+            self.headers.append((b"www-authenticate", b'Bearer realm="gateway"'))
+        elif isinstance(error, errors.TooManyAttempts):
+            self.headers.append((b"retry-after", b"%d" % error.retry_after_seconds))

@@ -51,6 +51,46 @@ SCHEMAS: Final[dict[str, Any]] = {
             }
         )
     ),
+    "IndexRequest": an_object({"ready": {"type": "boolean"}}, "ready"),
+    "Order": an_object(
+        {
+            "parameters": an_object(
+                {"version": {"type": ["string", "integer"]}, "unload_dependents": {}},
+                "version",
+                "unload_dependents",
+                additionalProperties=False,
+            )
+        },
+        "parameters",
+    ),
+    "Loaded": an_object({"name": TEXT, "load": {"const": True}}),
+    "Unloaded": an_object({"name": TEXT, "unload": {"const": True}}),
+    "Statistics": an_object({"model_stats": list_of(ref("VersionStatistics"))}),
+    "VersionStatistics": an_object(
+        {
+            "name": TEXT,
+            "version": TEXT,
+            "last_inference": {**COUNT, "description": "milliseconds since the epoch; 0 before any"},
+            "inference_count": {**COUNT, "description": "rows"},
+            "execution_count": {**COUNT, "description": "runs"},
+            "inference_stats": {"type": "object", "additionalProperties": ref("Duration")},
+            "response_stats": {"type": "object"},
+            "batch_stats": {"type": "array"},
+            "memory_usage": {"type": "array"},
+        }
+    ),
+    "Duration": an_object({"count": COUNT, "ns": COUNT}),
+    "Config": an_object(
+        {
+            "name": TEXT,
+            "platform": TEXT,
+            "backend": TEXT,
+            "max_batch_size": COUNT,
+            "input": list_of(ref("TensorConfig")),
+            "output": list_of(ref("TensorConfig")),
+        }
+    ),
+    "TensorConfig": an_object({"name": TEXT, "data_type": TEXT, "dims": list_of({"type": "integer", "minimum": -1})}),
     "TensorMetadata": an_object(
         {
             "name": TEXT,

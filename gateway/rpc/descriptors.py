@@ -3,8 +3,8 @@
 Two copies of package ``inference`` cannot share protobuf's default pool, and a caller's client in the same
 process brings one. So there are no generated modules: the tables below are the protocol.
 
-Sources: Open Inference Protocol (v2), "gRPC API"; Triton's grpc_service.proto for the repository index;
-gRPC Health Checking Protocol.
+Sources: Open Inference Protocol (v2), "gRPC API"; Triton's grpc_service.proto and model_config.proto for its
+extensions; gRPC Health Checking Protocol.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SCALARS: Final = {
 }  # fmt: skip
 
 PARAMETERS: Final = "map InferParameter parameters"
+ORDER_PARAMETERS: Final = "map ModelRepositoryParameter parameters"
 
 INFERENCE: Final[dict[str, dict[int, str]]] = {
     "InferParameter": {
@@ -65,6 +66,39 @@ INFERENCE: Final[dict[str, dict[int, str]]] = {
     "RepositoryIndexRequest": {1: "string repository_name", 2: "bool ready"},
     "ModelIndex": {1: "string name", 2: "string version", 3: "string state", 4: "string reason"},
     "RepositoryIndexResponse": {1: "many ModelIndex models"},
+    "ModelRepositoryParameter": {
+        1: "one bool bool_param", 2: "one int64 int64_param", 3: "one string string_param", 4: "one bytes bytes_param",
+    },
+    "RepositoryModelLoadRequest": {1: "string repository_name", 2: "string model_name", 3: ORDER_PARAMETERS},
+    "RepositoryModelLoadResponse": {},
+    "RepositoryModelUnloadRequest": {1: "string repository_name", 2: "string model_name", 3: ORDER_PARAMETERS},
+    "RepositoryModelUnloadResponse": {},
+    "StatisticDuration": {1: "uint64 count", 2: "uint64 ns"},
+    "InferStatistics": {
+        1: "StatisticDuration success", 2: "StatisticDuration fail", 3: "StatisticDuration queue",
+        4: "StatisticDuration compute_input", 5: "StatisticDuration compute_infer",
+        6: "StatisticDuration compute_output", 7: "StatisticDuration cache_hit", 8: "StatisticDuration cache_miss",
+    },
+    "InferBatchStatistics": {
+        1: "uint64 batch_size", 2: "StatisticDuration compute_input", 3: "StatisticDuration compute_infer",
+        4: "StatisticDuration compute_output",
+    },
+    "MemoryUsage": {1: "string type", 2: "int64 id", 3: "uint64 byte_size"},
+    "ModelStatistics": {
+        1: "string name", 2: "string version", 3: "uint64 last_inference", 4: "uint64 inference_count",
+        5: "uint64 execution_count", 6: "InferStatistics inference_stats", 7: "many InferBatchStatistics batch_stats",
+        8: "many MemoryUsage memory_usage",
+    },
+    "ModelStatisticsRequest": {1: "string name", 2: "string version"},
+    "ModelStatisticsResponse": {1: "many ModelStatistics model_stats"},
+    "ModelInput": {1: "string name", 2: "int32 data_type", 4: "many int64 dims"},
+    "ModelOutput": {1: "string name", 2: "int32 data_type", 3: "many int64 dims"},
+    "ModelConfig": {
+        1: "string name", 2: "string platform", 4: "int32 max_batch_size", 5: "many ModelInput input",
+        6: "many ModelOutput output", 17: "string backend",
+    },
+    "ModelConfigRequest": {1: "string name", 2: "string version"},
+    "ModelConfigResponse": {1: "ModelConfig config"},
 }  # fmt: skip
 """Message → number → field. Tensors are nested messages of two names in the protocol, which the wire does not show."""
 

@@ -17,16 +17,18 @@ from gateway.core.errors import GatewayError, UnknownModel
 from gateway.rpc.call import Call, request_id
 from gateway.rpc.codec import RpcCodec
 from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
+from gateway.rpc.extensions import Extensions
 from gateway.rpc.problems import problem
 from gateway.rpc.reflection import Reflection
 from gateway.serving.codec import bounds_of
-from gateway.serving.description import PLATFORM, SERVER, Description
+from gateway.serving.description import EXTENSIONS, PLATFORM, SERVER, Description
 from gateway.serving.exchange import Codecs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from gateway.models.catalog import Catalog
+    from gateway.ports import RepositoryControl, Statistics
     from gateway.rpc.call import Reply
     from gateway.serving.exchange import Traffic
     from gateway.serving.live import Arm
@@ -38,16 +40,21 @@ HEALTH: Final = "grpc.health.v1.Health"
 SERVING: Final = 1
 NOT_SERVING: Final = 2
 
-EXTENSIONS: Final[list[str]] = []
-"""What this door offers beyond the protocol, and nothing else."""
-
 
 class Service:
     """Answers the methods of one worker."""
 
-    def __init__(self, traffic: Traffic, catalog: Catalog, not_ready: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        traffic: Traffic,
+        catalog: Catalog,
+        not_ready: Callable[[], Mapping[str, str]],
+        control: RepositoryControl,
+        statistics: Statistics,
+    ) -> None:
         self._traffic = traffic
         self._described = Description(traffic.table, traffic.lanes, catalog)
+        self._extensions = Extensions(self._described, control, statistics)
         self._not_ready = not_ready
         self._codecs = Codecs(lambda version: RpcCodec(version, bounds_of(version, traffic.limits)))
         self._held: asyncio.Event | None = None
@@ -65,10 +72,14 @@ class Service:
     def handlers(self) -> list[Any]:
         """Return what a server registers: a handler for each service."""
         methods: dict[str, Any] = {
-            name: self._unary(getattr(self, _attribute(name)), MESSAGES[f"{name}Request"]) for name in DESCRIBING
+            name: self._unary(_with_context(getattr(self, _attribute(name))), MESSAGES[f"{name}Request"])
+            for name in DESCRIBING
         }
+        for name in EXTENDING:
+            answer = getattr(self._extensions, _attribute(name).removeprefix("_"))
+            methods[name] = self._unary(answer, MESSAGES[f"{name}Request"])
         methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._model_infer)
-        health = {"Check": self._unary(self._check, HEALTH_MESSAGES["HealthCheckRequest"])}
+        health = {"Check": self._unary(_with_context(self._check), HEALTH_MESSAGES["HealthCheckRequest"])}
         return [
             grpc.method_handlers_generic_handler(INFERENCE, methods),
             grpc.method_handlers_generic_handler(HEALTH, health),
@@ -96,8 +107,8 @@ class Service:
 
     # ---- what describes
 
-    def _unary(self, answer: Callable[[Any], Any], request: Any) -> Any:
-        """Return the handler of a method that describes: its errors come from the same table."""
+    def _unary(self, answer: Callable[[Any, Any], Awaitable[Any]], request: Any) -> Any:
+        """Return the handler of a method that is not inference: its errors come from the same table."""
 
         async def handle(given: Any, context: Any) -> Any:
             called = request_id(self._traffic, context.invocation_metadata())
@@ -105,7 +116,7 @@ class Service:
                 await self._held.wait()
             await context.send_initial_metadata(_headers(None, called))
             try:
-                return answer(given)
+                return await answer(given, context)
             except Exception as exc:  # the outermost door: nobody above can answer this caller
                 if not isinstance(exc, GatewayError):
                     log.exception("a request failed in the gateway", extra={"request_id": called})
@@ -143,9 +154,8 @@ class Service:
 
     def _repository_index(self, given: Any) -> Any:
         answer = MESSAGES["RepositoryIndexResponse"]()
-        for name, version, state, reason in self._described.index():
-            if not given.ready or state == "READY":
-                answer.models.add(name=name, version=version, state=state, reason=reason)
+        for name, version, state, reason in self._described.index(only_ready=given.ready):
+            answer.models.add(name=name, version=version, state=state, reason=reason)
         return answer
 
     def _check(self, given: Any) -> Any:
@@ -158,7 +168,17 @@ class Service:
 DESCRIBING: Final = (
     "ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata", "RepositoryIndex",
 )  # fmt: skip
-METHODS: Final = (*DESCRIBING, "ModelInfer")
+EXTENDING: Final = ("ModelConfig", "ModelStatistics", "RepositoryModelLoad", "RepositoryModelUnload")
+METHODS: Final = (*DESCRIBING, *EXTENDING, "ModelInfer")
+
+
+def _with_context(answer: Callable[[Any], Any]) -> Callable[[Any, Any], Awaitable[Any]]:
+    """Return *answer*, which needs no more than the message, as one that is given the call's context too."""
+
+    async def answered(given: Any, _: Any) -> Any:
+        return answer(given)
+
+    return answered
 
 
 def _attribute(method: str) -> str:

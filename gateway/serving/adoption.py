@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.core import document, routing, seating
-from gateway.core.versions import VersionState
+from gateway.core.versions import WHOLE_MODEL, VersionState
 from gateway.core.watching import Mark
 from gateway.serving.live import LiveRoute
 
@@ -81,9 +81,13 @@ class Adoption:
 
     def order(self, model: str, orders: Mapping[int, str]) -> None:
         """Take note of what operators ordered for the versions of *model* (``load``, ``unload``)."""
-        if self._orders.get(model, {}) != orders:
-            self._orders[model] = orders
-            self._tell_catalog()
+        if self._orders.get(model, {}) == orders:
+            return
+        self._orders[model] = orders
+        if self._is_out(model) and model in self._table.routes:
+            self._table.drop(model)
+            self._tell_listeners()
+        self._tell_catalog()
 
     def provide(self, files: Mapping[str, RouteDocument]) -> None:
         """Give every model without a route the one of its file, or its highest version once all have settled."""
@@ -97,6 +101,8 @@ class Adoption:
     def settle(self) -> None:
         """Swap in every wanted route whose versions are ready; called after each change of a version's state."""
         for model, wanted in self._wanted.items():
+            if self._is_out(model):
+                continue
             live = self._table.routes.get(model)
             lanes, waiting = self._ready_lanes(wanted.routing.document)
             if waiting or not lanes:
@@ -108,7 +114,7 @@ class Adoption:
         """Return what keeps this worker from being ready: culprit → reason; empty when it is."""
         reasons: dict[str, str] = {}
         for model in self._catalog.models():
-            if model in self._table.routes:
+            if model in self._table.routes or self._is_out(model):
                 continue
             states = {status.version: status for status in self._catalog.statuses() if status.model == model}
             if model not in self._wanted:  # no version of it was ever good enough for a route: wait only for more
@@ -158,7 +164,7 @@ class Adoption:
 
     def _swap(self, wanted: Wanted, lanes: dict[int, Lane]) -> None:
         route = LiveRoute(wanted.routing, wanted.mark, lanes, self._metrics)
-        missing = sorted(wanted.routing.document.versions() - set(lanes))
+        missing = sorted(self._needed(wanted.routing.document) - set(lanes))
         if missing:
             log.error(
                 "route %s revision %d names versions that are not ready here: %s; the baseline answers for them",
@@ -166,12 +172,26 @@ class Adoption:
             )  # fmt: skip
         self._table.put(route)
         self._tell_catalog()
+        self._tell_listeners()
+
+    def _tell_listeners(self) -> None:
         for listener in self._listeners:
             listener()
 
     def _tell_catalog(self) -> None:
         """Protect what is wanted and what is still served from being unloaded."""
-        routed = {model: set(wanted.routing.document.versions()) for model, wanted in self._wanted.items()}
+        routed = {model: self._needed(wanted.routing.document) for model, wanted in self._wanted.items()}
         for model, live in self._table.routes.items():
-            routed.setdefault(model, set()).update(live.lanes)
+            routed.setdefault(model, set()).update(self._needed(live.routing.document) & live.lanes.keys())
         self._catalog.want(routed, self._orders)
+
+    def _needed(self, wanted: RouteDocument) -> set[int]:
+        """Return the versions that *wanted* names, but for those at weight 0 that were ordered to be unloaded."""
+        orders = self._orders.get(wanted.model, {})
+        answering = {wanted.baseline}.union(*(rule.split for rule in wanted.rules))
+        answering.update(version for version, weight in wanted.split.items() if weight)
+        return {v for v in wanted.versions() if v in answering or orders.get(v) != "unload"}
+
+    def _is_out(self, model: str) -> bool:
+        """Say whether an operator took the whole model out of service."""
+        return self._orders.get(model, {}).get(WHOLE_MODEL) == "unload"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import UnknownModel, UnknownVersion
 from gateway.core.names import is_model_name, version_number
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SERVER: str = "canary-gateway"
 PLATFORM: str = "onnx_onnxv1"
 
+EXTENSIONS: Final = ("parameters", "schedule_policy", "model_repository", "model_configuration", "statistics")
+"""What every door serves beyond the protocol, and nothing else; the HTTP door adds ``binary_tensor_data``."""
+
 
 class Description:
     """Reads the live table and the catalog."""
@@ -32,9 +35,11 @@ class Description:
         """Return the names of the models."""
         return sorted(self._catalog.models())
 
-    def index(self) -> Iterator[tuple[str, str, str, str]]:
-        """Yield name, version, state and reason of every version, loaded or not."""
+    def index(self, *, only_ready: bool = False) -> Iterator[tuple[str, str, str, str]]:
+        """Yield name, version, state and reason of every version, loaded or not, or of those that are READY."""
         for each in sorted(self._catalog.statuses(), key=lambda status: (status.model, status.version)):
+            if only_ready and each.state is not VersionState.READY:
+                continue
             state = "UNAVAILABLE" if each.state is VersionState.FAILED else each.state.value
             yield each.model, str(each.version), state, each.reason
 
@@ -50,7 +55,8 @@ class Description:
     def signature(self, model: str, version: int | None) -> Signature:
         """Return the signature of a version; without one, of the baseline."""
         if version is None:
-            version = self._table.route(model).routing.document.baseline
+            route = self._table.routes.get(model)
+            version = route.routing.document.baseline if route is not None else self._lanes.without_route(model)
         return self._lanes.named(model, version).version.signature
 
     def ready_versions(self, model: str) -> list[str]:
@@ -65,3 +71,16 @@ class Description:
         if self._catalog.status(model, version) is None:
             raise UnknownVersion(model, str(version))
         return self._lanes.ready(model, version) is not None
+
+    def counted_versions(self, model: str | None, text: str | None) -> list[tuple[str, str]]:
+        """Return the READY versions whose figures a caller asked for: of all models, of one, or the one it names.
+
+        Raises UnknownModel, UnknownVersion, VersionUnavailable.
+        """
+        if model is None:
+            return [(name, version) for name in self.models() for version in self.ready_versions(name)]
+        version = self.named(model, text)
+        if version is None:
+            return [(model, each) for each in self.ready_versions(model)]
+        self._lanes.named(model, version)
+        return [(model, str(version))]

@@ -121,6 +121,10 @@ class LiveTable:
         """Serve *route* from the next request on."""
         self.routes = {**self.routes, route.model: route}
 
+    def drop(self, model: str) -> None:
+        """Serve no route of *model* any more; requests that hold one keep it."""
+        self.routes = {name: route for name, route in self.routes.items() if name != model}
+
     def route(self, model: str) -> LiveRoute:
         """Return the route of *model*. Raises UnknownModel."""
         route = self.routes.get(model)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import CorruptRoute, InvalidDocument
 from gateway.core.names import version_number
+from gateway.core.versions import WHOLE_MODEL
 from gateway.ports import AuditEntry, RouteHead, StoredRoute
 from gateway.store.keys import PAYLOAD_BYTES
 
@@ -57,8 +58,13 @@ def check_incarnation(incarnation: str | None) -> None:
 
 def check_order(version: int, verb: str) -> None:
     """Raise ValueError for an order that could not be read back."""
-    if verb not in VERBS or version_number(str(version)) is None:
+    if verb not in VERBS or ordered_version(str(version)) is None:
         raise ValueError(f"an order is to load or unload a version, not to {verb!r} {version!r}")
+
+
+def ordered_version(text: str) -> int | None:
+    """Return the version, or WHOLE_MODEL, that an order writes as *text*; None for anything else."""
+    return WHOLE_MODEL if text == str(WHOLE_MODEL) else version_number(text)
 
 
 def corrupt_head() -> RouteHead:
@@ -109,7 +115,7 @@ def orders_of(raw: bytes | None) -> dict[int, str]:
         return {}
     if not isinstance(held, dict):
         return {}
-    numbered = ((version_number(text), verb) for text, verb in held.items())
+    numbered = ((ordered_version(text), verb) for text, verb in held.items())
     return {version: verb for version, verb in numbered if version is not None and verb in VERBS}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import CorruptRoute, InvalidDocument, RevisionConflict
+from gateway.core.versions import WHOLE_MODEL
 from gateway.ports import AuditEntry, RouteHead, RouteStore
 from gateway.store.keys import PAYLOAD_BYTES
 from gateway.store.records import CORRUPT_REVISION
@@ -220,7 +221,14 @@ async def test_orders_and_the_route_leave_each_other_alone(store: RouteStore, mo
     assert [item.revision for item in await store.history(model, limit=9)] == [1, 1, 0]
 
 
-@pytest.mark.parametrize(("version", "verb"), [(3, "delete"), (0, "load"), (-1, "load")])
+async def test_an_order_for_the_whole_model_lies_beside_those_for_its_versions(store: RouteStore, model: str) -> None:
+    await store.order(model, WHOLE_MODEL, "unload", AuditEntry(0, "ada", "", "unload", None, None))
+    await store.order(model, 2, "load", AuditEntry(0, "ada", "", "load", None, None))
+
+    assert (await store.heads([model]))[model].orders == {WHOLE_MODEL: "unload", 2: "load"}
+
+
+@pytest.mark.parametrize(("version", "verb"), [(3, "delete"), (-1, "load")])
 async def test_an_order_that_nobody_could_follow_is_refused(
     store: RouteStore, model: str, version: int, verb: str
 ) -> None:

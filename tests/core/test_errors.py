@@ -16,6 +16,7 @@ SAID = [
     (errors.Starting(), ["starting", "try again"]),
     (errors.UnknownRoute("fraud"), ["'fraud'", "routes apply"]),
     (errors.VersionUnavailable("fraud", 7, "FAILED", "bad file"), ["7", "'fraud'", "FAILED: bad file"]),
+    (errors.LoadFailed("fraud", 7, "bad_model: no graph"), ["7", "'fraud'", "bad_model: no graph", "load it again"]),
     (errors.VersionInUse("fraud", 7, "it has weight"), ["7", "'fraud'", "it has weight"]),
     (errors.RevisionConflict("fraud", 3, 4), ["'fraud'", "revision 3", "revision 4", "read it again"]),
     (errors.RevisionConflict("fraud", None, 4), ["being written", "revision 4"]),

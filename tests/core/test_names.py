@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.names import is_model_name, version_number
+from gateway.core.names import is_model_name, version_number, why_no_model_name
 
 
 @pytest.mark.parametrize("name", ["a", "breast-cancer", "v2.1_b", "7", "A" * 63, "statistics"])
@@ -29,3 +29,8 @@ def test_a_version_is_a_decimal_number_from_one_up() -> None:
 @pytest.mark.parametrize("text", ["", "0", "01", "-1", "+1", "1.0", " 1", "1\n", "1_0", "٣", "x", "9" * 19])
 def test_every_version_has_one_spelling(text: str) -> None:
     assert version_number(text) is None
+
+
+def test_a_refused_name_is_told_apart_from_a_reserved_one() -> None:
+    assert "/v2/models/stats" in why_no_model_name("stats")
+    assert "63 letters" in why_no_model_name("../x")

@@ -24,6 +24,9 @@ FEW: Final = ("--max-examples", "8", "--seed", "1")
 MANY: Final = ("--max-examples", "500")
 PORTS: Final = ("inference", "admin")
 
+ORDERS_TAKEN: Final = ("--repository-control", "true")
+"""So that orders are tried beyond the refusal that they are off."""
+
 LEFT_OUT: Final = "positive_data_acceptance,ignored_auth"
 """What a document cannot say: which tensors a model takes, which versions are there; and no token is needed here."""
 
@@ -72,7 +75,7 @@ def check(gateway: Gateway, port: str, directory: Path, *options: str) -> None:
 
 @pytest.mark.parametrize("port", PORTS)
 def test_what_the_document_says_is_what_is_answered(begin: Callable[..., Gateway], tmp_path: Path, port: str) -> None:
-    check(begin(workers=1), port, tmp_path, *FEW)
+    check(begin(workers=1, flags=ORDERS_TAKEN), port, tmp_path, *FEW)
 
 
 def test_control_a_document_that_leaves_out_a_status_is_found(begin: Callable[..., Gateway], tmp_path: Path) -> None:
@@ -92,4 +95,4 @@ def test_control_a_document_that_leaves_out_a_status_is_found(begin: Callable[..
 def test_many_more_tries_of_each_operation_find_nothing_else(
     begin: Callable[..., Gateway], tmp_path: Path, port: str
 ) -> None:
-    check(begin(workers=1), port, tmp_path, *MANY)
+    check(begin(workers=1, flags=ORDERS_TAKEN), port, tmp_path, *MANY)

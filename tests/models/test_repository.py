@@ -241,3 +241,13 @@ def test_600_versions_are_scanned_in_a_moment(tmp_path: Path) -> None:
 
     assert sum(len(versions) for versions in found.versions.values()) == 600
     assert time.process_time() - start < 0.5
+
+
+def test_a_directory_called_stats_is_ignored_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "stats" / "1").mkdir(parents=True)
+    (tmp_path / "stats" / "1" / "model.onnx").write_bytes(b"x")
+
+    scan = Repository(tmp_path).scan()
+
+    assert scan.versions == {}
+    assert "/v2/models/stats is a path of the inference port" in scan.notes[0]

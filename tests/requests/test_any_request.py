@@ -70,7 +70,7 @@ class Doors:
     def __init__(self, door: RealDoor, direct: model.Directly) -> None:
         self.door = door
         self.direct = direct
-        self._service = Service(door.inference, door.floor.catalog, dict)
+        self._service = Service(door.inference, door.floor.catalog, dict, door.control, door.statistics)
 
     async def ask(self, sent: Sent) -> dict[str, Tensor] | None:
         """Return the outputs that came back, None where the caller was told that it is at fault; fail on all else."""

@@ -6,7 +6,8 @@ import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from gateway.core.errors import ModelFailed
 from gateway.core.outcomes import OUTCOMES
@@ -26,7 +27,7 @@ from tests.serving.fakes import Floor, compiled
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gateway.ports import Metrics, Tensor
+    from gateway.ports import Caller, Metrics, Statistics, Tensor, VersionFigures
 
 SHIPPED = Path(__file__).parents[2] / "models"
 
@@ -48,6 +49,33 @@ class Reply:
         return json.loads(self.body)
 
 
+class FakeControl:
+    """Implements ``ports.RepositoryControl``: remembers what was ordered, and refuses whom and what a test says."""
+
+    def __init__(self) -> None:
+        self.orders: list[tuple[str, str, int | None, str]] = []
+        self.callers: list[Caller] = []
+        self.turned_away: Exception | None = None
+        self.failure: Exception | None = None
+
+    def admit(self, caller: Caller) -> str:
+        self.callers.append(caller)
+        if self.turned_away is not None:
+            raise self.turned_away
+        return "ann"
+
+    async def load(self, model: str, version: int | None, *, who: str) -> None:
+        self._take("load", model, version, who)
+
+    async def unload(self, model: str, version: int | None, *, who: str) -> None:
+        self._take("unload", model, version, who)
+
+    def _take(self, verb: str, model: str, version: int | None, who: str) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.orders.append((verb, model, version, who))
+
+
 class Door:
     """The ASGI application of a worker."""
 
@@ -57,7 +85,13 @@ class Door:
         self.table: LiveTable = floor.table
         self.adoption: Adoption = floor.adoption
         self.inference = Inference(floor.table, floor.lanes, metrics, timeout=timeout, max_body=max_body)
-        described = Metadata(floor.table, floor.lanes, floor.catalog, floor.adoption.not_ready)
+        self.control = FakeControl()
+        self.figures: dict[tuple[str, str], VersionFigures] = {}
+        statistics = cast("Statistics", SimpleNamespace(figures=lambda: self.figures))
+        described = Metadata(
+            floor.table, floor.lanes, floor.catalog, floor.adoption.not_ready, self.control, statistics
+        )
+        self.statistics = statistics
         self._app: Any = InferencePort(self.inference, described.app())
 
     async def ask(

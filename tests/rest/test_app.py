@@ -34,7 +34,9 @@ async def test_the_server_says_its_name_and_what_it_speaks(door: FakeDoor, path:
     assert reply.status == 200
     assert reply.json["name"] == "canary-gateway"
     assert reply.json["version"] == __version__
-    assert reply.json["extensions"] == ["binary_tensor_data", "parameters"]
+    assert reply.json["extensions"] == [
+        "binary_tensor_data", "parameters", "schedule_policy", "model_repository", "model_configuration", "statistics",
+    ]  # fmt: skip
 
 
 async def test_the_server_is_live_while_it_can_answer(door: FakeDoor) -> None:
@@ -95,7 +97,7 @@ async def test_a_model_and_each_version_say_whether_they_are_ready(
     assert (reply.status, reply.json) == (status, {"name": "fraud", "ready": ready})
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"ready":true}'])
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"ready":false}', b'{"repository_name":"x"}'])
 async def test_the_index_has_a_row_per_version_with_the_protocols_states(door: FakeDoor, body: bytes) -> None:
     door.floor.held.move("fraud", 4, UNLOADING, "unloaded by operator")
 
@@ -117,7 +119,6 @@ async def test_the_index_has_a_row_per_version_with_the_protocols_states(door: F
         ("/v2/models/ghost", "unknown_model"),
         ("/v2/models/ghost/ready", "unknown_model"),
         ("/v2/models/ghost/versions/1", "unknown_model"),
-        ("/v2/models/stats", "unknown_model"),
         ("/v2/models/FRAUD", "unknown_model"),
         ("/v2/models/..", "unknown_model"),
         ("/v2/models/fra\0ud", "unknown_model"),

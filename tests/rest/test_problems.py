@@ -17,15 +17,10 @@ ELSEWHERE = {
     "StateDirectoryInUse": "ends the start",
     "InvalidDocument": "is the admin API's and the watcher's",
     "UnknownRoute": "is the admin API's",
-    "VersionInUse": "is the admin API's",
     "RevisionConflict": "is the admin API's",
     "NothingToRestore": "is the admin API's",
-    "StoreUnavailable": "is the admin API's: no inference waits on the store",
     "CorruptRoute": "is the watcher's",
     "InvalidModel": "becomes a version's state",
-    "Unauthenticated": "is the admin API's",
-    "Forbidden": "is the admin API's",
-    "TooManyAttempts": "is the admin API's",
 }
 """Errors that cannot reach a caller of the inference port, and why."""
 
@@ -36,6 +31,12 @@ EXAMPLES: list[tuple[GatewayError, int, int, str]] = [
     (errors.RequestTooLarge("no"), 413, outcomes.CLIENT_ERROR, "too_large"),
     (errors.UnsupportedMediaType("no"), 415, outcomes.CLIENT_ERROR, "unsupported_media_type"),
     (errors.UnknownModel("fraud"), 404, outcomes.CLIENT_ERROR, "unknown_model"),
+    (errors.Unauthenticated("no"), 401, outcomes.CLIENT_ERROR, "unauthenticated"),
+    (errors.Forbidden("no"), 403, outcomes.CLIENT_ERROR, "forbidden"),
+    (errors.TooManyAttempts(7), 429, outcomes.CLIENT_ERROR, "too_many_attempts"),
+    (errors.VersionInUse("fraud", 1, "no"), 409, outcomes.CLIENT_ERROR, "version_in_use"),
+    (errors.LoadFailed("fraud", 1, "no"), 409, outcomes.CLIENT_ERROR, "load_failed"),
+    (errors.StoreUnavailable("no"), 503, outcomes.GATEWAY_ERROR, "store_unavailable"),
     (errors.Starting(), 503, outcomes.GATEWAY_ERROR, "starting"),
     (errors.UnknownVersion("fraud", "9"), 404, outcomes.CLIENT_ERROR, "unknown_version"),
     (errors.VersionUnavailable("fraud", 1, "LOADING"), 503, outcomes.GATEWAY_ERROR, "version_unavailable"),
@@ -67,10 +68,20 @@ def test_an_error_is_told_by_status_outcome_and_code(error: GatewayError, status
 
 
 @pytest.mark.parametrize(("error", "status", "outcome", "code"), EXAMPLES, ids=lambda each: type(each).__name__)
-def test_exactly_a_503_says_when_to_try_again(error: GatewayError, status: int, outcome: int, code: str) -> None:
+def test_exactly_a_503_and_a_429_say_when_to_try_again(
+    error: GatewayError, status: int, outcome: int, code: str
+) -> None:
     names = {name for name, _ in Problem(error, "").headers}
 
-    assert (b"retry-after" in names) == (status == 503)
+    assert (b"retry-after" in names) == (status in {429, 503})
+
+
+def test_somebody_without_a_token_is_told_that_one_is_wanted() -> None:
+    assert (b"www-authenticate", b'Bearer realm="gateway"') in Problem(errors.Unauthenticated("no"), "").headers
+
+
+def test_too_many_attempts_name_the_seconds_to_wait() -> None:
+    assert (b"retry-after", b"7") in Problem(errors.TooManyAttempts(7), "").headers
 
 
 def test_only_the_models_own_failures_count_against_it() -> None:
@@ -87,7 +98,7 @@ def test_a_fault_of_the_gateway_says_no_more_than_that() -> None:
 
 
 def test_an_error_without_a_row_is_a_fault_of_the_gateway_and_still_answered() -> None:
-    problem = Problem(errors.StoreUnavailable("redis://secret@host"), "id-1")
+    problem = Problem(errors.CorruptRoute("fraud", "redis://secret@host"), "id-1")
 
     assert (problem.status, problem.outcome) == (500, outcomes.GATEWAY_ERROR)
     assert b"secret" not in problem.body

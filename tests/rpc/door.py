@@ -42,7 +42,7 @@ class RpcDoor(FakeDoor):
         self._port = reserve(LOCAL, 0, "--grpc-port")
         self.address = f"{LOCAL}:{self._port.getsockname()[1]}"
         self.reasons: dict[str, str] = {}
-        self.service = Service(self.inference, self.floor.catalog, lambda: self.reasons)
+        self.service = Service(self.inference, self.floor.catalog, lambda: self.reasons, self.control, self.statistics)
         self.server = GrpcServer(self.service, LOCAL, self._port.getsockname()[1], max_body=self.inference.max_body)
 
     async def open(self) -> None:

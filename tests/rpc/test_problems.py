@@ -11,7 +11,8 @@ from gateway.rpc.problems import FAULT, TABLE, problem
 SAME_KIND = {
     400: {StatusCode.INVALID_ARGUMENT}, 404: {StatusCode.NOT_FOUND}, 413: {StatusCode.RESOURCE_EXHAUSTED},
     415: {StatusCode.UNIMPLEMENTED}, 500: {StatusCode.INTERNAL}, 503: {StatusCode.UNAVAILABLE},
-    504: {StatusCode.DEADLINE_EXCEEDED},
+    401: {StatusCode.UNAUTHENTICATED}, 403: {StatusCode.PERMISSION_DENIED}, 409: {StatusCode.FAILED_PRECONDITION},
+    429: {StatusCode.RESOURCE_EXHAUSTED}, 504: {StatusCode.DEADLINE_EXCEEDED},
 }  # fmt: skip
 
 
@@ -27,7 +28,7 @@ def test_every_status_has_its_code() -> None:
 
 
 def test_what_has_no_row_is_a_fault_of_the_gateway_and_says_no_more() -> None:
-    for error in (None, errors.StoreUnavailable("redis://secret")):
+    for error in (None, errors.CorruptRoute("fraud", "redis://secret")):
         code, outcome, text = problem(error)
 
         assert (code, outcome) == FAULT

@@ -350,7 +350,7 @@ async def test_a_health_check_of_another_service_is_not_found(door: RpcDoor) -> 
     assert said.code is StatusCode.NOT_FOUND
 
 
-@pytest.mark.parametrize("method", ["ModelStreamInfer", "ModelConfig", "RepositoryModelLoad", "TraceSetting"])
+@pytest.mark.parametrize("method", ["ModelStreamInfer", "TraceSetting", "LogSettings"])
 async def test_what_is_not_offered_is_unimplemented(door: RpcDoor, method: str) -> None:
     said = await door.call(method, b"", "ServerLiveResponse")
 

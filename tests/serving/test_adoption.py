@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core import document
 from gateway.core.errors import UnknownModel, VersionUnavailable
+from gateway.core.versions import WHOLE_MODEL
 from gateway.core.watching import Mark
 from tests.serving.fakes import FAILED, LOADING, READY, UNAVAILABLE, UNLOADING, Floor, a_turn, compiled, nothing
 
@@ -363,3 +364,60 @@ async def test_a_version_that_is_asked_for_by_number_says_why_it_cannot_answer(f
         floor.lanes.named("fraud", 1)
 
     assert (caught.value.state, caught.value.reason) == ("FAILED", "bad_model: no graph")
+
+
+# What operators order
+
+
+async def test_a_model_that_is_taken_out_of_service_has_no_route_until_it_is_back(floor: Floor) -> None:
+    heard: list[str] = []
+    floor.held.hold("fraud", 1)
+    floor.held.hold("other", 1)
+    floor.adoption.want(ONE, compiled({"1": 1}))
+    floor.adoption.want(ONE, compiled({"1": 1}, model="other"))
+    floor.adoption.subscribe(lambda: heard.append("changed"))
+
+    floor.adoption.order("fraud", {WHOLE_MODEL: "unload"})
+    floor.adoption.settle()
+
+    assert (served(floor), served(floor, "other"), heard) == (None, 1, ["changed"])
+    assert floor.adoption.not_ready() == {}
+    floor.adoption.order("fraud", {WHOLE_MODEL: "load"})
+    floor.adoption.settle()
+    assert served(floor) == 1
+
+
+async def test_a_model_may_be_out_of_service_before_it_has_a_route(floor: Floor) -> None:
+    floor.held.hold("fraud", 1)
+
+    floor.adoption.order("fraud", {WHOLE_MODEL: "unload"})
+    floor.adoption.want(ONE, compiled({"1": 1}))
+
+    assert served(floor) is None
+    assert floor.adoption.not_ready() == {}
+
+
+async def test_a_version_at_weight_0_that_was_unloaded_on_purpose_is_no_error(
+    floor: Floor, caplog: pytest.LogCaptureFixture
+) -> None:
+    floor.held.hold("fraud", 1)
+    floor.held.move("fraud", 2, UNAVAILABLE, "unloaded by operator")
+    floor.adoption.order("fraud", {2: "unload"})
+
+    floor.adoption.want(ONE, compiled({"1": 1, "2": 0}))
+
+    assert served(floor) == 1
+    assert caplog.messages == []
+
+
+async def test_a_version_at_weight_0_may_be_unloaded_and_is_protected_again_once_it_has_weight(floor: Floor) -> None:
+    for version in (1, 2, 3):
+        floor.held.hold("fraud", version)
+    rules = [{"when": {"header:x": "y"}, "split": {"3": 0, "1": 1}}]
+    floor.adoption.want(ONE, compiled({"1": 0, "2": 0, "3": 1}, baseline="1", rules=rules))
+
+    floor.adoption.order("fraud", dict.fromkeys((1, 2, 3), "unload"))
+
+    assert floor.held.routed["fraud"] == {1, 3}
+    floor.adoption.want(TWO, compiled({"1": 0, "2": 1, "3": 1}, baseline="1"))
+    assert floor.held.routed["fraud"] == {1, 2, 3}
