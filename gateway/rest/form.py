@@ -67,6 +67,17 @@ class Form:
             )
         return envelope.read(memoryview(body)[:size]), Tail(body, size)
 
+    def whole(self, body: bytes) -> bytes:
+        """Return *body*, inflated, for a protocol without binary tensors. Raises InvalidRequest."""
+        if self.inflater is not None:
+            self.inflater.end()
+        if self._json_bytes is not None:
+            raise InvalidRequest(
+                "inference-header-content-length: a v1 request is JSON only; ask …/infer of v2 with binary tensors",
+                "invalid_header_length",
+            )
+        return body
+
     def answer(self, body: bytes, json_bytes: int | None = None) -> tuple[bytes, Headers]:
         """Return the bytes and the headers of an answer; *json_bytes* is set where binary tensors follow its JSON."""
         headers = [JSON] if json_bytes is None else [OCTETS, (JSON_BYTES, b"%d" % json_bytes)]

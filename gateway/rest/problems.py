@@ -17,6 +17,7 @@ TABLE: Final[dict[type[GatewayError], tuple[int, int, str]]] = {
     errors.UnsupportedMediaType: (415, outcomes.CLIENT_ERROR, "unsupported_media_type"),
     errors.UnknownModel: (404, outcomes.CLIENT_ERROR, "unknown_model"),
     errors.UnknownVersion: (404, outcomes.CLIENT_ERROR, "unknown_version"),
+    errors.UnknownAlias: (404, outcomes.CLIENT_ERROR, "unknown_alias"),
     errors.Starting: (503, outcomes.GATEWAY_ERROR, "starting"),
     errors.VersionUnavailable: (503, outcomes.GATEWAY_ERROR, "version_unavailable"),
     errors.Overloaded: (503, outcomes.OVERLOAD, "overloaded"),

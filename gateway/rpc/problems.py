@@ -17,6 +17,7 @@ TABLE: Final[dict[type[GatewayError], tuple[StatusCode, int]]] = {
     errors.UnsupportedMediaType: (StatusCode.UNIMPLEMENTED, outcomes.CLIENT_ERROR),
     errors.UnknownModel: (StatusCode.NOT_FOUND, outcomes.CLIENT_ERROR),
     errors.UnknownVersion: (StatusCode.NOT_FOUND, outcomes.CLIENT_ERROR),
+    errors.UnknownAlias: (StatusCode.NOT_FOUND, outcomes.CLIENT_ERROR),
     errors.Starting: (StatusCode.UNAVAILABLE, outcomes.GATEWAY_ERROR),
     errors.VersionUnavailable: (StatusCode.UNAVAILABLE, outcomes.GATEWAY_ERROR),
     errors.Overloaded: (StatusCode.UNAVAILABLE, outcomes.OVERLOAD),

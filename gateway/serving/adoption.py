@@ -171,7 +171,7 @@ class Adoption:
 
     def _tell_catalog(self) -> None:
         """Protect what is wanted and what is still served from being unloaded."""
-        routed = {model: set(wanted.routing.document.versions()) for model, wanted in self._wanted.items()}
+        routed = {model: set(wanted.routing.document.needed()) for model, wanted in self._wanted.items()}
         for model, live in self._table.routes.items():
-            routed.setdefault(model, set()).update(live.lanes)
+            routed.setdefault(model, set()).update(live.lanes, live.routing.document.aliases.values())
         self._catalog.want(routed, self._orders)

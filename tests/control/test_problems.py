@@ -9,7 +9,7 @@ from gateway.core import errors
 
 NEVER_HERE = {
     errors.GatewayError, errors.InvalidSettings, errors.StateDirectoryInUse, errors.InvalidModel, errors.Overloaded,
-    errors.DeadlineExceeded, errors.ModelFailed, errors.Starting,
+    errors.DeadlineExceeded, errors.ModelFailed, errors.Starting, errors.UnknownAlias,
 }  # fmt: skip
 """Errors of the start, of the loader and of the inference port."""
 
