@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+EVERY_LOCK = (*LOCKS, "requirements-kserve.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -47,12 +48,12 @@ def flaws(text: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", EVERY_LOCK)
 def test_a_lock_names_versions_and_hashes_and_no_place(lock: str) -> None:
     assert flaws((ROOT / lock).read_text()) == []
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", EVERY_LOCK)
 def test_a_lock_holds_something(lock: str) -> None:
     assert len(locked((ROOT / lock).read_text())) > 10
 
@@ -96,6 +97,13 @@ def test_the_development_lock_holds_every_extra_too() -> None:
     wanted = names(PROJECT["project"]["dependencies"]).union(*(names(extra) for extra in extras))
 
     assert wanted - locked((ROOT / "requirements-dev.lock").read_text()) == set()
+
+
+def test_the_lock_of_the_kserve_sdk_holds_what_it_was_made_from() -> None:
+    wanted = names(requirements((ROOT / "requirements-kserve.in").read_text()))
+
+    assert wanted
+    assert wanted - locked((ROOT / "requirements-kserve.lock").read_text()) == set()
 
 
 def test_both_locks_agree() -> None:

@@ -23,18 +23,30 @@ if TYPE_CHECKING:
 MAX_REASON: Final = 500
 
 
-def check_presence(document: RouteDocument, fleet: Mapping[int, FleetVersion], on_disk: Collection[int]) -> None:
+def check_presence(
+    document: RouteDocument,
+    fleet: Mapping[int, FleetVersion],
+    on_disk: Collection[int],
+    *,
+    before: RouteDocument | None = None,
+) -> None:
     """Refuse a route that needs a version which is neither in the repository nor ready on a worker.
 
     Ready counts although the file is gone: while a repository is away, traffic must still be able
-    to move back. Raises InvalidDocument for the baseline, VersionUnavailable for the others.
+    to move back. So must it when an alias's version has vanished: an alias that the route had *before* is let be.
+    Raises InvalidDocument for the baseline and an alias, VersionUnavailable for the others.
     """
-    if not _is_present(document.baseline, fleet, on_disk):
-        raise InvalidDocument(
-            "baseline",
-            f"version {document.baseline} is not in the repository; "
-            f"`gateway versions list {document.model}` shows those that are",
-        )
+    needed = {"baseline": document.baseline}
+    for name, version in document.aliases.items():
+        if before is None or before.aliases.get(name) != version:
+            needed[f"aliases.{name}"] = version
+    for field, version in needed.items():
+        if not _is_present(version, fleet, on_disk):
+            raise InvalidDocument(
+                field,
+                f"version {version} is not in the repository; "
+                f"`gateway versions list {document.model}` shows those that are",
+            )
     for _, version in weighted(document):
         if not _is_present(version, fleet, on_disk):
             raise VersionUnavailable(document.model, version, "not in the repository")
@@ -112,6 +124,9 @@ def _check_unrouted(route: RouteDocument, version: int) -> None:
     for number, rule in enumerate(route.rules, start=1):
         if version in rule.split:
             raise VersionInUse(route.model, version, f"rule {number} of the route names it; change the rule first")
+    for name, pinned in route.aliases.items():
+        if pinned == version:
+            raise VersionInUse(route.model, version, f"the alias {name} points to it; point it elsewhere first")
 
 
 def _is_present(version: int, fleet: Mapping[int, FleetVersion], on_disk: Collection[int]) -> bool:

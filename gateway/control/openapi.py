@@ -60,6 +60,13 @@ SCHEMAS: Final[dict[str, Any]] = {
             },
             "baseline": {"type": ["string", "integer"]},
             "fallback": {"enum": ["baseline", "none"]},
+            "aliases": {
+                "type": "object",
+                "description": "names for versions, to be asked for as labels; not stable, not canary",
+                "propertyNames": {"pattern": "^[a-zA-Z0-9_]{1,64}$"},
+                "additionalProperties": {"type": ["string", "integer"]},
+                "maxProperties": 100,
+            },
         },
     },
     "Problem": {

@@ -254,7 +254,7 @@ class Operations:
 
     async def _write(self, current: CurrentRoute, new: RouteDocument, *, who: str, reason: str) -> int:
         fleet = self.versions(new.model)
-        check_presence(new, fleet, self._known().get(new.model, ()))
+        check_presence(new, fleet, self._known().get(new.model, ()), before=current.document)
         check_health(new, fleet)
         check_signatures(new, fleet)
         before = current.document.as_dict() if current.document else None

@@ -6,9 +6,10 @@ to write instead; nothing is corrected in silence. Whether the versions exist is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.core.aliases import aliases_of
 from gateway.core.errors import InvalidDocument
 from gateway.core.members import at, check_choice, members_of, shown, text_of
 from gateway.core.names import is_model_name, why_no_model_name
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.core.rules import Rule, Source
 
-MEMBERS: Final = ("model", "split", "assign", "rules", "baseline", "fallback", "schema")
+MEMBERS: Final = ("model", "split", "assign", "rules", "baseline", "fallback", "aliases", "schema")
 NOT_OFFERED: Final = frozenset({"shadow", "rollout"})
 MISSING: Final = ("random", "baseline")
 FALLBACKS: Final = ("baseline", "none")
@@ -47,7 +48,10 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class RouteDocument:
-    """How one model's traffic is split. Splits map version → weight, ascend by version and cannot be changed."""
+    """How one model's traffic is split. Splits map version → weight, ascend by version and cannot be changed.
+
+    *aliases* map a name to the version that it pins; they ascend by name and cannot be changed either.
+    """
 
     model: str
     split: Mapping[int, int]
@@ -55,6 +59,7 @@ class RouteDocument:
     rules: tuple[Rule, ...]
     baseline: int
     fallback: str = "baseline"
+    aliases: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not is_model_name(self.model):
@@ -67,17 +72,27 @@ class RouteDocument:
             version_of(self.baseline)
         with at("fallback"):
             check_choice(self.fallback, FALLBACKS)
+        with at("aliases"):
+            object.__setattr__(self, "aliases", aliases_of(self.aliases))
 
     def versions(self) -> frozenset[int]:
-        """Return every version that is named anywhere, at whatever weight."""
+        """Return every version that the route itself may choose, at whatever weight, and the baseline."""
         return frozenset({self.baseline}).union(self.split, *(rule.split for rule in self.rules))
+
+    def needed(self) -> frozenset[int]:
+        """Return every version that is to be loaded: those of ``versions``, and those that only an alias names."""
+        return self.versions().union(self.aliases.values())
 
     def with_split(self, split: Mapping[int, int]) -> RouteDocument:
         """Return this document with another *split* for what no rule takes; the baseline stays."""
         return replace(self, split=split)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the document in its own form, every member spelled out: ``parse`` reads the same value from it."""
+        """Return the document in its own form, every member spelled out: ``parse`` reads the same value from it.
+
+        But for ``aliases`` where there are none: releases that do not know them can still read such a route.
+        """
+        aliases = {name: str(version) for name, version in self.aliases.items()}
         return {
             "model": self.model,
             "split": written(self.split),
@@ -85,6 +100,7 @@ class RouteDocument:
             "rules": [rule.as_dict() for rule in self.rules],
             "baseline": str(self.baseline),
             "fallback": self.fallback,
+            **({"aliases": aliases} if aliases else {}),
         }
 
 
@@ -116,7 +132,8 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         assign = _assign(members.get("assign", {}), salt=name)
     with at("rules"):
         rules = rules_of(members.get("rules", []))
-    return RouteDocument(name, split, assign, rules, baseline, members.get("fallback", "baseline"))
+    fallback, aliases = members.get("fallback", "baseline"), members.get("aliases", {})
+    return RouteDocument(name, split, assign, rules, baseline, fallback, aliases)
 
 
 def parse_json(text: bytes, *, model: str | None = None) -> RouteDocument:

@@ -62,6 +62,15 @@ class UnknownVersion(GatewayError):
         self.version = version
 
 
+class UnknownAlias(GatewayError):
+    """A label in a request points to no version now; *why* goes on after the label's name."""
+
+    def __init__(self, model: str, alias: str, why: str) -> None:
+        super().__init__(f"label {alias!r} of model {model!r} {why}; `gateway routes show {model}` shows the route")
+        self.model = model
+        self.alias = alias
+
+
 class UnknownRoute(GatewayError):
     """The model has no route yet."""
 

@@ -7,9 +7,9 @@ versions) is a small table of Starlette routes.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -19,9 +19,13 @@ from gateway import __version__
 from gateway.core.errors import GatewayError
 from gateway.core.names import version_number
 from gateway.rest.asgi import answer as answer_inference
+from gateway.rest.exchange import Exchange
 from gateway.rest.extensions import Extensions
 from gateway.rest.openapi import describe_port
 from gateway.rest.problems import Problem
+from gateway.rest.responses import answer
+from gateway.rest.v1 import PREDICT, Version1
+from gateway.rest.v1_exchange import PredictionExchange
 from gateway.serving.description import EXTENSIONS, PLATFORM, SERVER, Description
 
 if TYPE_CHECKING:
@@ -54,13 +58,18 @@ class InferencePort:
         """Answer one request, or refuse one that is not HTTP."""
         if scope["type"] != "http":
             return
-        match = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-        model, version = match.groups() if match is not None else ("", None)
-        number = version_number(version) if version is not None else None
-        if match is None or (version is not None and number is None):
+        path, by_post = scope["path"], scope["method"] == "POST"
+        match = (INFER.fullmatch(path) or PREDICT.fullmatch(path)) if by_post else None
+        if match is None:
             await self._describe(scope, receive, send)
-        else:
-            await answer_inference(self._inference, model, number, scope, receive, send)
+            return
+        model, version, *label = match.groups()
+        number = version_number(version) if version is not None else None
+        if version is not None and number is None:
+            await self._describe(scope, receive, send)
+            return
+        begin = partial(PredictionExchange, label=label[0]) if label else Exchange
+        await answer_inference(self._inference, model, number, scope, receive, send, begin=begin)
 
     async def _describe(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer anything but inference, under a request id as well."""
@@ -73,13 +82,6 @@ class InferencePort:
             await send(message)
 
         await self._others(scope, receive, stamped)
-
-
-def answer(value: Any, status: int = 200) -> Response:
-    """Return *value* as JSON under exactly ``application/json``."""
-    response = Response(orjson.dumps(value), status)
-    response.raw_headers.append((b"content-type", b"application/json"))
-    return response
 
 
 def problem(error: GatewayError, request_id: str) -> Response:
@@ -125,6 +127,7 @@ class Metadata:
                 Route(model + "/infer", self._infer_by_post, methods=["POST"]),
                 Route(version + "/infer", self._infer_by_post, methods=["POST"]),
                 Route("/openapi.json", self._openapi),
+                *Version1(self._described).routes(),
             ],
             exception_handlers={GatewayError: _gateway_error, HTTPException: _http_error},
         )
@@ -191,8 +194,12 @@ async def _gateway_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    text = {404: "there is nothing at this path", 405: "this path does not answer that verb"}
-    code = {404: "unknown_path", 405: "wrong_verb"}.get(error.status_code, "refused")
+    text = {
+        404: "there is nothing at this path",
+        405: "this path does not answer that verb",
+        501: "this gateway predicts only; ask :predict",
+    }
+    code = {404: "unknown_path", 405: "wrong_verb", 501: "not_offered"}.get(error.status_code, "refused")
     body = {
         "error": text.get(error.status_code, error.detail),
         "code": code,

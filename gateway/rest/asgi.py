@@ -18,14 +18,24 @@ if TYPE_CHECKING:
 
 
 async def answer(
-    inference: Inference, model: str, version: int | None, scope: Scope, receive: Receive, send: Send
+    inference: Inference,
+    model: str,
+    version: int | None,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    begin: Callable[..., Exchange] = Exchange,
 ) -> None:
-    """Answer one inference request for *model*, by its route or by the *version* that the path names."""
+    """Answer one inference request for *model*, by its route or by the *version* that the path names.
+
+    *begin* makes the exchange of the protocol that is spoken; it takes what ``Exchange`` takes.
+    """
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[Answer | None] = loop.create_future()
     leaving: asyncio.Task[None] | None = None
     headers = scope["headers"]
-    exchange = Exchange(inference, model, version, headers, dict(headers), scope["query_string"], answered.set_result)
+    exchange = begin(inference, model, version, headers, dict(headers), scope["query_string"], answered.set_result)
     try:
         if exchange.admit():
             body = await _body(exchange, inference, receive)

@@ -8,16 +8,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.core.errors import InvalidDocument, InvalidRequest, RequestTooLarge
 from gateway.core.members import shown
 from gateway.core.strict_json import strict_json
 from gateway.ports import Caller
-from gateway.rest.problems import JSON
+from gateway.rest.responses import answer
 from gateway.serving.configuration import model_config
 from gateway.serving.orders import ordered_version
 from gateway.serving.statistics import model_stats
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from gateway.ports import RepositoryControl, Statistics
     from gateway.serving.description import Description
@@ -66,35 +65,29 @@ class Extensions:
             raise InvalidRequest(f"ready: {shown(wanted)} is neither true nor false", "invalid_parameter")
         members = ("name", "version", "state", "reason")
         rows = self._described.index(only_ready=wanted)
-        return _answer([dict(zip(members, row, strict=True)) for row in rows])
+        return answer([dict(zip(members, row, strict=True)) for row in rows])
 
     async def _config(self, request: Request) -> Response:
         model = request.path_params["model"]
         version = self._described.named(model, request.path_params.get("version"))
-        return _answer(model_config(model, self._described.signature(model, version)))
+        return answer(model_config(model, self._described.signature(model, version)))
 
     async def _stats(self, request: Request) -> Response:
         model, version = request.path_params.get("model"), request.path_params.get("version")
         versions = self._described.counted_versions(model, version)
-        return _answer(model_stats(versions, await asyncio.to_thread(self._statistics.figures)))
+        return answer(model_stats(versions, await asyncio.to_thread(self._statistics.figures)))
 
     async def _load(self, request: Request) -> Response:
         who = self._control.admit(_caller(request))
         model, version = await _ordered(request)
         await self._control.load(model, version, who=who)
-        return _answer({"name": model, "load": True})
+        return answer({"name": model, "load": True})
 
     async def _unload(self, request: Request) -> Response:
         who = self._control.admit(_caller(request))
         model, version = await _ordered(request)
         await self._control.unload(model, version, who=who)
-        return _answer({"name": model, "unload": True})
-
-
-def _answer(value: Any) -> Response:
-    response = Response(orjson.dumps(value))
-    response.raw_headers.append(JSON)
-    return response
+        return answer({"name": model, "unload": True})
 
 
 def _caller(request: Request) -> Caller:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.errors import InvalidRequest, UnsupportedMediaType
 from gateway.rest import binary_codec, envelope
 from gateway.rest.binary_codec import Tail
+from gateway.rest.bounded_json import check_size
 from gateway.rest.compression import Inflater, coding_of, compressed
 from gateway.rest.problems import JSON
 from gateway.serving.parameters import check_parameters
@@ -69,8 +70,19 @@ class Form:
                 f"inference-header-content-length: is {size}, and the body has {len(body)} bytes",
                 "invalid_header_length",
             )
-        envelope.check_size(size, limits)
+        check_size(size, limits)
         return envelope.read(body[:size], limits), Tail(body, size)
+
+    def whole(self, body: bytes) -> bytes:
+        """Return *body*, inflated, for a protocol without binary tensors. Raises InvalidRequest."""
+        if self.inflater is not None:
+            self.inflater.end()
+        if self._json_bytes is not None:
+            raise InvalidRequest(
+                "inference-header-content-length: a v1 request is JSON only; ask …/infer of v2 with binary tensors",
+                "invalid_header_length",
+            )
+        return body
 
     def answer(self, body: bytes, json_bytes: int | None = None) -> tuple[bytes, Headers]:
         """Return the bytes and the headers of an answer; *json_bytes* is set where binary tensors follow its JSON."""

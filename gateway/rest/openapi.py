@@ -25,10 +25,11 @@ VERSION: Final = MODEL + "/versions/{version}"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One verb of one path. *answer* names the schema of a 200, and of the statuses in *also*.
+    """One verb of one path. *answer* names the schema of a 200, and of the statuses in *also*; without one there is no
+    200, and those are errors.
 
     *errors* are those that end here; *body* names the schema of what is read. *is_inference* adds the headers
-    that only inference reads and sends, and the binary form of its bodies. *is_order* adds what an order is asked
+    that only inference reads and sends. *is_order* adds what an order is asked
     with, and lets its body be left out.
     """
 
@@ -43,6 +44,11 @@ class Operation:
     is_inference: bool = False
     is_order: bool = False
 
+    @property
+    def is_binary(self) -> bool:
+        """Say whether its bodies have a binary form: those of version 1 have none."""
+        return self.path.endswith("/infer")
+
 
 UNKNOWN: Final = (errors.UnknownModel, errors.UnknownVersion)
 DESCRIBED: Final = (*UNKNOWN, errors.Starting, errors.VersionUnavailable)
@@ -53,7 +59,13 @@ ORDERS: Final = (
 )  # fmt: skip
 """What only an order to load or unload can end in."""
 ORDERED: Final = (*READ, *UNKNOWN, *ORDERS)
-INFERRED: Final = tuple(error for error in TABLE if error not in ORDERS)
+LABELLED: Final = (*DESCRIBED, errors.UnknownAlias)
+PREDICTED: Final = tuple(error for error in TABLE if error not in ORDERS)
+INFERRED: Final = tuple(error for error in PREDICTED if error is not errors.UnknownAlias)
+
+VERSION_1: Final = "/v1/models/{model}"
+NAMED_BY_1: Final = (("", ""), ("/versions/{version}", "OfVersion"), ("/labels/{label}", "OfLabel"))
+"""How v1 names a version: by the route, by its number, by a label."""
 
 OPERATIONS: Final = (
     Operation("GET", "/v2", "showServer", "Name, version and extensions of the server", "Server"),
@@ -93,6 +105,29 @@ OPERATIONS: Final = (
         "POST", VERSION + "/infer", "inferByVersion", "Inference by one version: no assignment, no fallback",
         "InferAnswer", errors=INFERRED, body="InferRequest", is_inference=True,
     ),
+    Operation("GET", "/", "isAlive", "The worker answers, in the words of KServe's v1", "Alive"),
+    Operation("GET", "/v1/models", "listModels1", "The names of the models", "Models"),
+    *(
+        Operation("GET", f"{VERSION_1}{named}", f"showStatus1{which}", "Versions' states", "Status1", (503,), LABELLED)
+        for named, which in NAMED_BY_1
+    ),
+    *(
+        Operation(
+            "GET", f"{VERSION_1}{named}/metadata", f"showMetadata1{which}", "Signature", "Metadata1", errors=LABELLED
+        )
+        for named, which in NAMED_BY_1
+    ),
+    *(
+        Operation(
+            "POST", f"{VERSION_1}{named}:predict", f"predict1{which}", "Inference", "PredictAnswer",
+            errors=PREDICTED, body="PredictRequest", is_inference=True,
+        )
+        for named, which in NAMED_BY_1
+    ),
+    *(
+        Operation("POST", f"{VERSION_1}{named}:{{verb}}", f"notOffered1{which}", "Not offered", "", (404, 501))
+        for named, which in NAMED_BY_1
+    ),
     Operation("GET", "/openapi.json", "showOpenapi", "This port as an OpenAPI 3.1 document", "OpenApi"),
 )  # fmt: skip
 
@@ -108,13 +143,15 @@ BEFORE: Final = {
 NAMED: Final = {
     "model": {**TEXT, "pattern": f"^(?:{MODEL_NAME.pattern})$"},
     "version": {**TEXT, "pattern": f"^(?:{VERSION_NUMBER.pattern})$"},
+    "label": {**TEXT, "pattern": "^[a-zA-Z0-9_]+$"},
+    "verb": {"enum": ["classify", "regress", "explain"]},
 }
 
-ASKED: Final = {
-    "x-request-timeout-ms": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
-    "inference-header-content-length": {"type": "integer", "minimum": 0},
-}
-"""Headers that only inference reads."""
+TIMED: Final = {"x-request-timeout-ms": {"type": "integer", "minimum": 1, "maximum": 999_999_999}}
+"""What only inference reads."""
+
+SIZED: Final = {"inference-header-content-length": {"type": "integer", "minimum": 0}}
+"""What only inference with binary tensors reads."""
 
 REQUEST_ID: Final = {"x-request-id": {"required": True, "schema": TEXT}}
 
@@ -154,7 +191,7 @@ def _parameters(each: Operation) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": NAMED[name]}
         for name in re.findall(r"{(\w+)}", each.path)
     ]
-    asked = {"x-request-id": TEXT, **(ASKED if each.is_inference else {})}
+    asked = {"x-request-id": TEXT, **(TIMED if each.is_inference else {}), **(SIZED if each.is_binary else {})}
     if each.is_order and "{model}" in each.path:
         asked["authorization"] = TEXT
         in_path.append({"name": "version", "in": "query", "schema": NAMED["version"]})
@@ -163,13 +200,16 @@ def _parameters(each: Operation) -> list[dict[str, Any]]:
 
 def _answers(each: Operation) -> dict[int, dict[str, Any]]:
     """Return status → what is answered with it. A status that is both its own answer and an error's has either."""
-    own = [ref(each.answer)]
-    found = {200: _answer(each, 200, each.summary, _content(each, each.answer))}
+    own = [ref(each.answer or "Error")]
+    found = {200: _answer(each, 200, each.summary, _content(each, each.answer))} if each.answer else {}
     causes = {status: [why] for status, why in EVERYWHERE.items()}
     for error in each.errors:
         causes.setdefault(TABLE[error][0], []).append(error.__name__)
     for status in {*causes, *each.also}:
-        why = [*causes.get(status, ()), *(["not ready"] if status in each.also else [])]
+        why = [
+            *causes.get(status, ()),
+            *(["not ready" if each.answer else "not offered"] if status in each.also else []),
+        ]
         either = [*(own if status in each.also else []), *([ref("Error")] if status in causes else [])]
         schema = either[0] if len(either) == 1 else {"anyOf": either}
         found[status] = _answer(each, status, ", ".join(why), {"application/json": {"schema": schema}})
@@ -191,6 +231,6 @@ def _answer(each: Operation, status: int, why: str, content: dict[str, Any]) -> 
 
 
 def _content(each: Operation, schema: str) -> dict[str, Any]:
-    """Return the media types of a body: inference has a binary form, the JSON and then the tensors."""
-    binary: dict[str, Any] = {"application/octet-stream": {"schema": {}}} if each.is_inference else {}
+    """Return the media types of a body; the binary form is the JSON and then the tensors."""
+    binary: dict[str, Any] = {"application/octet-stream": {"schema": {}}} if each.is_binary else {}
     return {"application/json": {"schema": ref(schema)}, **binary}

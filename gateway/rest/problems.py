@@ -17,6 +17,7 @@ TABLE: Final[dict[type[GatewayError], tuple[int, int, str]]] = {
     errors.UnsupportedMediaType: (415, outcomes.CLIENT_ERROR, "unsupported_media_type"),
     errors.UnknownModel: (404, outcomes.CLIENT_ERROR, "unknown_model"),
     errors.UnknownVersion: (404, outcomes.CLIENT_ERROR, "unknown_version"),
+    errors.UnknownAlias: (404, outcomes.CLIENT_ERROR, "unknown_alias"),
     errors.Unauthenticated: (401, outcomes.CLIENT_ERROR, "unauthenticated"),
     errors.Forbidden: (403, outcomes.CLIENT_ERROR, "forbidden"),
     errors.TooManyAttempts: (429, outcomes.CLIENT_ERROR, "too_many_attempts"),

@@ -152,6 +152,36 @@ SCHEMAS: Final[dict[str, Any]] = {
     "InferAnswer": an_object(
         {"model_name": TEXT, "model_version": TEXT, "id": TEXT, "outputs": list_of(ref("Output"))}
     ),
+    "Alive": an_object({"status": {"const": "alive"}}),
+    "Status1": an_object(
+        {
+            "name": TEXT,
+            "ready": {"type": "boolean"},
+            "model_version_status": list_of(
+                an_object(
+                    {
+                        "version": TEXT,
+                        "state": {"enum": ["LOADING", "AVAILABLE", "UNLOADING", "END"]},
+                        "status": an_object({"error_code": TEXT, "error_message": TEXT}),
+                    }
+                )
+            ),
+        }
+    ),
+    "Metadata1": an_object({"model_spec": {"type": "object"}, "metadata": {"type": "object"}}),
+    "PredictRequest": {
+        "type": "object",
+        "properties": {
+            "signature_name": {"type": ["string", "null"], "enum": ["serving_default", None]},
+            "instances": {"description": "an item per row; with several inputs an object of them"},
+            "inputs": {"description": "a tensor, or an object of tensors"},
+        },
+        "description": "exactly one of instances and inputs; members beside these are ignored",
+    },
+    "PredictAnswer": {
+        "oneOf": [an_object({"predictions": {"type": "array"}}), an_object({"outputs": {}})],
+        "description": "predictions for instances, outputs for inputs",
+    },
     "Refusal": an_object({"error": TEXT, "code": TEXT}, additionalProperties=False),
     "Error": an_object({"error": TEXT, "code": TEXT, "request_id": TEXT}, additionalProperties=False),
 }

@@ -17,6 +17,7 @@ TABLE: Final[dict[type[GatewayError], tuple[StatusCode, int]]] = {
     errors.UnsupportedMediaType: (StatusCode.UNIMPLEMENTED, outcomes.CLIENT_ERROR),
     errors.UnknownModel: (StatusCode.NOT_FOUND, outcomes.CLIENT_ERROR),
     errors.UnknownVersion: (StatusCode.NOT_FOUND, outcomes.CLIENT_ERROR),
+    errors.UnknownAlias: (StatusCode.NOT_FOUND, outcomes.CLIENT_ERROR),
     errors.Unauthenticated: (StatusCode.UNAUTHENTICATED, outcomes.CLIENT_ERROR),
     errors.Forbidden: (StatusCode.PERMISSION_DENIED, outcomes.CLIENT_ERROR),
     errors.TooManyAttempts: (StatusCode.RESOURCE_EXHAUSTED, outcomes.CLIENT_ERROR),

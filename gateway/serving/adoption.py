@@ -182,15 +182,17 @@ class Adoption:
         """Protect what is wanted and what is still served from being unloaded."""
         routed = {model: self._needed(wanted.routing.document) for model, wanted in self._wanted.items()}
         for model, live in self._table.routes.items():
-            routed.setdefault(model, set()).update(self._needed(live.routing.document) & live.lanes.keys())
+            document = live.routing.document
+            kept = live.lanes.keys() | set(document.aliases.values())
+            routed.setdefault(model, set()).update(self._needed(document) & kept)
         self._catalog.want(routed, self._orders)
 
     def _needed(self, wanted: RouteDocument) -> set[int]:
         """Return the versions that *wanted* names, but for those at weight 0 that were ordered to be unloaded."""
         orders = self._orders.get(wanted.model, {})
-        answering = {wanted.baseline}.union(*(rule.split for rule in wanted.rules))
+        answering = {wanted.baseline, *wanted.aliases.values()}.union(*(rule.split for rule in wanted.rules))
         answering.update(version for version, weight in wanted.split.items() if weight)
-        return {v for v in wanted.versions() if v in answering or orders.get(v) != "unload"}
+        return {v for v in wanted.needed() if v in answering or orders.get(v) != "unload"}
 
     def _is_out(self, model: str) -> bool:
         """Say whether an operator took the whole model out of service."""

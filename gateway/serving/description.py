@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.core.aliases import resolve
 from gateway.core.errors import UnknownModel, UnknownVersion
 from gateway.core.names import is_model_name, version_number
 from gateway.core.versions import VersionState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from gateway.core.signature import Signature
+    from gateway.core.versions import VersionStatus
     from gateway.models.catalog import Catalog
+    from gateway.models.loaded import LoadedVersion
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import LiveTable
 
@@ -52,12 +55,28 @@ class Description:
             raise UnknownVersion(model, text)
         return version
 
-    def signature(self, model: str, version: int | None) -> Signature:
-        """Return the signature of a version; without one, of the baseline."""
+    def labelled(self, model: str, label: str) -> int:
+        """Return the version that *label* points to now. Raises UnknownModel, UnknownAlias."""
+        self.named(model, None)
+        return resolve(self._table.route(model).routing.document, label)
+
+    def statuses(self, model: str, version: int | None) -> Sequence[VersionStatus]:
+        """Return what there is to say of a version, or of all of the model's, ascending. Raises UnknownVersion."""
+        found = [s for s in self._catalog.statuses() if s.model == model and version in {None, s.version}]
+        if not found:
+            raise UnknownVersion(model, str(version))
+        return sorted(found, key=lambda status: status.version)
+
+    def loaded(self, model: str, version: int | None) -> LoadedVersion:
+        """Return a version that is READY; without a number, the baseline."""
         if version is None:
             route = self._table.routes.get(model)
             version = route.routing.document.baseline if route is not None else self._lanes.without_route(model)
-        return self._lanes.named(model, version).version.signature
+        return self._lanes.named(model, version).version
+
+    def signature(self, model: str, version: int | None) -> Signature:
+        """Return the signature of a version; without one, of the baseline."""
+        return self.loaded(model, version).signature
 
     def ready_versions(self, model: str) -> list[str]:
         """Return the versions that may be named now."""

@@ -159,6 +159,17 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(routed: Terminal, tm
     assert routed.run("routes", "show", "fraud").out.startswith("# revision 1\n")
 
 
+def test_an_alias_is_shown_as_a_difference_and_goes_there_and_back(routed: Terminal, tmp_path: Path) -> None:
+    path = tmp_path / "fraud.yaml"
+    path.write_text('model: fraud\nsplit: {"1": 95, "2": 5}\naliases: {on: "2", "10": 1}\n', encoding="utf-8")
+
+    applied = routed.run("routes", "apply", "-f", str(path))
+    path.write_text(routed.run("routes", "show", "fraud").out, encoding="utf-8")
+
+    assert "+  'on': '2'\n" in applied.out
+    assert routed.run("routes", "diff", "-f", str(path), "--exit-code").code == 0
+
+
 def test_a_broken_file_stops_the_whole_apply(routed: Terminal, tmp_path: Path) -> None:
     routes = tmp_path / "routes"
     routes.mkdir()

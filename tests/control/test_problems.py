@@ -10,6 +10,7 @@ from gateway.core import errors
 NEVER_HERE = {
     errors.GatewayError, errors.InvalidSettings, errors.StateDirectoryInUse, errors.InvalidModel, errors.Overloaded,
     errors.DeadlineExceeded, errors.ModelFailed, errors.Starting, errors.LoadFailed,
+    errors.UnknownAlias,
 }  # fmt: skip
 """Errors of the start, of the loader and of the inference port."""
 

@@ -24,6 +24,7 @@ FULL: dict[str, Any] = {
     "rules": [{"when": {"header:x-tenant": ["acme", "globex"]}, "split": {"2": 100}}],
     "baseline": "1",
     "fallback": "none",
+    "aliases": {"champion": "2"},
 }
 
 HUGE = pytest.param(10**5000, id="a number that cannot be printed")
@@ -54,6 +55,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "rules": RULES,
         "baseline": st.integers(1, 9) | st.integers(1, 9).map(str),
         "fallback": st.sampled_from(["baseline", "none"]),
+        "aliases": st.dictionaries(st.from_regex(r"a[A-Z_0-9]{0,5}", fullmatch=True), st.integers(1, 9), max_size=3),
         "schema": st.just(1),
         "model": st.just("fraud"),
     },

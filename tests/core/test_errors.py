@@ -13,6 +13,7 @@ SAID = [
     (errors.InvalidDocument("split.2", "is written twice"), ["split.2: is written twice"]),
     (errors.UnknownModel("fraud"), ["'fraud'", "models list"]),
     (errors.UnknownVersion("fraud", "7"), ["'fraud'", "'7'", "versions list fraud"]),
+    (errors.UnknownAlias("fraud", "champion", "is none"), ["'fraud'", "'champion' of", "is none", "routes show fraud"]),
     (errors.Starting(), ["starting", "try again"]),
     (errors.UnknownRoute("fraud"), ["'fraud'", "routes apply"]),
     (errors.VersionUnavailable("fraud", 7, "FAILED", "bad file"), ["7", "'fraud'", "FAILED: bad file"]),

@@ -133,7 +133,6 @@ async def test_the_index_has_a_row_per_version_with_the_protocols_states(door: F
         ("/v2/models/", "unknown_path"),
         ("/v2/models/../../etc/passwd", "unknown_path"),
         ("/v2/health", "unknown_path"),
-        ("/", "unknown_path"),
         ("/v3", "unknown_path"),
     ],
 )

@@ -39,6 +39,7 @@ EXAMPLES: list[tuple[GatewayError, int, int, str]] = [
     (errors.StoreUnavailable("no"), 503, outcomes.GATEWAY_ERROR, "store_unavailable"),
     (errors.Starting(), 503, outcomes.GATEWAY_ERROR, "starting"),
     (errors.UnknownVersion("fraud", "9"), 404, outcomes.CLIENT_ERROR, "unknown_version"),
+    (errors.UnknownAlias("fraud", "champion", "is none"), 404, outcomes.CLIENT_ERROR, "unknown_alias"),
     (errors.VersionUnavailable("fraud", 1, "LOADING"), 503, outcomes.GATEWAY_ERROR, "version_unavailable"),
     (errors.Overloaded("fraud", 1), 503, outcomes.OVERLOAD, "overloaded"),
     (errors.DeadlineExceeded("fraud", 1), 504, outcomes.TIMEOUT, "deadline_exceeded"),
