@@ -25,8 +25,11 @@ from gateway.serving.adoption import Adoption
 from gateway.serving.lanes import Lanes
 from gateway.serving.live import LiveTable
 from gateway.serving.snapshot import Snapshot
+from gateway.serving.watchdog import Watchdog
 from gateway.serving.watcher import Watcher, compile_stored
 from gateway.store.redis_store import RedisRouteStore
+from gateway.telemetry.crashes import CrashTable
+from gateway.telemetry.runs import RunFile
 from gateway.telemetry.slab import SlabDirectory, WorkerSlab
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ class WorkerParts:
     snapshot: Snapshot
     store: RedisRouteStore
     slab: WorkerSlab
+    runs: RunFile
+    watchdog: Watchdog
     inference: Inference
     server: HttpServer
     rpc: GrpcServer | None
@@ -110,6 +115,10 @@ def build_worker(start: Start) -> WorkerParts:
     """Return the parts of a worker; call it on the event loop."""
     settings = start.settings
     slab = SlabDirectory(start.slabs).acquire()
+    for lost in start.lost:
+        slab.lost(lost.model, lost.version, len(lost.prints))
+    runs = RunFile(start.slabs, CrashTable(start.slabs))
+    watchdog = Watchdog()
     repository = Repository(settings.models)
     catalog = Catalog(
         repository,
@@ -118,7 +127,7 @@ def build_worker(start: Start) -> WorkerParts:
         settings.state_dir / "blobs",
         load="all" if settings.load == "all" else "routed",
     )
-    lanes = Lanes(catalog, max_queue=settings.max_queue)
+    lanes = Lanes(catalog, watchdog, runs, max_queue=settings.max_queue)
     table = LiveTable()
     adoption = Adoption(table, catalog, lanes, slab, loads_all=settings.load == "all")
     snapshot = Snapshot(settings.state_dir)
@@ -145,6 +154,8 @@ def build_worker(start: Start) -> WorkerParts:
         snapshot=snapshot,
         store=store,
         slab=slab,
+        runs=runs,
+        watchdog=watchdog,
         inference=inference,
         server=HttpServer(port, start.sock, shortcut(inference)),
         rpc=_rpc(settings, inference, catalog, lambda: reasons) if settings.grpc_port else None,
