@@ -215,7 +215,7 @@ class Lane:
                 execution.results[place] = DeadlineExceeded(self.version.model, self.version.version)
 
     def _run_on_thread(self, batch: Sequence[Job]) -> None:
-        self._running = True
+        self._running = self._runner.records = True
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{self.version.model}")
         self._overdue = self._loop.call_at(max(job.deadline for job in batch), self._stop)

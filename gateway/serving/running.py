@@ -51,6 +51,8 @@ class Runner:
         """*max_rows*: the most rows of a joined run, 0 for a version whose rows may not share one."""
         self._version = version
         self._seat = seat
+        self.records = bool(version.session.warning)
+        """Whether runs are written down: where a crash is to be feared, and on threads, where they cost enough."""
         self._max_rows = max_rows
         self._names = tuple(spec.name for spec in version.signature.inputs)
         self._salt = hash((version.model, version.version, version.digest))
@@ -71,17 +73,22 @@ class Runner:
         return execution
 
     def _results(self, batch: Sequence[Job], execution: Execution) -> list[Result]:
+        if not self.records:
+            return self._together(batch, execution)
         seat = self._seat
         prints = [fingerprint(self._salt, job.feeds) for job in batch]
         if not seat.is_clean(prints):
             return [self._suspected(job, each, execution) for job, each in zip(batch, prints, strict=True)]
         seat.begin(prints)
         try:
-            if len(batch) == 1:
-                return [self._attempt(batch[0].feeds, batch[0].rows, execution)]
-            return self._joined(batch, execution)
+            return self._together(batch, execution)
         finally:
             seat.end()
+
+    def _together(self, batch: Sequence[Job], execution: Execution) -> list[Result]:
+        if len(batch) == 1:
+            return [self._attempt(batch[0].feeds, batch[0].rows, execution)]
+        return self._joined(batch, execution)
 
     def _suspected(self, job: Job, print_: int, execution: Execution) -> Result:
         """Run a job by itself, unless that crashed two workers."""

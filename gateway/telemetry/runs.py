@@ -46,7 +46,7 @@ class Running:
 
 
 class Seat:
-    """The port ``RunSeat``: one lane's page. Measured: a run of one request writes for 0.2 µs."""
+    """The port ``RunSeat``: one lane's page. Measured with the fingerprint on a busy machine: 1.3 µs a run."""
 
     __slots__ = ("_cells", "_close", "_log")
 

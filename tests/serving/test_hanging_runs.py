@@ -176,7 +176,7 @@ async def test_what_is_run_is_written_down_before_and_cleared_after(make_lane: M
         during.extend(runs.now)
         return doubled(feeds)
 
-    lane = make_lane(FakeSession(looking), runs=runs)
+    lane = make_lane(FakeSession(looking), runs=runs, run_seconds=SLOW, max_rows=2, delay_ms=1)
     callers = [Caller(lane, pairs(number)) for number in (1, 2)]
     for caller in callers:
         await caller.outputs()
@@ -187,6 +187,7 @@ async def test_what_is_run_is_written_down_before_and_cleared_after(make_lane: M
 
 async def test_what_was_run_at_a_crash_runs_alone_and_after_two_not_at_all(make_lane: MakeLane) -> None:
     runs, session, cells = FakeRuns(), FakeSession(), FakeCells()
+    session.warning = "it divides integers"
     lane = make_lane(session, runs=runs, cells=cells)
     await Caller(lane, pairs(1)).outputs()
     [(print_,)] = runs.seen
