@@ -117,11 +117,24 @@ class Session(Protocol):
     @property
     def signature(self) -> Signature: ...
 
+    @property
+    def warning(self) -> str:
+        """What an operator should know of the version before it gets traffic; empty for nothing."""
+        ...
+
     def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
         """Return all outputs in the signature's order.
 
         *feeds* holds every input under its name: native-endian, C-contiguous, of the signature's
-        datatype, BYTES as arrays of ``str`` objects. Raises ModelFailed with the runtime's words logged.
+        datatype, BYTES as arrays of ``str`` objects. Raises ModelFailed with the runtime's words logged, InputRefused
+        where the runtime blames a value, and RunStopped after ``stop``.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Ask the runs under way to end, from any thread; one that just ended may leave its stop to the next.
+
+        An operator that has begun is finished first.
         """
         ...
 
@@ -154,6 +167,45 @@ class VersionCells(Protocol):
 
     def fell_back(self, reason: str) -> None:
         """Count one answer that the baseline gave in place of this version."""
+        ...
+
+    def happened(self, event: str, times: int = 1) -> None:
+        """Count a rare event in the life of this version; *event* is one of the telemetry's EVENTS."""
+        ...
+
+
+class RunSeat(Protocol):
+    """Where one lane writes down what it runs, for whoever looks after a crash. One run at a time, on any thread.
+
+    A fingerprint is a 64-bit integer that stands for a version and the tensors of one request.
+    """
+
+    def is_clean(self, prints: Sequence[int]) -> bool:
+        """Say whether none of *prints* was being run when a worker crashed."""
+        ...
+
+    def crashes(self, print_: int) -> int:
+        """Return how many workers crashed lately while they ran *print_*."""
+        ...
+
+    def begin(self, prints: Sequence[int]) -> None:
+        """Write down what is about to be run."""
+        ...
+
+    def end(self) -> None:
+        """The run is over."""
+        ...
+
+    def close(self) -> None:
+        """The lane is closed: its place is free."""
+        ...
+
+
+class RunLog(Protocol):
+    """What a worker runs, readable after its death."""
+
+    def seat(self, model: str, version: int) -> RunSeat:
+        """Return the place of a lane; called when the lane is made, never per request."""
         ...
 
 

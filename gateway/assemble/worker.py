@@ -26,9 +26,12 @@ from gateway.serving.adoption import Adoption
 from gateway.serving.lanes import Lanes
 from gateway.serving.live import LiveTable
 from gateway.serving.snapshot import Snapshot
+from gateway.serving.watchdog import Watchdog
 from gateway.serving.watcher import Watcher, compile_stored
 from gateway.store.redis_store import RedisRouteStore
+from gateway.telemetry.crashes import CrashTable
 from gateway.telemetry.figures import SlabFigures
+from gateway.telemetry.runs import RunFile
 from gateway.telemetry.slab import SlabDirectory, WorkerSlab
 
 if TYPE_CHECKING:
@@ -57,6 +60,8 @@ class WorkerParts:
     snapshot: Snapshot
     store: RedisRouteStore
     slab: WorkerSlab
+    runs: RunFile
+    watchdog: Watchdog
     inference: Inference
     server: HttpServer
     rpc: GrpcServer | None
@@ -114,6 +119,10 @@ def build_worker(start: Start) -> WorkerParts:
     settings = start.settings
     slabs = SlabDirectory(start.slabs)
     slab = slabs.acquire()
+    for lost in start.lost:
+        slab.lost(lost.model, lost.version, len(lost.prints))
+    runs = RunFile(start.slabs, CrashTable(start.slabs))
+    watchdog = Watchdog()
     repository = Repository(settings.models)
     catalog = Catalog(
         repository,
@@ -122,7 +131,7 @@ def build_worker(start: Start) -> WorkerParts:
         settings.state_dir / "blobs",
         load="all" if settings.load == "all" else "routed",
     )
-    lanes = Lanes(catalog, max_queue=settings.max_queue)
+    lanes = Lanes(catalog, watchdog, runs, max_queue=settings.max_queue)
     table = LiveTable()
     adoption = Adoption(table, catalog, lanes, slab, loads_all=settings.load == "all")
     snapshot = Snapshot(settings.state_dir)
@@ -158,6 +167,8 @@ def build_worker(start: Start) -> WorkerParts:
         snapshot=snapshot,
         store=store,
         slab=slab,
+        runs=runs,
+        watchdog=watchdog,
         inference=inference,
         server=HttpServer(InferencePort(inference, described.app()), start.sock, shortcut(inference, settings.limits)),
         rpc=_rpc(settings, inference, catalog, lambda: reasons, control, figures) if settings.grpc_port else None,

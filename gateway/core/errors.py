@@ -207,6 +207,54 @@ class ModelFailed(GatewayError):
         self.code = code
 
 
+class InputRefused(ModelFailed):
+    """The runtime calls a value of the input an invalid argument, such as an index that is out of range.
+
+    Whether the input or the version is at fault is open until the baseline has seen the same tensors.
+    """
+
+
+class RejectedInput(InvalidRequest):
+    """The input is at fault: a version that is trusted refuses it too."""
+
+    def __init__(self, model: str, version: int) -> None:
+        super().__init__(
+            f"version {version} of model {model!r} refuses a value of this input, such as an index that is out of "
+            f"range; send values that the model was made for",
+            "model_rejected_input",
+        )
+
+
+class RunStopped(GatewayError):
+    """A run was ended from outside; the lane says what that means for those who wait for it."""
+
+    def __init__(self, model: str, version: int) -> None:
+        super().__init__(f"a run of version {version} of model {model!r} was stopped")
+
+
+class VersionStuck(GatewayError):
+    """A run of the version neither ends nor can be ended, so nobody is let wait behind it."""
+
+    def __init__(self, model: str, version: int) -> None:
+        super().__init__(
+            f"version {version} of model {model!r} hangs in a run that cannot be stopped; try again when it has ended"
+        )
+        self.model = model
+        self.version = version
+
+
+class Quarantined(GatewayError):
+    """The same tensors were being run on the version when workers crashed, so they are not run again for a while."""
+
+    def __init__(self, model: str, version: int) -> None:
+        super().__init__(
+            f"version {version} of model {model!r} was running exactly this input when two workers crashed; "
+            f"it is not run again for ten minutes. Report it to whoever made the model"
+        )
+        self.model = model
+        self.version = version
+
+
 class Unauthenticated(GatewayError):
     """A token is needed that was not given or is not known."""
 

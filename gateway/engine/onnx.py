@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import onnxruntime
 
-from gateway.core.errors import InvalidModel, InvalidSettings, ModelFailed
+from gateway.core.errors import InputRefused, InvalidModel, InvalidSettings, ModelFailed, RunStopped
 from gateway.core.signature import FREE, Signature, TensorSpec
 from gateway.engine.onnx_file import inspect
 
@@ -85,18 +85,22 @@ class OnnxEngine:
         signature = Signature(
             tuple(_input(*each) for each in inputs), tuple(_spec("output", *each) for each in outputs)
         )
-        return OnnxSession(native, signature, model=model, version=version)
+        return OnnxSession(native, signature, model=model, version=version, warning=_warning(facts))
 
 
 class OnnxSession:
     """The session port over ``onnxruntime.InferenceSession``. Threads may run it at the same time."""
 
-    __slots__ = ("_arity", "_log_after", "_model", "_native", "_outputs", "_run", "_version", "signature")
+    __slots__ = (
+        "_arity", "_log_after", "_model", "_native", "_options", "_outputs", "_run", "_version", "signature", "warning"
+    )  # fmt: skip
 
-    def __init__(self, native: Any, signature: Signature, *, model: str, version: int) -> None:
+    def __init__(self, native: Any, signature: Signature, *, model: str, version: int, warning: str = "") -> None:
         self.signature = signature
+        self.warning = warning
         self._native = native
         self._run = _bare_run(native)
+        self._options = onnxruntime.RunOptions()
         self._outputs = [spec.name for spec in signature.outputs]
         self._arity = len(signature.inputs)
         self._model = model
@@ -104,14 +108,23 @@ class OnnxSession:
         self._log_after = 0.0
 
     def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
-        """Return all outputs in the signature's order. Raises ModelFailed."""
+        """Return all outputs in the signature's order. Raises ModelFailed, InputRefused among it, and RunStopped."""
         if len(feeds) != self._arity:  # unknown names the runtime refuses itself; a missing one it would dereference
             raise ModelFailed(self._model, self._version, f"{len(feeds)} of {self._arity} inputs were given")
+        options = self._options
         try:
-            return self._run(self._outputs, feeds, None)
-        except Exception:  # the seam: there is no narrower class that holds them all
+            return self._run(self._outputs, feeds, options)
+        except Exception as exc:  # the seam: there is no narrower class that holds them all
+            if options.terminate:
+                self._options = onnxruntime.RunOptions()  # terminated options stay terminated
+                raise RunStopped(self._model, self._version) from None
             self._log()
-            raise ModelFailed(self._model, self._version, "the runtime could not run it on this input") from None
+            kind = InputRefused if type(exc).__name__ == "InvalidArgument" else ModelFailed
+            raise kind(self._model, self._version, "the runtime could not run it on this input") from None
+
+    def stop(self) -> None:
+        """End the runs under way. Any thread; an operator that has begun is finished first, however long it takes."""
+        self._options.terminate = True
 
     def _log(self) -> None:
         """Log the exception being handled, at most once a second: a failing canary must not fill the disk."""
@@ -141,6 +154,17 @@ def _bare_run(native: Any) -> Callable[[Sequence[str], Mapping[str, Tensor], Any
     inner = getattr(native, "_sess", native)
     run: Callable[[Sequence[str], Mapping[str, Tensor], Any], list[Tensor]] = inner.run
     return run
+
+
+def _warning(facts: OnnxFacts) -> str:
+    """Return what an operator should know of a graph that is served all the same."""
+    if not facts.divisions:
+        return ""
+    named = ", ".join(facts.divisions[:3]) + (" …" if len(facts.divisions) > 3 else "")
+    return (
+        f"an integer division by a value from the input can crash the worker ({named}); "
+        f"clip the divisor to positive numbers, or divide as floats"
+    )
 
 
 def _refuse(facts: OnnxFacts) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import InvalidModel
+from gateway.engine import divisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,8 @@ class OnnxFacts:
     has_negative_dimension: bool = False
     has_unranked_input: bool = False
     has_text_input: bool = False
+    divisions: tuple[str, ...] = ()
+    """Integer divisions that a caller's numbers can make trap, by their names."""
 
 
 class _Malformed(Exception):
@@ -78,8 +81,9 @@ def inspect(path: Path) -> OnnxFacts:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[: len(_LFS_POINTER)] == _LFS_POINTER:
                 raise InvalidModel("bad_model", "the file is a Git LFS pointer, not the model; run `git lfs pull`")
-            walk = _Walk(data)
+            walk = Walk(data)
             walk.visit("model", 0, len(data), depth=0)
+            walk.facts.divisions = tuple(divisions.find(walk, 0, len(data)))
             return walk.facts
     except ValueError:
         raise InvalidModel("bad_model", "the file is empty") from None
@@ -87,12 +91,12 @@ def inspect(path: Path) -> OnnxFacts:
         raise InvalidModel("bad_model", "the file is not an ONNX model, or only a part of one") from None
 
 
-class _Walk:
+class Walk:
     """One pass over a file."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self.facts = OnnxFacts()
-        self._data = data
+        self.data = data
 
     def visit(self, message: str, start: int, end: int, *, depth: int) -> None:
         """Visit every message under the one of kind *message* that lies in ``data[start:end]``."""
@@ -100,7 +104,7 @@ class _Walk:
             raise _Malformed
         children = _MESSAGES[message]
         is_ranked = False
-        for number, value, length in self._fields(message, start, end):
+        for number, value, length in self.fields(message, start, end):
             self._note(message, number, value, is_varint=length < 0)
             is_ranked = is_ranked or number == 2
             if length >= 0 and number in children:
@@ -119,11 +123,11 @@ class _Walk:
         elif message == "input tensor" and number == 1 and is_varint and value == _STRING:
             self.facts.has_text_input = True
 
-    def _fields(self, message: str, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    def fields(self, message: str, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         """Yield (number, value, -1) of every varint and (number, start, length) of every length-delimited field."""
         at = start
         while at < end:
-            if message == "attribute" and (numbers := _NUMBERS.match(self._data, at, end)):
+            if message == "attribute" and (numbers := _NUMBERS.match(self.data, at, end)):
                 at = numbers.end()
                 continue
             key, at = self._varint(at, end)
@@ -144,13 +148,20 @@ class _Walk:
         if at != end:
             raise _Malformed
 
+    def varints(self, start: int, end: int) -> Iterator[int]:
+        """Yield the numbers of a packed field."""
+        at = start
+        while at < end:
+            value, at = self._varint(at, end)
+            yield value
+
     def _varint(self, at: int, end: int) -> tuple[int, int]:
         """Return the number that starts at *at*, and where it ends."""
         value = 0
         for shift in range(0, 70, 7):
             if at >= end:
                 break
-            byte = self._data[at]
+            byte = self.data[at]
             at += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:

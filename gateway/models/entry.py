@@ -53,6 +53,8 @@ class Entry:
         if self.loaded is None:
             return ""
         notes = [f"not batched: {self.loaded.why_not_batchable}"] if self.loaded.why_not_batchable else []
+        if self.loaded.session.warning:
+            notes.append(self.loaded.session.warning)
         if self.files is None:
             notes.append(ABSENT)
         elif self.files.stamp != self.tried:

@@ -82,6 +82,10 @@ class _Gone:
         self._model = model
         self._version = version
         self.signature = signature
+        self.warning = ""
 
     def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:  # noqa: ARG002 - the port's parameter
         raise VersionUnavailable(self._model, self._version, VersionState.UNAVAILABLE, "it was just unloaded")
+
+    def stop(self) -> None:
+        """Nothing runs here."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from gateway.core.errors import InvalidModel
+from gateway.core.errors import InvalidModel, RunStopped
 from gateway.models.loading import MAX_MODEL_BYTES, fetch, prune
 from gateway.models.metadata import Metadata, read_metadata
 from gateway.models.warmup import WarmUp, warm_up
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from gateway.ports import Engine, Session
 
 logger = logging.getLogger(__name__)
+
+WARM_UP_SECONDS: Final = 60.0
+"""The runs of a warm-up may take so long together; the other versions wait for their turn meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,21 @@ class Prepared:
 class Loader:
     """Loads and destroys sessions. Every method blocks."""
 
-    def __init__(self, engine: Engine, blobs: Path, *, threads: int = 1, max_bytes: int = MAX_MODEL_BYTES) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        blobs: Path,
+        *,
+        threads: int = 1,
+        max_bytes: int = MAX_MODEL_BYTES,
+        patience: float = WARM_UP_SECONDS,
+    ) -> None:
+        """*patience*: the seconds that all runs of a warm-up may take together."""
         self._engine = engine
         self._blobs = blobs
         self._threads = threads
         self._max_bytes = max_bytes
+        self._patience = patience
 
     def load(self, files: VersionFiles, *, pinned: str = "") -> Prepared | InvalidModel:
         """Return the version ready to run, or why it cannot be.
@@ -76,7 +90,24 @@ class Loader:
         session = self._engine.load(
             blob.path, model=files.model, version=files.version, threads=metadata.serving.threads or self._threads
         )
-        return Prepared(session, metadata, blob.digest, warm_up(session, metadata.serving))
+        if session.warning:
+            logger.warning("version %d of model %r: %s", files.version, files.model, session.warning)
+        return Prepared(session, metadata, blob.digest, self._warm_up(session, metadata))
+
+    def _warm_up(self, session: Session, metadata: Metadata) -> WarmUp:
+        """Warm a version up; one that does not end is stopped."""
+        timer = threading.Timer(self._patience, session.stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            return warm_up(session, metadata.serving)
+        except RunStopped:
+            raise InvalidModel(
+                "warm_up", f"it did not answer harmless inputs within {self._patience:g} s; does it have a loop?"
+            ) from None
+        finally:
+            timer.cancel()
+            timer.join()  # it holds the session, which must be destroyed on this thread
 
     def destroy(self, last: list[Session]) -> None:
         """Destroy the session in *last*, which holds the only reference: a big one takes 25 ms of the interpreter."""

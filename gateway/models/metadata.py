@@ -46,6 +46,8 @@ class Serving:
     warm_up: Mapping[str, WarmUpInput] = field(default_factory=dict)
     max_rows: int = 4096
     """Rows that one request may bring; a run takes more than ``max_batch_rows`` where one request does."""
+    nonfinite_in: str = "pass"
+    """``refuse``: NaN or Inf in an input fail the request. ``pass``: they reach the model, as missing values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +124,15 @@ def _serving(members: _Members) -> Serving:
     nonfinite = members.take("nonfinite", (str, type(None)), "error")
     if nonfinite not in ("error", "null", None):  # a bare `null` is None in YAML
         raise _bad("serving.nonfinite", "must be error or null")
+    nonfinite_in = members.take("nonfinite_in", str, "pass")
+    if nonfinite_in not in ("pass", "refuse"):
+        raise _bad("serving.nonfinite_in", "must be pass or refuse")
     serving = Serving(
         max_batch_rows=members.integer("max_batch_rows", 1, 4096, 64) or 64,
         max_rows=members.integer("max_rows", 1, 2**31 - 1, 4096) or 4096,
         max_delay_ms=members.number("max_delay_ms", 0.0, 1000.0, 0.0),
         nonfinite=nonfinite or "null",
+        nonfinite_in=nonfinite_in,
         threads=members.integer("threads", 1, 256, None),
         warm_up={
             name: _warm_up(name, given) for name, given in _named("serving.warm_up", members.take("warm_up", dict, {}))

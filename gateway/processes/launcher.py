@@ -23,6 +23,7 @@ from gateway.processes.reports import ReportDirectory, forget
 from gateway.processes.sockets import open_sockets, reserve
 from gateway.processes.start import Start
 from gateway.processes.state import StateDirectory
+from gateway.telemetry.crashes import bury
 from gateway.telemetry.slab import SlabDirectory
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from gateway.settings import Settings
     from gateway.store.embedded import EmbeddedServer
+    from gateway.telemetry.runs import Running
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,11 @@ WEDGED_SECONDS: Final = 10.0
 
 PATIENCE_SECONDS: Final = 5.0
 """How long new connections wait in the queue of a worker that died for its replacement to be ready."""
+
+CRASHES: Final = frozenset(
+    -number for number in (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
+)
+"""Ends that a worker's own work causes. SIGKILL is not one: whoever kills a worker would convict what it just ran."""
 
 CRASH_LOOP_SECONDS: Final = 2.0
 """A child that ends sooner than this after its start waits as long before it is started again."""
@@ -76,6 +83,8 @@ class Slot:
         self.not_before = 0.0
         self.accept_after = 0.0
         """Seconds that the next process here may let connections wait until it is ready: none at the first start."""
+        self.lost: tuple[Running, ...] = ()
+        """What the last process here was running when it crashed; the next one counts it."""
 
 
 class Launcher:
@@ -164,7 +173,8 @@ class Launcher:
                 child.tell(signal.SIGKILL)
                 child.end(within_seconds=1.0)
             if child is not None and child.exit_code is not None:
-                self._bury(slot, child)
+                self._bury(slot, child, crashed=child.pid in wedged or child.exit_code in CRASHES)
+        for slot in self._all_slots():  # after all are buried: who starts knows what ended the others
             if slot.child is None and time.monotonic() >= slot.not_before:
                 slot.child = self._start(slot)
         for child in [each for each in self._retiring if each.exit_code is not None]:
@@ -178,9 +188,14 @@ class Launcher:
         except GatewayError as exc:
             log.error("the embedded store cannot be started: %s", exc)
 
-    def _bury(self, slot: Slot, child: Child) -> None:
+    def _bury(self, slot: Slot, child: Child, *, crashed: bool) -> None:
         name = "the control process" if slot is self._control else f"worker {slot.number}"
         log.error("%s (process %d) ended with %s and is replaced", name, child.pid, child.exit_code)
+        slot.lost = tuple(bury(self._state.slabs, child.pid, crashed=crashed))
+        for lost in slot.lost:
+            log.error(
+                "it was running %d requests of version %s of model %r", len(lost.prints), lost.version, lost.model
+            )
         lived = time.monotonic() - child.started
         slot.not_before = time.monotonic() + (CRASH_LOOP_SECONDS if lived < CRASH_LOOP_SECONDS else 0.0)
         slot.child = None
@@ -195,8 +210,9 @@ class Launcher:
         state = self._state
         store = self._store_url
         start = Start(
-            self._settings, slot.number, slot.sock, state.reports, state.slabs, store, accept_after=slot.accept_after
+            self._settings, slot.number, slot.sock, state.reports, state.slabs, store, slot.accept_after, lost=slot.lost
         )
+        slot.lost = ()
         if slot is self._control:
             return Child("gateway-control", control.main, start)
         return Child("gateway-worker", worker.main, start)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.settings import Settings
+    from gateway.telemetry.runs import Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Start:
     """What a child is given. It writes a byte to *ready_fd* when it is ready.
 
     *accept_after*: seconds that connections may wait for it to be ready, where others answer meanwhile.
+    *lost*: what the process before it was running when it crashed.
     """
 
     settings: Settings
@@ -27,3 +29,4 @@ class Start:
     store_url: str
     accept_after: float = 0.0
     ready_fd: int = -1
+    lost: tuple[Running, ...] = ()

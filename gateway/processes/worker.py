@@ -72,6 +72,8 @@ class Worker:
             parts.report_file.remove()
             await parts.catalog.close()
             await parts.store.close()
+            parts.watchdog.close()
+            parts.runs.close()
             parts.slab.close()
 
     def _duties(self) -> dict[str, Callable[[], Awaitable[None]]]:

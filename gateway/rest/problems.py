@@ -28,6 +28,10 @@ TABLE: Final[dict[type[GatewayError], tuple[int, int, str]]] = {
     errors.VersionUnavailable: (503, outcomes.GATEWAY_ERROR, "version_unavailable"),
     errors.Overloaded: (503, outcomes.OVERLOAD, "overloaded"),
     errors.DeadlineExceeded: (504, outcomes.TIMEOUT, "deadline_exceeded"),
+    errors.RejectedInput: (400, outcomes.CLIENT_ERROR, "model_rejected_input"),
+    errors.InputRefused: (500, outcomes.MODEL_ERROR, "model_error"),
+    errors.VersionStuck: (503, outcomes.TIMEOUT, "version_stuck"),
+    errors.Quarantined: (503, outcomes.GATEWAY_ERROR, "quarantined"),
     errors.ModelFailed: (500, outcomes.MODEL_ERROR, "model_error"),
 }
 """The protocol names no statuses beyond 200 and 400; these are what Triton's and KServe's clients understand."""

@@ -28,6 +28,10 @@ TABLE: Final[dict[type[GatewayError], tuple[StatusCode, int]]] = {
     errors.VersionUnavailable: (StatusCode.UNAVAILABLE, outcomes.GATEWAY_ERROR),
     errors.Overloaded: (StatusCode.UNAVAILABLE, outcomes.OVERLOAD),
     errors.DeadlineExceeded: (StatusCode.DEADLINE_EXCEEDED, outcomes.TIMEOUT),
+    errors.RejectedInput: (StatusCode.INVALID_ARGUMENT, outcomes.CLIENT_ERROR),
+    errors.InputRefused: (StatusCode.INTERNAL, outcomes.MODEL_ERROR),
+    errors.VersionStuck: (StatusCode.UNAVAILABLE, outcomes.TIMEOUT),
+    errors.Quarantined: (StatusCode.FAILED_PRECONDITION, outcomes.GATEWAY_ERROR),
     errors.ModelFailed: (StatusCode.INTERNAL, outcomes.MODEL_ERROR),
 }
 """KServe's client retries UNAVAILABLE by itself, so it is only for what may pass."""

@@ -3,8 +3,11 @@
 A lane is one version's queue in this worker. Quick models run on the loop itself, because a hop to
 a thread costs more than their run; slow ones run on the lane's own small pool, and the next batch
 fills while one runs. Rows never move between callers: a batch is cut back along the axis that was
-proven when the version was loaded, and a batch that fails is run again request by request, so that
-one poisonous request fails alone.
+proven when the version was loaded.
+
+A run that does not end is stopped: on the loop by the watchdog, after which the lane leaves the loop for good;
+on a thread at the last deadline of its batch. Where even that does not end it the lane is stuck, and
+says so to everybody at once.
 """
 
 from __future__ import annotations
@@ -17,14 +20,25 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from gateway.core.errors import DeadlineExceeded, ModelFailed, Overloaded
+from gateway.core.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelFailed,
+    Overloaded,
+    Quarantined,
+    RunStopped,
+    VersionStuck,
+)
 from gateway.core.signature import FREE
+from gateway.serving.running import FLOATS, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Tensor
+    from gateway.ports import RunLog, Tensor
+    from gateway.serving.running import Execution
+    from gateway.serving.watchdog import Watchdog
 
     Result = list[Tensor] | Exception
 
@@ -33,7 +47,11 @@ log = logging.getLogger(__name__)
 INLINE_SECONDS: Final = 0.0003
 """A version whose one-row run takes longer runs on its pool (two threads gain from 0.45 ms, lose at 58 µs)."""
 
-FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
+ON_LOOP_SECONDS: Final = 0.5
+"""A run on the loop that takes longer keeps everybody waiting: it is stopped, and goes on a thread."""
+
+STUCK_SECONDS: Final = 0.1
+"""A run on a thread that goes on so long after it was stopped cannot be stopped."""
 
 
 class Job:
@@ -42,11 +60,19 @@ class Job:
     *settle* is called once, on the event loop, with the outputs or the error; never for a job that was cancelled.
     """
 
-    __slots__ = ("arrived", "ended", "feeds", "priority", "rows", "settle", "timer")
+    __slots__ = ("arrived", "deadline", "ended", "feeds", "priority", "rows", "settle", "timer")
 
-    def __init__(self, feeds: tuple[Tensor, ...], rows: int, settle: Callable[[Result], None], priority: int) -> None:
+    def __init__(
+        self,
+        feeds: tuple[Tensor, ...],
+        rows: int,
+        deadline: float,
+        settle: Callable[[Result], None],
+        priority: int,
+    ) -> None:
         self.feeds = feeds
         self.rows = rows
+        self.deadline = deadline
         self.settle = settle
         self.priority = priority
         self.arrived = time.perf_counter()
@@ -64,36 +90,30 @@ class Job:
             self.timer.cancel()
 
 
-class Execution:
-    """What came of a batch: one result per job, and what each run of the engine took (rows, seconds)."""
-
-    __slots__ = ("results", "runs")
-
-    def __init__(self) -> None:
-        self.results: list[Result] = []
-        self.runs: list[tuple[int, float]] = []
-
-
 class Lane:
     """The queue of one loaded version in one worker."""
 
-    def __init__(self, version: LoadedVersion, *, max_queue: int) -> None:
+    def __init__(self, version: LoadedVersion, watchdog: Watchdog, runs: RunLog, *, max_queue: int) -> None:
         signature, serving = version.signature, version.metadata.serving
         self.version = version
         self.cells = version.cells
         self._max_queue = max_queue
         self._max_rows = serving.max_batch_rows if version.batchable else 0
         self._delay = serving.max_delay_ms / 1000
-        self._names = tuple(spec.name for spec in signature.inputs)
         self._one_shape = all(FREE not in spec.shape[1:] for spec in signature.inputs)
-        self._checked = tuple(
+        self._finite = tuple(
             (index, spec.name)
-            for index, spec in enumerate(signature.outputs)
-            if spec.datatype in FLOATS and serving.nonfinite == "error"
+            for index, spec in enumerate(signature.inputs)
+            if spec.datatype in FLOATS and serving.nonfinite_in == "refuse"
         )
+        self._watchdog = watchdog
+        self._seat = runs.seat(version.model, version.version)
+        self._runner = Runner(version, self._seat, max_rows=self._max_rows)
         self._inline = version.run_seconds < INLINE_SECONDS
         self._pool: ThreadPoolExecutor | None = None
         self._running = False
+        self._overdue: asyncio.TimerHandle | None = None
+        self.is_stuck = False
         self.is_closed = False
         self._queue: list[Job] = []
         self._flush_scheduled = False
@@ -110,12 +130,17 @@ class Lane:
         """Queue one request; *settle* gets all outputs, in the signature's order, of exactly its rows, or the error.
 
         The errors are ModelFailed, and DeadlineExceeded at *deadline* (the loop's clock, seconds), which is looked
-        at where there is something to wait for: a run on the loop cannot be late. Raises Overloaded when the queue
-        is full. *priority*: of those that wait, 1 is run before 2 and so on, and 0 behind them all.
+        at where there is something to wait for: a run on the loop is watched instead. Raises Overloaded when the
+        queue is full, VersionStuck while a run cannot be ended, and InvalidRequest for what the version's metadata
+        refuses. *priority*: of those that wait, 1 is run before 2 and so on, and 0 behind them all.
         """
+        if self.is_stuck:
+            raise VersionStuck(self.version.model, self.version.version)
+        if self._finite:
+            self._refuse_nonfinite(feeds)
         if len(self._queue) >= self._max_queue and not self._make_room():
             raise Overloaded(self.version.model, self.version.version)
-        job = Job(feeds, rows, settle, priority)
+        job = Job(feeds, rows, deadline, settle, priority)
         if priority:
             self._queue.insert(self._place(priority), job)
         else:
@@ -132,6 +157,15 @@ class Lane:
         self.is_closed = True
         if self._pool is not None:
             self._pool.shutdown(wait=False)
+        self._seat.close()
+
+    def _refuse_nonfinite(self, feeds: tuple[Tensor, ...]) -> None:
+        for index, name in self._finite:
+            if not np.isfinite(feeds[index]).all():
+                self.cells.happened("nonfinite_in")
+                raise InvalidRequest(
+                    f"input {name!r} holds NaN or infinity, which this model refuses", "nonfinite_input"
+                )
 
     def _place(self, priority: int) -> int:
         """Return where a job of *priority* queues: behind those that are as urgent, before all others."""
@@ -160,22 +194,79 @@ class Lane:
     def _flush(self) -> None:
         self._flush_scheduled = False
         if self._inline:
-            while self._queue:
+            while self._queue and self._inline:
                 batch = self._take()
                 if batch:
-                    self._deliver(batch, self._execute(batch))
+                    self._run_here(batch)
         elif self._queue and not self._running:
             batch = self._take()
             if batch:
-                self._running = True
-                if self._pool is None:
-                    self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{self.version.model}")
-                self._loop.run_in_executor(self._pool, self._execute, batch).add_done_callback(
-                    lambda done: self._finished(batch, done)
-                )
+                self._run_on_thread(batch)
+
+    def _run_here(self, batch: Sequence[Job]) -> None:
+        """Run a batch on the loop, for as long as the loop can bear and its callers can wait."""
+        deadline = batch[0].deadline if len(batch) == 1 else min(job.deadline for job in batch)
+        began, started = self._loop.time(), time.perf_counter()
+        until = started + min(deadline - began, ON_LOOP_SECONDS)
+        self._watchdog.begin(self.version.session, until)
+        execution = self._runner.execute(batch)
+        self._watchdog.end()
+        ended = time.perf_counter()
+        if ended > until:
+            self._leave_the_loop()
+            self._refuse_late(batch, execution, began + ended - started)
+        self._deliver(batch, execution)
+
+    def _leave_the_loop(self) -> None:
+        """Run on a thread from now on: what was quick when it was warmed is not."""
+        log.warning(
+            "version %d of model %r held up the event loop and runs on a thread from now on",
+            self.version.version,
+            self.version.model,
+        )
+        self._inline = False
+        self.cells.happened("stopped")
+        for job in self._queue:
+            self._expect(job)
+        if self._queue and not self._flush_scheduled:
+            self._schedule()
+
+    def _refuse_late(self, batch: Sequence[Job], execution: Execution, now: float) -> None:
+        """Give those whose deadline passed during a run on the loop no answer, as on a thread."""
+        for place, job in enumerate(batch):
+            if job.deadline <= now:
+                execution.results[place] = DeadlineExceeded(self.version.model, self.version.version)
+
+    def _run_on_thread(self, batch: Sequence[Job]) -> None:
+        self._running = self._runner.records = True
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{self.version.model}")
+        self._overdue = self._loop.call_at(max(job.deadline for job in batch), self._stop)
+        self._loop.run_in_executor(self._pool, self._runner.execute, batch).add_done_callback(
+            lambda done: self._finished(batch, done)
+        )
+
+    def _stop(self) -> None:
+        """Nobody waits for the run any more."""
+        self.cells.happened("stopped")
+        self.version.session.stop()
+        self._overdue = self._loop.call_later(STUCK_SECONDS, self._stick)
+
+    def _stick(self) -> None:
+        """Let nobody wait behind a run that cannot be ended."""
+        model, version = self.version.model, self.version.version
+        log.error("version %d of model %r is stuck in a run that cannot be stopped", version, model)
+        self.cells.happened("stuck")
+        self.is_stuck = True
+        waiting, self._queue[:] = self._queue[:], []
+        for job in waiting:
+            self._settle(job, VersionStuck(model, version))
 
     def _finished(self, batch: Sequence[Job], done: asyncio.Future[Execution]) -> None:
         self._running = False
+        self.is_stuck = False
+        if self._overdue is not None:
+            self._overdue.cancel()
         self._deliver(batch, done.result())
         if self._queue and not self._flush_scheduled:
             self._schedule()
@@ -204,54 +295,36 @@ class Lane:
         for rows, seconds in execution.runs:
             self.cells.ran(rows, seconds)
         for job, result in zip(batch, execution.results, strict=True):
-            self.version.in_flight -= 1
-            if not job.ended:
-                job.end()
-                job.settle(result)
+            if isinstance(result, Exception):
+                self._failed(job, result)
+            else:
+                self._settle(job, result)
 
-    def _execute(self, batch: Sequence[Job]) -> Execution:
-        """Run a batch; the only place that calls the engine. Any thread: it counts nothing itself.
+    def _failed(self, job: Job, failure: Exception) -> None:
+        if isinstance(failure, RunStopped) and not job.ended:
+            self._again(job)
+            return
+        if isinstance(failure, Quarantined):
+            self.cells.happened("quarantined")
+        elif isinstance(failure, ModelFailed) and failure.code == "nonfinite_output":
+            self.cells.happened("nonfinite_out")
+        self._settle(job, failure)
 
-        A fault of ours ends every job with it instead of leaving its callers waiting.
-        """
-        execution = Execution()
-        try:
-            execution.results = self._results(batch, execution)
-        except Exception as exc:  # the outermost door of a callback: nobody above could answer the callers
-            log.exception("a batch of %s/%d could not be run", self.version.model, self.version.version)
-            execution.results = [exc] * len(batch)
-        return execution
+    def _again(self, job: Job) -> None:
+        """Run a job again whose run was stopped for another's sake: it has time left."""
+        self._queue.append(job)
+        if not self._inline:
+            self._expect(job)
+        if not self._flush_scheduled and (self._inline or not self._running):
+            self._schedule()
 
-    def _results(self, batch: Sequence[Job], execution: Execution) -> list[Result]:
-        if len(batch) == 1:
-            return [self._attempt(batch[0].feeds, batch[0].rows, execution)]
-        joined = tuple(np.concatenate([job.feeds[i] for job in batch]) for i in range(len(self._names)))
-        together = self._attempt(joined, sum(job.rows for job in batch), execution)
-        if isinstance(together, Exception):
-            return [self._attempt(job.feeds, job.rows, execution) for job in batch]
-        results: list[Result] = []
-        start = 0
-        for job in batch:
-            end = start + job.rows
-            results.append([output[start:end] for output in together])
-            start = end
-        return results
+    def _expect(self, job: Job) -> None:
+        """Tell a job at its deadline, on a thread's lane."""
+        if job.timer is None and not job.ended:
+            job.timer = self._loop.call_at(job.deadline, self._expire, job)
 
-    def _attempt(self, feeds: tuple[Tensor, ...], rows: int, execution: Execution) -> Result:
-        version = self.version
-        started = time.perf_counter()
-        try:
-            outputs = version.session.run(dict(zip(self._names, feeds, strict=True)))
-        except ModelFailed as failure:
-            return failure
-        finally:
-            execution.runs.append((rows, time.perf_counter() - started))
-        for index, name in self._checked:
-            if not np.isfinite(outputs[index]).all():
-                reason = f"output {name!r} holds a value that is not finite"
-                return ModelFailed(version.model, version.version, reason, "nonfinite_output")
-        if self._max_rows and any(len(output) != rows for output in outputs):
-            return ModelFailed(
-                version.model, version.version, "it answered another number of rows than it was asked for"
-            )
-        return outputs
+    def _settle(self, job: Job, result: Result) -> None:
+        self.version.in_flight -= 1
+        if not job.ended:
+            job.end()
+            job.settle(result)

@@ -10,13 +10,17 @@ from gateway.serving.batching import Lane
 if TYPE_CHECKING:
     from gateway.models.catalog import Catalog
     from gateway.models.loaded import LoadedVersion
+    from gateway.ports import RunLog
+    from gateway.serving.watchdog import Watchdog
 
 
 class Lanes:
     """Hands out the lane of a ready version."""
 
-    def __init__(self, catalog: Catalog, *, max_queue: int) -> None:
+    def __init__(self, catalog: Catalog, watchdog: Watchdog, runs: RunLog, *, max_queue: int) -> None:
         self._catalog = catalog
+        self._watchdog = watchdog
+        self._runs = runs
         self._max_queue = max_queue
         self._lanes: dict[LoadedVersion, Lane] = {}
         catalog.subscribe(lambda _: self._prune())
@@ -28,7 +32,7 @@ class Lanes:
             return None
         lane = self._lanes.get(loaded)
         if lane is None:
-            lane = self._lanes[loaded] = Lane(loaded, max_queue=self._max_queue)
+            lane = self._lanes[loaded] = Lane(loaded, self._watchdog, self._runs, max_queue=self._max_queue)
         return lane
 
     def named(self, model: str, version: int) -> Lane:

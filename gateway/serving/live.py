@@ -29,10 +29,11 @@ class Arm:
     """One way through a route: the lane that answers, what is said of it, and the arm to fall back to.
 
     *absent* is set where the lane stands in for a version that is not ready here: its number, and the
-    cells that count it.
+    cells that count it. *is_trusted*: where its version and the runtime refuse a value, the input is at fault.
+    That is so for the baseline, and for a version that the caller named, which is compared with nothing.
     """
 
-    __slots__ = ("absent", "block", "fallback", "headers", "lane", "rule")
+    __slots__ = ("absent", "block", "fallback", "headers", "is_trusted", "lane", "rule")
 
     def __init__(
         self,
@@ -43,8 +44,10 @@ class Arm:
         fallback: Arm | None = None,
         stands_in_for: int | None = None,
         absent: VersionCells | None = None,
+        is_trusted: bool = True,
     ) -> None:
         self.lane = lane
+        self.is_trusted = is_trusted
         self.rule = rule
         self.fallback = fallback
         self.absent = absent
@@ -99,10 +102,10 @@ class LiveRoute:
             cells = self._metrics.version(self.model, str(version))
             arm = Arm(baseline, rule, self.revision, stands_in_for=version, absent=cells)
         elif baseline is None or lane is baseline or not self._can_stand_in(baseline, lane):
-            arm = Arm(lane, rule, self.revision)
+            arm = Arm(lane, rule, self.revision, is_trusted=lane is baseline)
         else:
             behind = Arm(baseline, rule, self.revision, stands_in_for=version)
-            arm = Arm(lane, rule, self.revision, fallback=behind)
+            arm = Arm(lane, rule, self.revision, fallback=behind, is_trusted=False)
         self._arms[version, rule] = arm
         return arm
 

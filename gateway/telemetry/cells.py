@@ -9,13 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
-from gateway.telemetry.layout import FALLBACKS, ROW_EDGES
+from gateway.telemetry.layout import EVENTS, FALLBACKS, ROW_EDGES
 
 if TYPE_CHECKING:
     from gateway.telemetry.layout import Layout
 
 _FALLBACK: Final = {reason: place for place, reason in enumerate(FALLBACKS)}
 _OTHER_FALLBACK: Final = _FALLBACK["other"]
+_EVENT: Final = {event: place for place, event in enumerate(EVENTS)}
 
 
 class BlockCells:
@@ -25,7 +26,7 @@ class BlockCells:
     The last cell of a histogram is its sum. A bucket holds what is at most its edge, hence bisect_left.
     """
 
-    __slots__ = ("_edges", "_fallbacks", "_inference", "_outcomes", "_queue", "_request", "_rows")
+    __slots__ = ("_edges", "_events", "_fallbacks", "_inference", "_outcomes", "_queue", "_request", "_rows")
 
     def __init__(self, counts: memoryview[float], layout: Layout) -> None:
         self._edges = layout.duration_edges
@@ -35,6 +36,7 @@ class BlockCells:
         self._queue = counts[layout.queue]
         self._rows = counts[layout.rows]
         self._fallbacks = counts[layout.fallbacks]
+        self._events = counts[layout.events]
 
     def answered(self, outcome: int, seconds: float) -> None:
         self._outcomes[outcome] += 1.0
@@ -57,3 +59,6 @@ class BlockCells:
 
     def fell_back(self, reason: str) -> None:
         self._fallbacks[_FALLBACK.get(reason, _OTHER_FALLBACK)] += 1.0
+
+    def happened(self, event: str, times: int = 1) -> None:
+        self._events[_EVENT[event]] += times

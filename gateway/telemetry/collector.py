@@ -30,7 +30,7 @@ from prometheus_client.utils import floatToGoString
 from gateway import __version__
 from gateway.core.outcomes import OUTCOMES
 from gateway.core.versions import VersionState
-from gateway.telemetry.layout import FALLBACKS, REFUSALS, ROW_EDGES
+from gateway.telemetry.layout import EVENTS, FALLBACKS, REFUSALS, ROW_EDGES
 from gateway.telemetry.series import Ledger
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ def _of_versions(snapshot: Snapshot, layout: Layout) -> Iterator[Metric]:
     yield _histogram("batch_rows", "Rows in one run of the engine.", _bucket_names(ROW_EDGES), cut(layout.rows))
     text = "Answers that the baseline gave in place of this version."
     yield _counter("fallbacks", text, "reason", FALLBACKS, cut(layout.fallbacks))
+    text = "Rare events in the life of a version."
+    yield _counter("version_events", text, "event", EVENTS, cut(layout.events))
 
 
 def _counter(name: str, text: str, label: str, values: Sequence[str], versions: Cells) -> Metric:

@@ -53,6 +53,9 @@ FIRST_COUNT: Final = RETIRED_AT + 1
 FALLBACKS: Final = ("error", "timeout", "invalid", "overload", "unavailable", "breaker", "other")
 """Label values of ``gateway_fallbacks_total{reason}``; a reason that is not listed counts as other."""
 
+EVENTS: Final = ("crashed", "stopped", "stuck", "quarantined", "nonfinite_in", "nonfinite_out")
+"""Label values of ``gateway_version_events_total{event}``."""
+
 DURATION_EDGES: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
@@ -62,7 +65,7 @@ ROW_EDGES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
 MOST_EDGES: Final = 20
 
-_SCHEMA: Final = (HEADER_BYTES, BLOCK_BYTES, GAUGES, REFUSALS, OUTCOMES, FALLBACKS, ROW_EDGES, KEY_BYTES)
+_SCHEMA: Final = (HEADER_BYTES, BLOCK_BYTES, GAUGES, REFUSALS, OUTCOMES, FALLBACKS, EVENTS, ROW_EDGES, KEY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +118,14 @@ class Layout:
         return slice(start, start + len(FALLBACKS))
 
     @property
+    def events(self) -> slice:
+        start = self.fallbacks.stop
+        return slice(start, start + len(EVENTS))
+
+    @property
     def counters(self) -> int:
         """How many counters a block has."""
-        return int(self.fallbacks.stop)
+        return int(self.events.stop)
 
     def _histogram(self, which: int) -> slice:
         width = len(self.duration_edges) + 2

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from gateway.core.outcomes import MODEL_ERROR
 from gateway.telemetry.cells import BlockCells
 from gateway.telemetry.layout import (
     ACTIVATED_AT,
@@ -104,6 +105,13 @@ class WorkerSlab:
         if cells is None:
             cells = self._cells[key] = self._claim(key)
         return cells
+
+    def lost(self, model: str, version: str, requests: int) -> None:
+        """Count a crash of this worker's predecessor against the version that it was running *requests* of."""
+        cells = self.version(model, version)
+        cells.happened("crashed")
+        for _ in range(requests):
+            cells.answered(MODEL_ERROR, 0.0)
 
     def retire(self, model: str, version: str) -> None:
         """End the series of a version that this worker unloaded. What still runs may go on counting into its cells."""

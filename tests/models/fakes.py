@@ -31,11 +31,14 @@ class FakeSession:
 
     def __init__(self, engine: FakeEngine, name: str) -> None:
         self.signature = SIGNATURE
+        self.warning = ""
         self._engine = engine
         self._name = name
 
     def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
         return [feeds["x"]]
+
+    def stop(self) -> None: ...
 
     def __del__(self) -> None:
         self._engine.destroyed.append((self._name, threading.current_thread().name))
@@ -71,6 +74,8 @@ class FakeCells:
     def waited(self, seconds: float) -> None: ...
 
     def fell_back(self, reason: str) -> None: ...
+
+    def happened(self, event: str, times: int = 1) -> None: ...
 
 
 class FakeMetrics:

@@ -207,8 +207,12 @@ class Rounding:
 
     signature = Signature((TensorSpec("x", "FP32", (-1, 3)),), (TensorSpec("y", "FP32", (-1, 3)),))
 
+    warning = ""
+
     def __init__(self, error: float) -> None:
         self.error = error
+
+    def stop(self) -> None: ...
 
     def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
         rows = feeds["x"]

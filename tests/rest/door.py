@@ -22,7 +22,7 @@ from gateway.serving.lanes import Lanes
 from gateway.serving.live import LiveTable
 from gateway.telemetry.layout import Layout
 from gateway.telemetry.slab import SlabDirectory
-from tests.serving.fakes import Floor, compiled
+from tests.serving.fakes import FakeRuns, FakeWatchdog, Floor, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -169,7 +169,7 @@ class RealFloor:
         self.slabs = SlabDirectory(directory / "slabs")
         self.metrics = self.slabs.acquire()
         self.catalog = Catalog(Repository(root), OnnxEngine(), self.metrics, directory / "blobs")
-        self.lanes = Lanes(self.catalog, max_queue=1024)
+        self.lanes = Lanes(self.catalog, FakeWatchdog(), FakeRuns(), max_queue=1024)
         self.table = LiveTable()
         self.adoption = Adoption(self.table, self.catalog, self.lanes, self.metrics)
 

@@ -21,6 +21,7 @@ ELSEWHERE = {
     "NothingToRestore": "is the admin API's",
     "CorruptRoute": "is the watcher's",
     "InvalidModel": "becomes a version's state",
+    "RunStopped": "becomes DeadlineExceeded, or another run, in its lane",
 }
 """Errors that cannot reach a caller of the inference port, and why."""
 
@@ -43,6 +44,10 @@ EXAMPLES: list[tuple[GatewayError, int, int, str]] = [
     (errors.VersionUnavailable("fraud", 1, "LOADING"), 503, outcomes.GATEWAY_ERROR, "version_unavailable"),
     (errors.Overloaded("fraud", 1), 503, outcomes.OVERLOAD, "overloaded"),
     (errors.DeadlineExceeded("fraud", 1), 504, outcomes.TIMEOUT, "deadline_exceeded"),
+    (errors.RejectedInput("fraud", 1), 400, outcomes.CLIENT_ERROR, "model_rejected_input"),
+    (errors.InputRefused("fraud", 1, "no"), 500, outcomes.MODEL_ERROR, "model_error"),
+    (errors.VersionStuck("fraud", 1), 503, outcomes.TIMEOUT, "version_stuck"),
+    (errors.Quarantined("fraud", 1), 503, outcomes.GATEWAY_ERROR, "quarantined"),
     (errors.ModelFailed("fraud", 1, "no"), 500, outcomes.MODEL_ERROR, "model_error"),
     (errors.ModelFailed("fraud", 1, "no", "nonfinite_output"), 500, outcomes.MODEL_ERROR, "nonfinite_output"),
 ]
@@ -88,7 +93,7 @@ def test_too_many_attempts_name_the_seconds_to_wait() -> None:
 def test_only_the_models_own_failures_count_against_it() -> None:
     against = {error.__class__.__name__ for error, _, outcome, _ in EXAMPLES if outcome in (outcomes.MODEL_ERROR, 3)}
 
-    assert against == {"ModelFailed", "DeadlineExceeded"}
+    assert against == {"ModelFailed", "InputRefused", "DeadlineExceeded", "VersionStuck"}
 
 
 def test_a_fault_of_the_gateway_says_no_more_than_that() -> None:

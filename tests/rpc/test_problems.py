@@ -10,7 +10,8 @@ from gateway.rpc.problems import FAULT, TABLE, problem
 
 SAME_KIND = {
     400: {StatusCode.INVALID_ARGUMENT}, 404: {StatusCode.NOT_FOUND}, 413: {StatusCode.RESOURCE_EXHAUSTED},
-    415: {StatusCode.UNIMPLEMENTED}, 500: {StatusCode.INTERNAL}, 503: {StatusCode.UNAVAILABLE},
+    415: {StatusCode.UNIMPLEMENTED}, 500: {StatusCode.INTERNAL},
+    503: {StatusCode.UNAVAILABLE, StatusCode.FAILED_PRECONDITION},
     401: {StatusCode.UNAUTHENTICATED}, 403: {StatusCode.PERMISSION_DENIED}, 409: {StatusCode.FAILED_PRECONDITION},
     429: {StatusCode.RESOURCE_EXHAUSTED}, 504: {StatusCode.DEADLINE_EXCEEDED},
 }  # fmt: skip
@@ -25,6 +26,10 @@ def test_an_error_counts_the_same_whichever_protocol_it_is_told_in() -> None:
 def test_every_status_has_its_code() -> None:
     for error, (code, _) in TABLE.items():
         assert code in SAME_KIND[HTTP[error][0]], error
+
+
+def test_what_crashed_two_workers_has_no_code_that_clients_retry() -> None:
+    assert TABLE[errors.Quarantined][0] is StatusCode.FAILED_PRECONDITION
 
 
 def test_what_has_no_row_is_a_fault_of_the_gateway_and_says_no_more() -> None:

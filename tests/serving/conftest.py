@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.serving.batching import Lane
-from tests.serving.fakes import FakeSession, Floor, loaded_version
+from tests.serving.fakes import FakeRuns, FakeSession, FakeWatchdog, Floor, loaded_version
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from gateway.serving.watchdog import Watchdog
 
 
 @pytest.fixture
@@ -18,8 +20,16 @@ async def make_lane() -> AsyncIterator[Callable[..., Lane]]:
     """Make lanes over sessions; their threads end with the test."""
     lanes: list[Lane] = []
 
-    def make(session: FakeSession | None = None, *, max_queue: int = 1024, **how: object) -> Lane:
-        lane = Lane(loaded_version(session or FakeSession(), **how), max_queue=max_queue)  # type: ignore[arg-type]  # passed through
+    def make(
+        session: FakeSession | None = None,
+        *,
+        max_queue: int = 1024,
+        watchdog: Watchdog | None = None,
+        runs: FakeRuns | None = None,
+        **how: object,
+    ) -> Lane:
+        version = loaded_version(session or FakeSession(), **how)  # type: ignore[arg-type]  # passed through
+        lane = Lane(version, watchdog or FakeWatchdog(), runs or FakeRuns(), max_queue=max_queue)
         lanes.append(lane)
         return lane
 

@@ -20,6 +20,7 @@ from gateway.serving.adoption import Adoption
 from gateway.serving.dispatch import Attempt
 from gateway.serving.lanes import Lanes
 from gateway.serving.live import LiveTable
+from gateway.serving.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.core.routing import Routing
     from gateway.models.catalog import Catalog
-    from gateway.ports import Tensor
+    from gateway.ports import Session, Tensor
     from gateway.serving.batching import Job, Lane, Result
     from gateway.serving.live import Arm
 
@@ -58,14 +59,19 @@ class FakeSession:
 
     def __init__(self, run: Run = doubled, signature: Signature = PAIRS) -> None:
         self.signature = signature
+        self.warning = ""
         self.rows: list[int] = []
         self.threads: set[int] = set()
+        self.stops = threading.Event()
         self._run = run
 
     def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
         self.rows.append(len(next(iter(feeds.values()))))
         self.threads.add(threading.get_ident())
         return self._run(feeds)
+
+    def stop(self) -> None:
+        self.stops.set()
 
 
 class Gate:
@@ -94,6 +100,7 @@ class FakeCells:
     runs: list[int] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
 
     def answered(self, outcome: int, seconds: float) -> None:
         self.outcomes.append(OUTCOMES[outcome])
@@ -106,6 +113,50 @@ class FakeCells:
 
     def fell_back(self, reason: str) -> None:
         self.fallbacks.append(reason)
+
+    def happened(self, event: str, times: int = 1) -> None:
+        self.events += [event] * times
+
+
+@dataclass
+class FakeRuns:
+    """Implements ``ports.RunLog`` and ``ports.RunSeat``: what is being run now, and what a test says it crashed."""
+
+    now: list[int] = field(default_factory=list)
+    seen: list[tuple[int, ...]] = field(default_factory=list)
+    crashed: dict[int, int] = field(default_factory=dict)
+    closed: int = 0
+
+    def seat(self, model: str, version: int) -> FakeRuns:
+        return self
+
+    def is_clean(self, prints: Sequence[int]) -> bool:
+        return self.crashed.keys().isdisjoint(prints)
+
+    def crashes(self, print_: int) -> int:
+        return self.crashed.get(print_, 0)
+
+    def begin(self, prints: Sequence[int]) -> None:
+        self.now[:] = prints
+        self.seen.append(tuple(prints))
+
+    def end(self) -> None:
+        self.now.clear()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class FakeWatchdog(Watchdog):
+    """Watches nothing, so that no test but its own has a second thread."""
+
+    def __init__(self) -> None:
+        self.limits: list[float] = []
+
+    def begin(self, session: Session, until: float) -> None:
+        self.limits.append(until)
+
+    def end(self) -> None: ...
 
 
 class FakeMetrics:
@@ -132,6 +183,7 @@ def loaded_version(
     max_rows: int = 64,
     delay_ms: float = 0.0,
     nonfinite: str = "error",
+    nonfinite_in: str = "pass",
 ) -> LoadedVersion:
     """Return a warm version. *run_seconds* decides whether it runs on the loop or on a thread."""
     return LoadedVersion(
@@ -139,7 +191,7 @@ def loaded_version(
         version,
         digest=f"{version:064x}",
         session=session,
-        metadata=Metadata(serving=Serving(max_batch_rows=max_rows, max_delay_ms=delay_ms, nonfinite=nonfinite)),
+        metadata=Metadata(serving=Serving(max_rows, delay_ms, nonfinite, nonfinite_in=nonfinite_in)),
         cells=cells or FakeCells(),
         batchable=batchable,
         why_not_batchable="" if batchable else "its first axis is fixed",
@@ -209,7 +261,7 @@ class Floor:
         self.metrics = FakeMetrics()
         self.held = FakeCatalog(self.metrics)
         self.catalog = cast("Catalog", self.held)
-        self.lanes = Lanes(self.catalog, max_queue=max_queue)
+        self.lanes = Lanes(self.catalog, FakeWatchdog(), FakeRuns(), max_queue=max_queue)
         self.table = LiveTable()
         self.adoption = Adoption(self.table, self.catalog, self.lanes, self.metrics)
 

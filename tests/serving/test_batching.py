@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 from gateway.core.errors import ModelFailed, Overloaded
 from gateway.core.signature import Signature, TensorSpec
 from gateway.serving.batching import Lane
-from tests.serving.fakes import ANY_WIDTH, Caller, FakeCells, FakeSession, a_turn, doubled, loaded_version, pairs
+from tests.serving.fakes import (
+    ANY_WIDTH,
+    Caller,
+    FakeCells,
+    FakeRuns,
+    FakeSession,
+    FakeWatchdog,
+    a_turn,
+    doubled,
+    loaded_version,
+    pairs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -295,7 +306,7 @@ async def test_a_window_collects_what_arrives_in_it(make_lane: MakeLane) -> None
 def test_nobody_ever_gets_a_row_of_somebody_else(sizes: Sequence[int], max_rows: int) -> None:
     async def play() -> tuple[list[list[float]], list[int], int]:
         session = FakeSession()
-        lane = Lane(loaded_version(session, max_rows=max_rows), max_queue=64)
+        lane = Lane(loaded_version(session, max_rows=max_rows), FakeWatchdog(), FakeRuns(), max_queue=64)
         requests = [pairs(*(100 * caller + row for row in range(size))) for caller, size in enumerate(sizes)]
         answers = await ask(lane, *requests)
         return [first_column(answer) for answer in answers], session.rows, lane.version.in_flight

@@ -12,6 +12,7 @@ from gateway.core.outcomes import OUTCOMES
 from gateway.telemetry.layout import (
     BLOCK_CELLS,
     DURATION_EDGES,
+    EVENTS,
     FALLBACKS,
     FIRST_COUNT,
     FIRST_REFUSAL,
@@ -29,12 +30,20 @@ def test_counters_lie_side_by_side_and_fit_a_block_with_any_number_of_edges(edge
 
     cells = [
         cell
-        for part in (layout.outcomes, layout.request, layout.inference, layout.queue, layout.rows, layout.fallbacks)
+        for part in (
+            layout.outcomes,
+            layout.request,
+            layout.inference,
+            layout.queue,
+            layout.rows,
+            layout.fallbacks,
+            layout.events,
+        )
         for cell in range(part.start, part.stop)
     ]
 
     assert cells == list(range(layout.counters))
-    assert len(cells) == len(OUTCOMES) + 3 * (edges + 2) + len(ROW_EDGES) + 2 + len(FALLBACKS)
+    assert len(cells) == len(OUTCOMES) + 3 * (edges + 2) + len(ROW_EDGES) + 2 + len(FALLBACKS) + len(EVENTS)
     assert FIRST_COUNT + layout.counters <= BLOCK_CELLS
 
 

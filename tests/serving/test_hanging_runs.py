@@ -1,0 +1,291 @@
+"""Runs that do not end, and inputs that crashed workers: who waits, who is told what, and who runs alone."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from gateway.core.errors import (
+    DeadlineExceeded,
+    InputRefused,
+    InvalidRequest,
+    ModelFailed,
+    Quarantined,
+    RejectedInput,
+    RunStopped,
+    VersionStuck,
+)
+from gateway.core.watching import Mark
+from gateway.serving.running import fingerprint
+from gateway.serving.watchdog import Watchdog
+from tests.serving.fakes import (
+    SLOW,
+    Caller,
+    Dispatched,
+    FakeCells,
+    FakeRuns,
+    FakeSession,
+    Floor,
+    Gate,
+    compiled,
+    doubled,
+    nothing,
+    pairs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from gateway.ports import Tensor
+    from gateway.serving.batching import Lane
+    from gateway.serving.live import Arm
+
+    MakeLane = Callable[..., Lane]
+
+HANGS = 666.0
+
+
+class Hanging(FakeSession):
+    """Runs that hold HANGS go on until they are stopped."""
+
+    def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
+        if (feeds["x"] == HANGS).any():
+            self.threads.add(threading.get_ident())
+            assert self.stops.wait(20)
+            self.stops.clear()
+            raise RunStopped("fraud", 1)
+        return super().run(feeds)
+
+
+@pytest.fixture
+def watchdog() -> Iterator[Watchdog]:
+    made = Watchdog()
+    yield made
+    made.close()
+
+
+def soon(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def test_a_run_that_hangs_on_the_loop_ends_at_its_deadline_and_the_lane_leaves_the_loop(
+    make_lane: MakeLane, watchdog: Watchdog
+) -> None:
+    session, cells = Hanging(), FakeCells()
+    lane = make_lane(session, watchdog=watchdog, cells=cells)
+    began = time.monotonic()
+
+    hung = await Caller(lane, pairs(HANGS), deadline=soon(0.1)).result()
+    took = time.monotonic() - began
+    session.threads.clear()
+    answer = await Caller(lane, pairs(1)).outputs()
+
+    assert isinstance(hung, DeadlineExceeded)
+    assert 0.09 < took < 0.3
+    assert float(answer[0][0, 0]) == 2
+    assert threading.get_ident() not in session.threads
+    assert cells.events == ["stopped"]
+    assert lane.version.in_flight == 0
+
+
+async def test_the_loop_waits_half_a_second_and_the_caller_its_whole_deadline(
+    make_lane: MakeLane, watchdog: Watchdog
+) -> None:
+    lane = make_lane(Hanging(), watchdog=watchdog)
+    turned: list[float] = []
+    asyncio.get_running_loop().call_later(0.01, lambda: turned.append(time.monotonic()))
+    began = time.monotonic()
+
+    result = await Caller(lane, pairs(HANGS), deadline=soon(1.2)).result()
+
+    assert isinstance(result, DeadlineExceeded)
+    assert 1.15 < time.monotonic() - began < 2
+    assert turned[0] - began < 1
+
+
+async def test_who_shared_the_run_of_one_that_hangs_is_run_again(make_lane: MakeLane, watchdog: Watchdog) -> None:
+    lane = make_lane(Hanging(), watchdog=watchdog, batchable=False)
+    first, second = Caller(lane, pairs(HANGS), deadline=soon(0.1)), Caller(lane, pairs(2))
+
+    assert isinstance(await first.result(), DeadlineExceeded)
+    assert float((await second.outputs())[0][0, 0]) == 4
+
+
+async def test_a_stop_that_comes_too_late_costs_the_next_run_nothing(make_lane: MakeLane) -> None:
+    stops = iter([True, False])
+
+    def stopped_once(feeds: Mapping[str, Tensor]) -> list[Tensor]:
+        if next(stops):
+            raise RunStopped("fraud", 1)
+        return doubled(feeds)
+
+    session = FakeSession(stopped_once)
+    lane = make_lane(session)
+
+    answer = await Caller(lane, pairs(1)).outputs()
+
+    assert float(answer[0][0, 0]) == 2
+    assert session.threads == {threading.get_ident()}
+
+
+async def test_a_run_on_a_thread_is_stopped_when_nobody_waits_for_it_any_more(make_lane: MakeLane) -> None:
+    session, cells = Hanging(), FakeCells()
+    lane = make_lane(session, run_seconds=SLOW, cells=cells)
+
+    hung = await Caller(lane, pairs(HANGS), deadline=soon(0.05)).result()
+    answer = await Caller(lane, pairs(1)).outputs()
+
+    assert isinstance(hung, DeadlineExceeded)
+    assert float(answer[0][0, 0]) == 2
+    assert cells.events == ["stopped"]
+
+
+async def test_behind_a_run_that_cannot_be_stopped_nobody_waits_and_when_it_ends_all_is_well(
+    make_lane: MakeLane,
+) -> None:
+    gate, cells = Gate(), FakeCells()
+    lane = make_lane(FakeSession(gate), run_seconds=SLOW, cells=cells)
+    first = Caller(lane, pairs(1), deadline=soon(0.05))
+    await gate.begun.wait()
+    waiting = Caller(lane, pairs(2))
+
+    assert isinstance(await first.result(), DeadlineExceeded)
+    assert isinstance(await waiting.result(), VersionStuck)
+    with pytest.raises(VersionStuck):
+        Caller(lane, pairs(3))
+    gate.open()
+    while lane.is_stuck:  # noqa: ASYNC110 - the lane tells nobody when it is free again
+        await asyncio.sleep(0.005)
+
+    assert float((await Caller(lane, pairs(4)).outputs())[0][0, 0]) == 8
+    assert cells.events == ["stopped", "stuck"]
+    assert lane.version.in_flight == 0
+
+
+async def test_what_is_run_is_written_down_before_and_cleared_after(make_lane: MakeLane) -> None:
+    runs = FakeRuns()
+    during: list[int] = []
+
+    def looking(feeds: Mapping[str, Tensor]) -> list[Tensor]:
+        during.extend(runs.now)
+        return doubled(feeds)
+
+    lane = make_lane(FakeSession(looking), runs=runs, run_seconds=SLOW, max_rows=2, delay_ms=1)
+    callers = [Caller(lane, pairs(number)) for number in (1, 2)]
+    for caller in callers:
+        await caller.outputs()
+
+    assert len(set(during)) == 2
+    assert runs.now == []
+
+
+async def test_what_was_run_at_a_crash_runs_alone_and_after_two_not_at_all(make_lane: MakeLane) -> None:
+    runs, session, cells = FakeRuns(), FakeSession(), FakeCells()
+    session.warning = "it divides integers"
+    lane = make_lane(session, runs=runs, cells=cells)
+    await Caller(lane, pairs(1)).outputs()
+    [(print_,)] = runs.seen
+
+    runs.crashed[print_] = 1
+    suspected = [Caller(lane, pairs(number)) for number in (1, 2)]
+    for caller in suspected:
+        await caller.outputs()
+    runs.crashed[print_] = 2
+    refused, other = Caller(lane, pairs(1)), Caller(lane, pairs(2))
+
+    assert isinstance(await refused.result(), Quarantined)
+    await other.outputs()
+    assert session.rows == [1, 1, 1, 1]
+    assert [len(each) for each in runs.seen] == [1, 1, 1, 1]
+    assert cells.events == ["quarantined"]
+
+
+def test_a_fingerprint_tells_versions_numbers_and_texts_apart() -> None:
+    texts = [np.array([["a"], [text]], object) for text in ("b", "c")]
+    prints = [fingerprint(salt, [pairs(number)]) for salt in (1, 2) for number in (1, 2)]
+    prints += [fingerprint(1, [tensor]) for tensor in texts]
+
+    assert len(set(prints)) == 6
+    assert fingerprint(1, [np.array([["a"], ["".join(["b"])]], object)]) == prints[4]
+
+
+def refusing(feeds: Mapping[str, Tensor]) -> list[Tensor]:
+    raise InputRefused("fraud", 1, "an index is out of range")
+
+
+def failing(feeds: Mapping[str, Tensor]) -> list[Tensor]:
+    raise ModelFailed("fraud", 1, "it always does")
+
+
+def arm(floor: Floor, baseline: Any, canary: Any, **members: Any) -> Arm:
+    floor.held.hold("fraud", 1, baseline)
+    floor.held.hold("fraud", 2, canary)
+    floor.adoption.want(Mark("a", 7, "d"), compiled({"1": 0, "2": 1}, **{"baseline": "1", **members}))
+    return floor.table.route("fraud").decide(nothing, 0)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "canary", "ending", "fallbacks"),
+    [
+        (refusing, refusing, RejectedInput, []),
+        (failing, refusing, ModelFailed, ["error"]),
+        (refusing, failing, RejectedInput, ["error"]),
+        (doubled, refusing, list, ["error"]),
+    ],
+)
+async def test_a_value_is_at_fault_only_where_the_baseline_refuses_it_too(
+    floor: Floor, baseline: Any, canary: Any, ending: type, fallbacks: list[str]
+) -> None:
+    _, result = await Dispatched(arm(floor, baseline, canary), pairs(1)).ending()
+
+    assert isinstance(result, ending)
+    assert floor.cells(2).fallbacks == fallbacks
+
+
+async def test_without_a_baseline_behind_it_a_canary_may_not_blame_the_input_and_a_named_version_may(
+    floor: Floor,
+) -> None:
+    routed = arm(floor, doubled, refusing, fallback="none")
+    named = floor.table.pinned("fraud", floor.lane(2))
+
+    _, alone = await Dispatched(routed, pairs(1)).ending()
+    _, pinned = await Dispatched(named, pairs(1)).ending()
+
+    assert isinstance(alone, InputRefused)
+    assert isinstance(pinned, RejectedInput)
+
+
+async def test_a_stuck_canary_is_answered_for_at_once(floor: Floor) -> None:
+    chosen = arm(floor, doubled, doubled)
+    floor.lane(2).is_stuck = True
+
+    ended_by, _ = await Dispatched(chosen, pairs(1)).ending()
+
+    assert ended_by.lane is floor.lane(1)
+    assert floor.cells(2).fallbacks == ["timeout"]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+async def test_a_model_that_refuses_what_is_not_finite_never_sees_it(make_lane: MakeLane, number: float) -> None:
+    session, cells = FakeSession(), FakeCells()
+    lane = make_lane(session, cells=cells, nonfinite_in="refuse")
+
+    with pytest.raises(InvalidRequest, match="'x' holds NaN or infinity"):
+        Caller(lane, pairs(number))
+
+    assert session.rows == []
+    assert cells.events == ["nonfinite_in"]
+
+
+async def test_an_answer_that_is_not_finite_is_counted(make_lane: MakeLane) -> None:
+    cells = FakeCells()
+    lane = make_lane(FakeSession(lambda feeds: [feeds["x"] * np.nan]), cells=cells)
+
+    assert isinstance(await Caller(lane, pairs(1)).result(), ModelFailed)
+    assert cells.events == ["nonfinite_out"]
