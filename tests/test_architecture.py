@@ -27,6 +27,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "gateway.ports": ("gateway.core",),
     "gateway.strict_yaml": (),
     "gateway.models": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models"),
+    "gateway.convert": (
+        "gateway.core", "gateway.ports", "gateway.models", "gateway.engine", "gateway.convert",
+    ),
     "gateway.serving": ("gateway.core", "gateway.ports", "gateway.models", "gateway.serving"),
     "gateway.control": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.control"),
     "gateway.rest": (
@@ -67,6 +70,8 @@ BEHIND_THE_API = ("gateway.store", "gateway.engine", "gateway.assemble", "gatewa
 READS_ENVIRONMENT: Mapping[str, str] = {
     "gateway.settings": "it is its task",
     "gateway.processes.launcher": "sets the switches that onnxruntime and numpy read when they are imported",
+    "gateway.convert": "sets the switch that onnxruntime reads when it is imported",
+    "gateway.convert.isolation": "gives the process that reads a pickle what it needs of it, and no secret",
     "gateway.store.embedded": "asks the system where short-lived sockets belong",
 }
 """Who touches the environment, and why."""
@@ -216,6 +221,15 @@ def nobody_imports_the_commands(sources: Sources) -> list[str]:
     ]
 
 
+def only_commands_convert(sources: Sources) -> list[str]:
+    """A server converts nothing: the converters' libraries take seconds to import and are an extra."""
+    return [
+        str(each)
+        for each in imports(sources)
+        if each.is_of("gateway.convert") and not is_within(each.module, "gateway.convert", "gateway.cli")
+    ]
+
+
 def imports_are_absolute(sources: Sources) -> list[str]:
     """A module is named in full."""
     return [str(each) for each in imports(sources) if each.name.startswith(".")]
@@ -266,7 +280,7 @@ def no_cycles(sources: Sources) -> list[str]:
 
 RULES: tuple[Rule, ...] = (
     layers, core_is_pure, ports_hold_types_only, foreign_packages_stay_at_their_edge, assembling_is_for_processes,
-    commands_use_the_admin_api, nobody_imports_the_commands, imports_are_absolute,
+    commands_use_the_admin_api, nobody_imports_the_commands, imports_are_absolute, only_commands_convert,
     the_environment_is_read_in_one_place, no_module_is_a_drawer, no_cycles,
 )  # fmt: skip
 
@@ -304,6 +318,7 @@ BROKEN: list[tuple[Rule, Sources]] = [
     (commands_use_the_admin_api, {"gateway.cli.routes": "from gateway.store.redis_store import RedisRouteStore"}),
     (commands_use_the_admin_api, {"gateway.cli.weights": "def f():\n    import gateway.store.keys"}),
     (nobody_imports_the_commands, {"gateway.processes.launcher": "from gateway.cli.output import table"}),
+    (only_commands_convert, {"gateway.models.loader": "def f():\n    import gateway.convert.parity"}),
     (imports_are_absolute, {"gateway.core.slots": "from . import names"}),
     (imports_are_absolute, {"gateway.core.slots": "from .names import is_model_name"}),
     (the_environment_is_read_in_one_place, {"gateway.rest.app": "import os\nx = os.environ['X']"}),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NOUNS: Final = {
     "serve": ("gateway.cli.serve", "start a gateway"),
     "demo": ("gateway.cli.demo", "play the whole story on real data with live traffic"),
-    "models": ("gateway.cli.models", "show the models"),
+    "models": ("gateway.cli.models", "show, make and compare models"),
     "versions": ("gateway.cli.versions", "show, load and unload versions"),
     "routes": ("gateway.cli.routes", "show, change, explain and restore routes"),
     "weights": ("gateway.cli.weights", "move traffic between the versions of a model"),

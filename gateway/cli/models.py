@@ -1,9 +1,10 @@
-"""``gateway models``: what is there."""
+"""``gateway models``: what is there, what is made, what fits in place of what."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli import model_check, model_convert
 from gateway.cli.client import add_flags, connect
 from gateway.cli.output import print_json, print_table, say, weights
 
@@ -13,16 +14,24 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Any) -> None:
     """Add the noun."""
-    parser = subparsers.add_parser("models", help="show the models", description="Show the models.")
+    line = "show, make and compare models"
+    parser = subparsers.add_parser("models", help=line, description=f"{line.capitalize()}.")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = verbs.add_parser(
         "list", help="all models, their routes and versions", epilog="example: gateway models list --json"
     )
     add_flags(listing)
+    model_convert.add_parser(verbs)
+    model_check.add_parser(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb and return the exit code."""
+    verbs = {"list": _list, "convert": model_convert.run, "check": model_check.run}
+    return verbs[args.verb](args)
+
+
+def _list(args: argparse.Namespace) -> int:
     answer = connect(args).get().data
     if args.json:
         print_json(answer)

@@ -80,6 +80,8 @@ class Loader:
 
     def _load(self, files: VersionFiles, pinned: str) -> Prepared:
         metadata = read_metadata(files.metadata_path) if files.metadata_path else Metadata()
+        if metadata.failed:
+            raise InvalidModel("unproven", f"it was registered as failed: {metadata.failed}; publish another version")
         blob = fetch(files.path, self._blobs, declared=metadata.sha256, max_bytes=self._max_bytes)
         if pinned and blob.digest != pinned:
             raise InvalidModel(

@@ -74,6 +74,10 @@ class Metadata:
     converter: str = ""
     libraries: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
+    failed: str = ""
+    """Why the version is not to be served, such as that it does not answer as its original; empty where it may be."""
+    classes: tuple[str, ...] = ()
+    """The labels, as text, in the order of the columns of ``probabilities``."""
     serving: Serving = field(default_factory=Serving)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -114,6 +118,8 @@ def parse_metadata(content: bytes) -> Metadata:
         converter=members.text("converter"),
         libraries=members.text_map("libraries"),
         notes=members.text("notes"),
+        failed=members.text("failed"),
+        classes=_classes(members),
         serving=_serving(_Members("serving.", members.take("serving", dict, {}))),
         extra=members.rest(),
     )
@@ -140,6 +146,14 @@ def _serving(members: _Members) -> Serving:
     )
     members.refuse_the_rest()
     return serving
+
+
+def _classes(members: _Members) -> tuple[str, ...]:
+    """Return the labels that ``classes`` lists, or names as keys of their meanings."""
+    given = members.take("classes", (list, dict), [])
+    if not all(isinstance(each, str) or type(each) is int for each in given):
+        raise _bad("classes", "must be a list of texts, or a mapping of labels to their meaning")
+    return tuple(str(each) for each in given)
 
 
 def _warm_up(name: str, given: Any) -> WarmUpInput:

@@ -61,7 +61,9 @@ def test_everything_that_is_said_is_read() -> None:
         converter="skl2onnx 1.20",
         libraries={"scikit-learn": "1.9.1"},
         notes="trained on a quiet Sunday",
-        serving=Serving(32, 1.5, "null", 2, {"image": WarmUpInput((1, 3, 224, 224), (0.25, 0.75))}, nonfinite_in="refuse"),
+        serving=Serving(
+            32, 1.5, "null", 2, {"image": WarmUpInput((1, 3, 224, 224), (0.25, 0.75))}, nonfinite_in="refuse"
+        ),
         extra={"reviewed_by": "somebody"},
     )
 

@@ -1,0 +1,210 @@
+"""A file becomes a version: read and converted apart, loaded and asked here, compared, described, published.
+
+What is published was loaded by the gateway's own engine and warmed as a worker would. A version that does not
+answer as its original is published as failed: its number and its proof can be looked at, and no worker serves it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import yaml
+
+from gateway.convert import isolation, messages, parity, provenance
+from gateway.convert.errors import CannotConvert, NotTrusted
+from gateway.convert.estimators import PICKLES, SKOPS
+from gateway.convert.samples import Sample, is_text, read_sample
+from gateway.core.errors import ModelFailed
+from gateway.core.names import is_model_name
+from gateway.engine.onnx import OnnxEngine
+from gateway.models.metadata import parse_metadata
+from gateway.models.publishing import publish
+from gateway.models.repository import METADATA_FILE, MODEL_FILE
+from gateway.models.warmup import warm_up
+
+if TYPE_CHECKING:
+    from gateway.convert.messages import Report
+    from gateway.convert.parity import Parity
+    from gateway.ports import Session
+
+ONNX: Final = ".onnx"
+SECONDS: Final = 300
+MAX_TEXT: Final = 200
+"""Characters of a sample's text that the metadata may repeat, for the warm-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants converted. *sample* may be None for an ONNX file only; *is_training_data* says what it is."""
+
+    file: Path
+    name: str
+    models: Path
+    sample: Path | None = None
+    is_training_data: bool = False
+    trusted: bool = False
+    tolerance: float = parity.TOLERANCE
+    allowed: int = 0
+    notes: str = ""
+    parents: tuple[str, ...] = ()
+    seconds: int = SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of it. *failed* is empty, or why no worker will serve the version."""
+
+    name: str
+    version: int
+    path: Path
+    sha256: str
+    parity: Parity | None
+    failed: str = ""
+    held: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
+
+
+def convert(wish: Wish) -> Done:
+    """Publish the version that *wish* describes. Raises CannotConvert and InvalidModel; then nothing was written."""
+    _check(wish)
+    with tempfile.TemporaryDirectory(prefix="gateway-convert-") as directory:
+        if wish.file.suffix == ONNX:
+            return _import(wish)
+        assert wish.sample is not None
+        scratch = Path(directory)
+        report = isolation.run(scratch, wish.file, wish.sample, trusted=wish.trusted, seconds=wish.seconds)
+        return _prove(wish, scratch, report, read_sample(wish.sample))
+
+
+def _check(wish: Wish) -> None:
+    """Refuse what cannot become a version, before anything is run."""
+    if not is_model_name(wish.name):
+        raise CannotConvert(f"{wish.name!r} cannot name a model: up to 63 letters, digits, '.', '_' and '-'")
+    if not wish.file.is_file():
+        raise CannotConvert(f"there is no file {wish.file}; name the saved model")
+    if wish.file.suffix not in (*PICKLES, SKOPS, ONNX):
+        raise CannotConvert(f"{wish.file.name} is none of {', '.join((*PICKLES, SKOPS, ONNX))}; save it as one of them")
+    if wish.file.suffix != ONNX and wish.sample is None:
+        raise CannotConvert("rows are needed that name the inputs and prove the conversion; give some with --sample")
+    if wish.file.suffix in PICKLES and not wish.trusted:
+        raise NotTrusted(
+            f"{wish.file.name} is a pickle, and reading it runs whatever code it holds; add --trust if you trust "
+            f"whoever wrote it, or have it saved with skops, which is read without running anything"
+        )
+    provenance.check_parents(wish.models, wish.parents)
+
+
+def _import(wish: Wish) -> Done:
+    """Publish an ONNX file as it is, once it loads and warms."""
+    _warm(wish.file, {})
+    try:
+        content = wish.file.read_bytes()
+    except OSError as exc:
+        raise CannotConvert(f"{wish.file} cannot be read: {exc.strerror}") from exc
+    return _publish(wish, content, {**_origin(wish, content), "converter": "none: imported as it was"}, None)
+
+
+def _prove(wish: Wish, scratch: Path, report: Report, sample: Sample) -> Done:
+    """Compare the graph in *scratch* with the original's answers beside it, and publish it with the result."""
+    sample = sample.only(report.columns)
+    serving = _serving(sample)
+    session = _warm(scratch / messages.GRAPH, serving)
+    converted = dict(zip((spec.name for spec in session.signature.outputs), _ask(session, sample), strict=True))
+    found = parity.compare(messages.read_answers(scratch), converted, tolerance=wish.tolerance, allowed=wish.allowed)
+    content = (scratch / messages.GRAPH).read_bytes()
+    data = {"name": wish.sample.name if wish.sample else "", "digest": f"sha256:{sample.digest}", "rows": sample.rows}
+    described = {
+        **_origin(wish, content),
+        ("training_data" if wish.is_training_data else "sample"): data,
+        "estimator": report.estimator,
+        "parameters": report.parameters,
+        "classes": report.classes,
+        "converter": f"skl2onnx {report.libraries.get('skl2onnx', '')}".strip(),
+        "libraries": report.libraries,
+        "parity": {"holds": found.holds, **_plain(asdict(found))},
+        "serving": serving,
+    }
+    return _publish(wish, content, described, found, report)
+
+
+def _warm(path: Path, serving: dict[str, Any]) -> Session:
+    """Return the session over the graph at *path*, loaded and warmed as a worker will."""
+    session = OnnxEngine().load(path, model="converted", version=1, threads=1)
+    warm_up(session, parse_metadata(yaml.safe_dump({"serving": serving}).encode()).serving)
+    return session
+
+
+def _ask(session: Session, sample: Sample) -> list[Any]:
+    """Return what the converted model answers to the sample, its numbers rounded to 32 bits as callers send them."""
+    with np.errstate(over="ignore"):
+        feeds = {
+            name: (column if is_text(column) else column.astype(np.float32)).reshape(sample.rows, -1)
+            for name, column in sample.columns.items()
+        }
+    try:
+        return session.run(feeds)
+    except ModelFailed as exc:
+        raise CannotConvert(f"the converted model cannot answer the sample: {exc.reason}; the log says why") from exc
+
+
+def _serving(sample: Sample) -> dict[str, Any]:
+    """Return texts of the sample to warm up with: made-up ones may be none that the model knows."""
+    chosen = {}
+    for name, column in sample.columns.items():
+        if is_text(column):
+            texts = sorted({text for text in column if 0 < len(text) <= MAX_TEXT})[:2]
+            if len(texts) == 2:
+                chosen[name] = {"values": texts}
+    return {"warm_up": chosen} if chosen else {}
+
+
+def _origin(wish: Wish, content: bytes) -> dict[str, Any]:
+    return {
+        "created": provenance.now(),
+        "creator": provenance.creator(),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "source": wish.file.name,
+        "source_revision": provenance.source_revision(wish.file.resolve().parent),
+        "parents": list(wish.parents),
+        "notes": wish.notes,
+    }
+
+
+def _publish(
+    wish: Wish, content: bytes, described: dict[str, Any], found: Parity | None, report: Report | None = None
+) -> Done:
+    """Write both files under the next number."""
+    failed = found.reason if found else ""
+    members = {"failed": failed, **described}
+    text = yaml.dump({name: value for name, value in members.items() if value not in ("", [], {})}, Dumper=_Dumper,
+                     sort_keys=False, width=120, allow_unicode=True).encode()  # fmt: skip
+    parse_metadata(text)  # what a worker would refuse is never published
+    try:
+        version = publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: text})
+    except OSError as exc:
+        raise CannotConvert(f"the version cannot be written below {wish.models}: {exc.strerror or exc}") from exc
+    return Done(
+        wish.name, version, wish.models / wish.name / str(version), described["sha256"], found, failed,
+        tuple(report.held) if report else (), tuple(report.notes) if report else (),
+    )  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """Return *value* without tuples, which YAML has not, and without infinities, which JSON has not."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes equal lists out twice: the gateway's own reader takes no references."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base's
+        return True

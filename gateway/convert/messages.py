@@ -1,0 +1,92 @@
+"""What passes between the command and the confined process, as files in a directory that both know.
+
+The confined process ran code of strangers, so what it leaves is read by its declared types and bounds, and never
+as a pickle.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from gateway.convert.errors import CannotConvert
+from gateway.models.files import open_regular
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+ORDER: Final = "order.json"
+REPORT: Final = "report.json"
+ANSWERS: Final = "answers.npz"
+GRAPH: Final = "model.onnx"
+WORDS: Final = "stderr"
+
+MAX_REPORT_BYTES: Final = 8 << 20
+MAX_ANSWERS_BYTES: Final = 1 << 30
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be converted: the names of two files beside the order."""
+
+    model: str
+    sample: str
+    trusted: bool
+    seconds: int
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How it went. *refusal* is empty where the graph and the answers lie beside it."""
+
+    refusal: str = ""
+    held: list[str] = []
+    kind: str = ""
+    estimator: str = ""
+    columns: list[str] = []
+    classes: list[str] = []
+    parameters: dict[str, str | int | float | bool] = {}
+    libraries: dict[str, str] = {}
+    notes: list[str] = []
+
+
+def write_message(path: Path, message: Order | Report) -> None:
+    """Write *message* to the file at *path*."""
+    path.write_bytes(msgspec.json.encode(message))
+
+
+def read_order(scratch: Path) -> Order:
+    """Return the order in *scratch*, which is ours."""
+    return msgspec.json.decode((scratch / ORDER).read_bytes(), type=Order)
+
+
+def read_report(scratch: Path) -> Report | None:
+    """Return what the process left in *scratch*, None where it left nothing. Raises CannotConvert for nonsense."""
+    if not (scratch / REPORT).is_file():
+        return None
+    with open_regular(scratch / REPORT, max_bytes=MAX_REPORT_BYTES):
+        content = (scratch / REPORT).read_bytes()
+    try:
+        return msgspec.json.decode(content, type=Report)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise CannotConvert(f"the process that read the file left a report that is none: {exc}") from exc
+
+
+def write_answers(scratch: Path, answers: dict[str, NDArray[Any]]) -> None:
+    """Write arrays of numbers, and texts as numpy's fixed-width ones, which need no pickle."""
+    np.savez(scratch / ANSWERS, **{name: each.astype(str) if each.dtype == object else each
+                                   for name, each in answers.items()})  # type: ignore[arg-type]  # fmt: skip
+
+
+def read_answers(scratch: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays that the process left. Raises CannotConvert where they are none."""
+    with open_regular(scratch / ANSWERS, max_bytes=MAX_ANSWERS_BYTES):
+        pass
+    try:
+        with np.load(scratch / ANSWERS, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except (ValueError, OSError, zipfile.BadZipFile, KeyError) as exc:
+        raise CannotConvert(f"the process that read the file left answers that are none: {exc}") from exc

@@ -1,0 +1,95 @@
+"""Putting a version into the repository whole: its files appear under the next number at once, or not at all.
+
+A writer holds a lock on the model's directory, fills a hidden one that no scan looks into, and renames it. A
+writer that is killed leaves that hidden directory behind, which the next one clears away, and no number is lost.
+Blocks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.names import version_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+LOCK_FILE: Final = ".lock"
+_UNFINISHED: Final = ".new-"
+
+MOST_TRIES: Final = 100
+"""Against a writer that takes no lock, such as a copy by hand, and is faster each time."""
+
+
+def publish(root: Path, model: str, files: Mapping[str, bytes]) -> int:
+    """Write *files* as the next version of *model* below *root*, and return its number.
+
+    The number is one more than the highest there is. What was published is on the disk when this returns.
+    Raises OSError where the directory cannot be written.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    directory = root / model
+    directory.mkdir(exist_ok=True)
+    _sync(root)
+    with _locked(directory):
+        for left in directory.glob(f"{_UNFINISHED}*"):  # its writer is dead: it would hold the lock
+            shutil.rmtree(left)
+        fresh = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=directory))
+        try:
+            for name, content in files.items():
+                _write(fresh / name, content)
+            fresh.chmod(0o755)
+            _sync(fresh)
+            number = _take_number(fresh, directory)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        _sync(directory)
+        return number
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the lock of *directory*; the kernel gives it up when its holder dies."""
+    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take_number(fresh: Path, directory: Path) -> int:
+    """Rename *fresh* to the next number; a directory with something in it is never replaced."""
+    for _ in range(MOST_TRIES):
+        number = 1 + max((version_number(each.name) or 0 for each in directory.iterdir()), default=0)
+        try:
+            fresh.rename(directory / str(number))
+        except OSError:
+            if not (directory / str(number)).exists():
+                raise
+        else:
+            return number
+    raise FileExistsError(f"{directory} gets versions faster than one can be added; try again when it is quiet")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    path.chmod(0o644)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

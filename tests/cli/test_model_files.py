@@ -1,0 +1,85 @@
+"""`gateway models convert` and `check` at the prompt: what they refuse, and how they end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.main import main
+
+pytest.importorskip("onnx", reason="ONNX files are built with the `convert` extra")
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def check(old: str, new: str, *more: str) -> int:
+    return main(["models", "check", old, new, "--models", str(MODELS), *more])
+
+
+def test_versions_that_fit_are_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check("breast-cancer/1", "breast-cancer/2") == 0
+    assert "can take the place" in capsys.readouterr().out
+
+
+def test_files_that_do_not_fit_are_exit_code_1_and_the_tensors_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    code = check("breast-cancer/1", str(MODELS / "text-topics" / "1" / "model.onnx"), "--json")
+
+    said = capsys.readouterr()
+    assert code == 1
+    assert {"input", "text"} <= {each["tensor"] for each in json.loads(said.out)["findings"]}
+    assert "breaking" in said.err
+    assert "text" in said.err
+
+
+def test_what_is_not_there_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check("breast-cancer/1", "breast-cancer/99") == 2
+    assert "breast-cancer/99" in capsys.readouterr().err
+
+
+def test_an_onnx_file_is_published_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = MODELS / "breast-cancer" / "1" / "model.onnx"
+    words = ["models", "convert", str(file), "--name", "copy", "--models", str(tmp_path), "--notes", "a copy"]
+
+    assert (main(words), main(words)) == (0, 0)
+    assert "version 2 of copy" in capsys.readouterr().out
+    assert (tmp_path / "copy" / "2" / "model.onnx").read_bytes() == file.read_bytes()
+    assert "notes: a copy" in (tmp_path / "copy" / "2" / "metadata.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["nowhere.joblib"], 1, "there is no file"),
+        (["model.h5"], 1, "save it as one of them"),
+        (["model.skops"], 1, "--sample"),
+        (["model.pkl", "--sample", "rows.csv"], 1, "add --trust"),
+        (["model.onnx"], 1, "not an ONNX model"),
+        (["model.onnx", "--parent", "fraud"], 1, "write NAME/VERSION"),
+        (["model.onnx", "--parent", "fraud/3"], 1, "is not in"),
+        (["model.onnx", "--tolerance", "-1"], 2, "--tolerance"),
+        (["model.onnx", "--timeout", "0"], 2, "--timeout"),
+        (["model.onnx", "--sample", "a", "--data", "b"], 2, "--data"),
+    ],
+)
+def test_what_cannot_become_a_version_is_refused_before_anything_is_written(
+    words: list[str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for name in ("model.h5", "model.skops", "model.pkl", "model.onnx", "rows.csv"):
+        Path(name).write_bytes(b"\x01 nothing of the kind")
+
+    assert main(["models", "convert", *words, "--name", "fraud"]) == code
+    assert said in capsys.readouterr().err
+    assert not Path("models").exists()
+
+
+def test_a_name_that_is_no_model_s_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(MODELS / "breast-cancer" / "1" / "model.onnx", tmp_path)
+    words = ["models", "convert", str(tmp_path / "model.onnx"), "--models", str(tmp_path / "models")]
+
+    assert main([*words, "--name", "../escaped"]) == 1
+    assert "cannot name a model" in capsys.readouterr().err

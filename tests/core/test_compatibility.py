@@ -1,0 +1,95 @@
+"""What callers of one version meet at another."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.compatibility import Finding, Verdict, compare, worst
+from gateway.core.signature import FREE, Signature, TensorSpec
+
+OK, ADAPTER, BREAKS = Verdict.COMPATIBLE, Verdict.NEEDS_ADAPTER, Verdict.BREAKING
+X = TensorSpec("x", "FP32", (FREE, 3))
+Y = TensorSpec("y", "FP32", (FREE, 2))
+Z = TensorSpec("z", "INT64", (FREE,))
+
+
+def inputs(*specs: TensorSpec) -> Signature:
+    return Signature(specs, (Y,))
+
+
+def outputs(*specs: TensorSpec) -> Signature:
+    return Signature((X,), specs)
+
+
+def as_input(datatype: str, *shape: int) -> Signature:
+    return inputs(TensorSpec("x", datatype, shape))
+
+
+def as_output(datatype: str, *shape: int) -> Signature:
+    return outputs(TensorSpec("y", datatype, shape))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule", "tensor", "verdict"),
+    [
+        (inputs(X), inputs(X, Z), "input added", "z", BREAKS),
+        (inputs(X, Z), inputs(X), "input removed", "z", ADAPTER),
+        (outputs(Y), outputs(Y, Z), "output added", "z", OK),
+        (outputs(Y, Z), outputs(Y), "output removed", "z", BREAKS),
+        (inputs(X), inputs(TensorSpec("w", "FP32", (FREE, 3))), "input renamed", "x", ADAPTER),
+        (outputs(Y), outputs(TensorSpec("w", "FP32", (FREE, 2))), "output renamed", "y", ADAPTER),
+        (as_input("FP32", FREE), as_input("FP64", FREE), "input type widened", "x", ADAPTER),
+        (as_input("FP64", FREE), as_input("FP32", FREE), "input type narrowed or changed", "x", BREAKS),
+        (as_input("INT64", FREE), as_input("BYTES", FREE), "input type narrowed or changed", "x", BREAKS),
+        (as_output("FP32", FREE), as_output("FP64", FREE), "output type widened", "y", BREAKS),
+        (as_output("INT64", FREE), as_output("INT32", FREE), "output type narrowed or changed", "y", ADAPTER),
+        (as_input("FP32", FREE, 3), as_input("FP32", FREE), "input rank", "x", BREAKS),
+        (as_input("FP32", 1, 3), as_input("FP32", FREE, 3), "input shape", "x", OK),
+        (as_input("FP32", FREE, 3), as_input("FP32", 1, 3), "input shape", "x", BREAKS),
+        (as_input("FP32", FREE, 3), as_input("FP32", FREE, 4), "input shape", "x", BREAKS),
+        (as_output("FP32", FREE, 2), as_output("FP32", 1, 2), "output shape", "y", OK),
+        (as_output("FP32", 1, 2), as_output("FP32", FREE, 2), "output shape", "y", BREAKS),
+        (as_output("FP32", FREE, 2), as_output("FP32", FREE, 3), "output shape", "y", BREAKS),
+    ],
+)
+def test_every_kind_of_difference_has_its_verdict(
+    old: Signature, new: Signature, rule: str, tensor: str, verdict: Verdict
+) -> None:
+    (found,) = compare(old, new)
+
+    assert (found.rule, found.tensor, found.verdict) == (rule, tensor, verdict)
+
+
+def test_what_is_the_same_has_no_findings_whatever_its_order() -> None:
+    assert compare(Signature((X, Z), (Y,)), Signature((Z, X), (Y,)), ("a",), ("a",)) == ()
+
+
+def test_two_that_could_be_each_other_are_not_taken_for_renamed() -> None:
+    twins = [TensorSpec(name, "FP32", (FREE, 1)) for name in "abcd"]
+
+    found = compare(inputs(*twins[:2]), inputs(*twins[2:]))
+
+    assert sorted(each.rule for each in found) == ["input added"] * 2 + ["input removed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "findings"),
+    [
+        (("no", "yes"), ("no", "yes"), ()),
+        (("no", "yes"), ("yes", "no"), (Finding("class order", "label", "no, yes", "yes, no", ADAPTER),)),
+        (("no", "yes"), ("no", "maybe"), (Finding("class set", "label", "no, yes", "no, maybe", BREAKS),)),
+        ((), ("no", "yes"), ()),
+        (("no", "yes"), (), ()),
+    ],
+)
+def test_classes_are_compared_where_both_are_known(
+    old: tuple[str, ...], new: tuple[str, ...], findings: tuple[Finding, ...]
+) -> None:
+    assert compare(outputs(Y), outputs(Y), old, new) == findings
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"), [([], OK), ([OK], OK), ([OK, ADAPTER], ADAPTER), ([ADAPTER, BREAKS, OK], BREAKS)]
+)
+def test_the_worst_finding_decides(verdicts: list[Verdict], expected: Verdict) -> None:
+    assert worst([Finding("rule", "x", "", "", each) for each in verdicts]) is expected
