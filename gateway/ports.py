@@ -8,7 +8,7 @@ implementation of a port.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -64,6 +64,17 @@ class AuditEntry:
     at_ms: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Which rollout a written route belongs to; its evidence is counted under the revision that the write makes.
+
+    *slots*: who has how many in that revision, as ``core.evidence.written_slots`` writes it.
+    """
+
+    rollout: str
+    slots: str
+
+
 class RouteStore(Protocol):
     """Routes, their revisions and their history. Every call answers within a second or raises StoreUnavailable."""
 
@@ -76,11 +87,19 @@ class RouteStore(Protocol):
         ...
 
     async def write(
-        self, model: str, payload: bytes, entry: AuditEntry, *, expected: int, incarnation: str | None = None
+        self,
+        model: str,
+        payload: bytes,
+        entry: AuditEntry,
+        *,
+        expected: int,
+        incarnation: str | None = None,
+        fence: Fence | None = None,
     ) -> StoredRoute:
         """Write *payload* with its audit entry if the stored revision is still *expected* (0: there must be no route).
 
-        The revision of *entry* is replaced by the new one. A new route takes *incarnation* or a fresh
+        *fence* opens the new revision for the evidence of a rollout; without one no evidence is taken for the route
+        any more. The revision of *entry* is replaced by the new one. A new route takes *incarnation* or a fresh
         random one, a later write keeps what is stored unless *incarnation* is given (a restore).
         Raises RevisionConflict when somebody was faster; after StoreUnavailable the write may have landed.
         """
@@ -105,6 +124,48 @@ class RouteStore(Protocol):
     async def close(self) -> None:
         """Give back all connections."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deltas:
+    """What one worker counted since its last flush, for one rollout.
+
+    *counts*: field of ``core.evidence.Counter`` → how many more. *sightings*: the failed runs of sticky routes, each
+    its field and the 64-bit points of the keys in it; it counts if one of them was not seen failing before.
+    """
+
+    counts: Mapping[str, int]
+    sightings: Sequence[tuple[str, Sequence[int]]] = ()
+
+
+class EvidenceStore(Protocol):
+    """What a rollout has counted, over the fleet. Every call answers within a second or raises StoreUnavailable."""
+
+    async def flush(
+        self, model: str, rollout: str, *, worker: str, seq: int, deltas: Deltas
+    ) -> Mapping[str, str] | None:
+        """Add *deltas* and return all totals (``core.evidence.read_evidence`` reads them); None where it is over.
+
+        It is over when the route is not in *rollout* any more. A *seq* of *worker* that was taken before is not added
+        again: after StoreUnavailable send the same seq with the same deltas.
+        """
+        ...
+
+    async def totals(self, model: str, rollout: str) -> Mapping[str, str]:
+        """Return all totals of *rollout*, empty where there are none."""
+        ...
+
+    async def lease(self, model: str, holder: str) -> bool:
+        """Take or renew the lease on the rollouts of *model* for LEASE_SECONDS; False while another holds it."""
+        ...
+
+    async def now(self) -> float:
+        """Return the store's clock, seconds since the epoch."""
+        ...
+
+
+LEASE_SECONDS: Final = 3.0
+"""How long a controller that died keeps its successor waiting."""
 
 
 class Session(Protocol):

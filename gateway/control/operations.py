@@ -23,6 +23,7 @@ from gateway.core.errors import (
     UnknownVersion,
 )
 from gateway.core.splits import parse_weights
+from gateway.core.stored import Held
 from gateway.ports import AuditEntry
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ class Operations:
             found = await self._store.read(model)
         if found is None:
             raise UnknownRoute(model)
-        route, _ = stored.decode(model, found.payload, found.digest)
-        return route, found
+        return stored.decode(model, found.payload, found.digest).document, found
 
     async def routes(self, models: Sequence[str]) -> RoutesNow:
         """Return the routes of *models*; never fails: without the store they are those that were served last."""
@@ -179,7 +179,7 @@ class Operations:
         fleet = self.versions(model)
         check_presence(route, fleet, self._known().get(model, ()))
         check_signatures(route, fleet)
-        payload = stored.encode(route, seating.seat_route(route))
+        payload = stored.encode(Held(route, seating.seat_route(route)))
         entry = AuditEntry(1, who, reason, "route", None, route.as_dict())
         try:
             async with answered_within(self._write_seconds):
@@ -246,7 +246,7 @@ class Operations:
         check_signatures(new, fleet)
         before = current.document.as_dict() if current.document else None
         entry = AuditEntry(current.revision + 1, who, reason, "route", before, new.as_dict())
-        payload = stored.encode(new, self._seats(current, new))
+        payload = stored.encode(Held(new, self._seats(current, new), current.rollout, current.quarantine))
         written = await self._store.write(new.model, payload, entry, expected=current.revision)
         return written.revision
 
@@ -263,7 +263,7 @@ class Operations:
         if held is None or held.document is None or held.seating is None:
             raise NothingToRestore(f"this gateway has no snapshot of the route of model {model!r}; name a revision")
         entry = AuditEntry(1, who, reason or "restore of the snapshot", "route", None, held.document.as_dict())
-        payload = stored.encode(held.document, held.seating)
+        payload = stored.encode(Held(held.document, held.seating, held.rollout, held.quarantine))
         async with answered_within(self._write_seconds):
             try:
                 written = await self._store.write(model, payload, entry, expected=0)

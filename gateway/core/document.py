@@ -6,23 +6,24 @@ to write instead; nothing is corrected in silence. Whether the versions exist is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.members import at, check_choice, members_of, shown, text_of
 from gateway.core.names import is_model_name
+from gateway.core.plan import read_plan
 from gateway.core.rules import check_rules, rules_of, source_of
-from gateway.core.splits import version_of, weights_of, written
+from gateway.core.splits import percents_of, version_of, weights_of, written
 from gateway.core.strict_json import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.core.plan import Plan
     from gateway.core.rules import Rule, Source
 
-MEMBERS: Final = ("model", "split", "assign", "rules", "baseline", "fallback", "schema")
-NOT_OFFERED: Final = frozenset({"shadow", "rollout"})
+MEMBERS: Final = ("model", "split", "assign", "rules", "shadow", "baseline", "fallback", "rollout", "schema")
 MISSING: Final = ("random", "baseline")
 FALLBACKS: Final = ("baseline", "none")
 
@@ -47,7 +48,11 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class RouteDocument:
-    """How one model's traffic is split. Splits map version → weight, ascend by version and cannot be changed."""
+    """How one model's traffic is split. Splits map version → weight, ascend by version and cannot be changed.
+
+    *shadow* maps a version to the percent of the requests that it gets copies of, and answers none of. *rollout* is the
+    plan of the rollouts that are started without one; it starts none by itself.
+    """
 
     model: str
     split: Mapping[int, int]
@@ -55,6 +60,8 @@ class RouteDocument:
     rules: tuple[Rule, ...]
     baseline: int
     fallback: str = "baseline"
+    shadow: Mapping[int, int] = field(default_factory=dict)
+    rollout: Plan | None = None
 
     def __post_init__(self) -> None:
         if not is_model_name(self.model):
@@ -70,17 +77,26 @@ class RouteDocument:
             version_of(self.baseline)
         with at("fallback"):
             check_choice(self.fallback, FALLBACKS)
+        with at("shadow"):
+            object.__setattr__(self, "shadow", percents_of(self.shadow))
 
     def versions(self) -> frozenset[int]:
         """Return every version that is named anywhere, at whatever weight."""
-        return frozenset({self.baseline}).union(self.split, *(rule.split for rule in self.rules))
+        return frozenset({self.baseline}).union(self.split, self.shadow, *(rule.split for rule in self.rules))
 
     def with_split(self, split: Mapping[int, int]) -> RouteDocument:
         """Return this document with another *split* for what no rule takes; the baseline stays."""
         return replace(self, split=split)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the document in its own form, every member spelled out: ``parse`` reads the same value from it."""
+        """Return the document in its own form: ``parse`` reads the same value from it.
+
+        Every member is spelled out but *shadow* and *rollout* where there is none.
+        """
+        optional = {
+            "shadow": written(self.shadow),
+            "rollout": self.rollout.as_dict() if self.rollout is not None else None,
+        }
         return {
             "model": self.model,
             "split": written(self.split),
@@ -88,7 +104,7 @@ class RouteDocument:
             "rules": [rule.as_dict() for rule in self.rules],
             "baseline": str(self.baseline),
             "fallback": self.fallback,
-        }
+        } | {name: value for name, value in optional.items() if value}
 
 
 def parse(data: object, *, model: str | None = None) -> RouteDocument:
@@ -100,7 +116,6 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         data,
         MEMBERS,
         needed=("split",) if model is not None else ("model", "split"),
-        not_offered=NOT_OFFERED,
         what="route",
     )
     schema = members.get("schema", 1)
@@ -119,7 +134,18 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         assign = _assign(members.get("assign", {}), salt=name)
     with at("rules"):
         rules = rules_of(members.get("rules", []))
-    return RouteDocument(name, split, assign, rules, baseline, members.get("fallback", "baseline"))
+    with at("rollout"):
+        plan = read_plan(members["rollout"]) if "rollout" in members else None
+    return RouteDocument(
+        name,
+        split,
+        assign,
+        rules,
+        baseline,
+        members.get("fallback", "baseline"),
+        members.get("shadow", {}),
+        plan,
+    )
 
 
 def parse_json(text: bytes, *, model: str | None = None) -> RouteDocument:

@@ -1,0 +1,259 @@
+"""One rollout as a value: where it stands, what it may do, and which split belongs to each phase.
+
+Stored next to the route and written with it in one comparison, so a rollout and its split never disagree. ``move`` is
+the one door: it follows the table in ``phases.py`` and refuses what is not in it. When to move is for ``steering.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import gcd
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from gateway.core.errors import InvalidDocument
+from gateway.core.evidence import Arms
+from gateway.core.members import at, shown, text_of
+from gateway.core.phases import TABLE, Event, Goto, MoveRefused, Phase
+from gateway.core.slots import SLOTS, seats
+from gateway.core.splits import weights_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.core.plan import Plan
+
+STOPPED: Final = (Phase.HOLD, Phase.PAUSED)
+GOALS: Final = (Phase.PREFLIGHT, Phase.SHADOW, Phase.STEP, Phase.BAKE)
+"""The phases that have something to reach, and from which a rollout may be stopped and go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The state of one rollout.
+
+    before: the split that it started from, to which a failure returns. certify: the failure rate to exclude, fixed at
+    the start. started: seconds of the store's clock. away_seconds: how long the store was away since; that time does
+    not count. entered, stopped: when the current goal, and a stop of it, began, in the rollout's own seconds (``time``).
+    step: index into the plan's steps. since: the first revision of the current goal. origin: the phase that a stopped
+    rollout goes on from, None where it is not stopped. overdue: stopped for lack of evidence. gate: stopped at the end
+    of a step that asks for approval. approved: this step's gate was opened. reason: of the last move.
+    """
+
+    id: str
+    candidate: int
+    baseline: int
+    plan: Plan
+    before: Mapping[int, int]
+    certify: float
+    started: float
+    phase: Phase = Phase.PENDING
+    step: int = 0
+    since: int = 0
+    entered: float = 0.0
+    stopped: float = 0.0
+    away_seconds: float = 0.0
+    origin: Phase | None = None
+    overdue: bool = False
+    gate: bool = False
+    approved: bool = False
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        with at("id"):
+            text_of(self.id)
+        with at("candidate"):
+            Arms(self.candidate, self.baseline)
+        with at("before"):
+            object.__setattr__(self, "before", weights_of(self.before))
+            if not self.before.get(self.baseline):
+                reason = f"gives the baseline {self.baseline} no weight, so nothing could be compared; give it some"
+                raise InvalidDocument("", reason)
+        with at("step"):
+            if type(self.step) is not int or not 0 <= self.step < len(self.plan.steps):
+                raise InvalidDocument("", f"{shown(self.step)} is none of the plan's {len(self.plan.steps)} steps")
+        if (self.origin is not None) != (self.phase in STOPPED):
+            raise InvalidDocument(
+                "origin", f"{shown(self.origin)} does not go with {self.phase}; stopped phases have one"
+            )
+
+    @property
+    def arms(self) -> Arms:
+        """The two versions that are compared."""
+        return Arms(self.candidate, self.baseline)
+
+    @property
+    def goal(self) -> Phase:
+        """The phase whose goal is pursued: the origin of a stopped rollout, else where it stands."""
+        return self.origin or self.phase
+
+    def time(self, now: float) -> float:
+        """Return the rollout's own seconds at *now*, seconds of the store's clock: those that the store was there."""
+        return now - self.started - self.away_seconds
+
+    def goal_seconds(self) -> int:
+        """Return how long the current goal has to be watched; 0 where it is not a matter of time."""
+        if self.goal is Phase.SHADOW and self.plan.shadow is not None:
+            return self.plan.shadow.seconds
+        if self.goal is Phase.STEP:
+            return self.plan.steps[self.step].seconds
+        return self.plan.holdback.seconds if self.goal is Phase.BAKE else 0
+
+    def after_absence(self, seconds: float) -> Rollout:
+        """Return this rollout after the store was away for *seconds*, in which no clock ran."""
+        return replace(self, away_seconds=self.away_seconds + seconds)
+
+
+class Change(NamedTuple):
+    """What a move makes of the route: all of it is written at once, fenced by the revision that it was made for.
+
+    *split* None leaves the split as it is; *baseline* is the route's baseline from now on.
+    """
+
+    rollout: Rollout
+    split: Mapping[int, int] | None
+    baseline: int
+
+
+def start(
+    id: str,  # noqa: A002 - the word that the API has for it
+    *,
+    arms: Arms,
+    plan: Plan,
+    before: Mapping[int, int],
+    baseline_rate: float,
+    now: float,
+) -> Rollout:
+    """Return a new rollout of the canary of *arms*, pending.
+
+    before: the route's split now. baseline_rate: the baseline's failure rate now, a fraction. now: seconds of the
+    store's clock. Raises InvalidDocument where the baseline has no weight.
+    """
+    return Rollout(id, arms.canary, arms.baseline, plan, before, plan.certify(baseline_rate), now)
+
+
+def move(
+    rollout: Rollout,
+    event: Event,
+    *,
+    now: float,
+    revision: int,
+    reason: str,
+    force: bool = False,
+    full: bool = False,
+    gate: bool = False,
+    new_id: str = "",
+) -> Change:
+    """Return what *event* makes of *rollout* and its route. Raises MoveRefused, and then nothing has changed.
+
+    now: seconds of the store's clock. revision: the route's now; the change will be the next one. force: promote out of
+    a hold. full: promote to the end at once. gate: a pause that is a step's end. new_id: names the rollout that a retry
+    starts, with empty evidence.
+    """
+    target = _target(rollout, event, force=force, full=full)
+    if event is Event.RETRY:
+        if new_id in {"", rollout.id}:
+            raise MoveRefused(rollout.phase, event, " without a new id")
+        fresh = Rollout(
+            new_id, rollout.candidate, rollout.baseline, rollout.plan, rollout.before, rollout.certify, now,
+            reason=reason,
+        )  # fmt: skip
+        return Change(fresh, None, rollout.baseline)
+    if target is rollout.phase and target in STOPPED:
+        return Change(rollout, None, rollout.baseline)
+    after = _enter(rollout, target, event, now=now, revision=revision, gate=gate)
+    after = replace(after, reason=reason)
+    return Change(after, split_of(after), after.candidate if target is Phase.SUCCEEDED else after.baseline)
+
+
+def split_of(rollout: Rollout) -> Mapping[int, int] | None:
+    """Return the split that belongs to where *rollout* stands; None where it stays what it is."""
+    candidate, before = rollout.candidate, rollout.before
+    match rollout.phase:
+        case Phase.STEP:
+            return split_at(before, candidate, rollout.plan.steps[rollout.step].slots)
+        case Phase.BAKE:
+            return split_at(before, candidate, rollout.plan.holdback.slots)
+        case Phase.SUCCEEDED:
+            return split_at(before, candidate, SLOTS)
+        case Phase.PREFLIGHT | Phase.SHADOW | Phase.ROLLED_BACK:
+            return weights_of({**before, candidate: 0})
+        case Phase.ABORTED | Phase.SUPERSEDED:
+            return weights_of({**before, candidate: before.get(candidate, 0)})
+        case _:
+            return None
+
+
+def split_at(before: Mapping[int, int], candidate: int, slots: int) -> Mapping[int, int]:
+    """Return the split that gives *candidate* exactly *slots* of the SLOTS, and the others the rest as in *before*.
+
+    Weights sum to 100 where that is exact, else to SLOTS where that is.
+    """
+    others = seats({version: weight for version, weight in before.items() if version != candidate})
+    weights = {version: count * (SLOTS - slots) for version, count in others.items()} | {candidate: slots * SLOTS}
+    common = gcd(*weights.values())
+    total = sum(weights.values()) // common
+    scale = next((whole // total for whole in (100, SLOTS) if whole % total == 0), 1)
+    return MappingProxyType({version: weight // common * scale for version, weight in sorted(weights.items())})
+
+
+def _target(rollout: Rollout, event: Event, *, force: bool, full: bool) -> Phase:
+    """Return the phase that *event* leads to, every rule of the table followed. Raises MoveRefused."""
+    cell = TABLE[rollout.phase].get(event)
+    if cell is None:
+        raise MoveRefused(rollout.phase, event)
+    if event is Event.PROMOTE:
+        return _promoted(rollout, force=force, full=full)
+    match cell:
+        case Goto.FIRST:
+            return Phase.SHADOW if rollout.plan.shadow else Phase.STEP
+        case Goto.NEXT:
+            return Phase.STEP if rollout.step + 1 < len(rollout.plan.steps) else Phase.BAKE
+        case Goto.ORIGIN:
+            return rollout.goal
+        case Goto.POLICY:
+            return _overdue(rollout)
+        case _:
+            return Phase(cell)
+
+
+def _promoted(rollout: Rollout, *, force: bool, full: bool) -> Phase:
+    if rollout.phase is Phase.HOLD and not force:
+        raise MoveRefused(rollout.phase, Event.PROMOTE, " without force")
+    if rollout.goal not in {Phase.STEP, Phase.BAKE}:
+        raise MoveRefused(rollout.phase, Event.PROMOTE, f" from before its first step ({rollout.goal})")
+    return Phase.SUCCEEDED if full or rollout.goal is Phase.BAKE else Phase.BAKE
+
+
+def _overdue(rollout: Rollout) -> Phase:
+    """Return where a rollout without enough evidence goes: it stands still first, then the policy decides.
+
+    *advance* passes steps only: the end is never reached without a certificate.
+    """
+    policy = rollout.plan.on_insufficient_data
+    if rollout.phase is not Phase.HOLD or policy == "hold":
+        return Phase.HOLD
+    if policy == "rollback":
+        return Phase.ROLLED_BACK
+    if rollout.origin is Phase.SHADOW:
+        return Phase.STEP
+    if rollout.origin is Phase.STEP:
+        return Phase.STEP if rollout.step + 1 < len(rollout.plan.steps) else Phase.BAKE
+    return Phase.HOLD
+
+
+def _enter(rollout: Rollout, target: Phase, event: Event, *, now: float, revision: int, gate: bool) -> Rollout:
+    """Return *rollout* in *target*: stopped, going on where it was, ended, or with a new goal."""
+    time = rollout.time(now)
+    if target in STOPPED:
+        stopped = rollout.stopped if rollout.phase in STOPPED else time
+        return replace(
+            rollout, phase=target, origin=rollout.goal, stopped=stopped, overdue=event is Event.OVERDUE, gate=gate
+        )
+    moved = replace(rollout, phase=target, origin=None, overdue=False, gate=False)
+    if event in {Event.CLEAR, Event.RESUME}:
+        return replace(moved, approved=rollout.approved or rollout.gate)
+    if target not in GOALS:
+        return moved
+    walked = rollout.step + 1 if rollout.goal is Phase.STEP and target is Phase.STEP else rollout.step
+    return replace(moved, step=walked, since=revision + 1, entered=time, approved=False)
