@@ -62,7 +62,7 @@ def assess(
     since: int = 0,
     tripped: bool = False,
 ) -> Verdict:
-    """Return what the guards of *plan* say of the canary of *arms*, from totals alone. Takes well under 1 ms.
+    """Return what the guards of *plan* say of the canary of *arms*, from totals alone, in about a millisecond.
 
     certify: the failure rate to exclude, fixed when the rollout started. alpha: the plan's unless given; a rollout of
     m canaries gives each alpha / m, a worker's breaker takes a hundredth. since: the first revision of the current

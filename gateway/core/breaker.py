@@ -57,27 +57,22 @@ class Breaker:
         """Return the breaker while a probe is under way."""
         return replace(self, probing=True)
 
-    def without_result(self) -> Breaker:
-        """Return the breaker after a probe that said nothing: cancelled, or failed and not confirmed. Ask again."""
-        return replace(self, probing=False)
+    def after_probe(self, good: bool | None) -> Breaker:
+        """Return the breaker after its probe. A good one closes it; None, cancelled or not confirmed, says nothing."""
+        if good:
+            return Breaker(revision=self.revision)
+        return replace(self, probing=False, bad_probes=self.bad_probes + (good is False))
 
     def after_failure(self, now: float) -> Breaker:
         """Return the breaker after a confirmed failure at *now*. Unconfirmed ones are none and are not told here."""
-        if self.probing:
-            return replace(self, probing=False, bad_probes=self.bad_probes + 1)
         failures = self.failures + 1
-        if self.is_open or failures < IN_A_ROW:
-            return replace(self, failures=failures)
-        return replace(self, failures=failures, opened=now)
+        return replace(
+            self, failures=failures, opened=now if self.opened is None and failures >= IN_A_ROW else self.opened
+        )
 
     def after_good(self) -> Breaker:
-        """Return the breaker after a good answer of the canary: a good probe closes, another ends the row.
-
-        An answer to what was asked before it opened comes late and closes nothing.
-        """
-        if self.probing:
-            return Breaker(revision=self.revision)
-        return self if self.opened is not None else replace(self, failures=0)
+        """Return the breaker after a good answer of the canary. One that was asked before it opened closes nothing."""
+        return replace(self, failures=0)
 
     def after_verdict(self, revision: int) -> Breaker:
         """Return the breaker after this worker's own evidence of *revision* said FAIL: open until another revision."""

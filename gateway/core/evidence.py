@@ -120,6 +120,8 @@ class Evidence:
     def total(self, version: int, kind: str, *, since: int = 0) -> int:
         """Return how many of *kind* were counted for *version* under revisions from *since* on."""
         cells = self._index.get((version, kind), {})
+        if not since:
+            return sum(cells.values())
         return sum(count for (revision, _), count in cells.items() if revision >= since)
 
     def newest(self) -> int:

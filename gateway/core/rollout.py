@@ -34,7 +34,7 @@ class Rollout:
 
     before: the split that it started from, to which a failure returns. certify: the failure rate to exclude, fixed at
     the start. started: seconds of the store's clock. away_seconds: how long the store was away since; that time does
-    not count. entered, stopped: when the current goal, and a stop of it, began, in the rollout's own seconds (``time``).
+    not count. entered, stopped: when the current goal, and a stop of it, began, in its own seconds (``time``).
     step: index into the plan's steps. since: the first revision of the current goal. origin: the phase that a stopped
     rollout goes on from, None where it is not stopped. overdue: stopped for lack of evidence. gate: stopped at the end
     of a step that asks for approval. approved: this step's gate was opened. reason: of the last move.
@@ -185,7 +185,9 @@ def split_of(rollout: Rollout) -> Mapping[int, int] | None:
 
 
 def split_at(before: Mapping[int, int], candidate: int, slots: int) -> Mapping[int, int]:
-    """Return the split that gives *candidate* exactly *slots* of the SLOTS, and the others the rest as in *before*.
+    """Return the split that gives *candidate* *slots* of the SLOTS, and the others the rest as in *before*.
+
+    But for the one seat that every weight above 0 buys, so at most one less for each of the others.
 
     Weights sum to 100 where that is exact, else to SLOTS where that is.
     """

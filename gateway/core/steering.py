@@ -1,8 +1,8 @@
 """What a rollout does next: ``next_action(snapshot, verdict, now)``, the whole of the controller's judgement.
 
 The same snapshot gives the same action however often it is asked, and an action carries the revision that it was made
-for: a lease that changes hands repeats nothing. FAIL is answered in every phase under watch. HOLD and INCONCLUSIVE never
-raise a weight, but for ``on_insufficient_data: advance``, which the plan's author asked for.
+for: a lease that changes hands repeats nothing. FAIL is answered in every phase under watch. HOLD never raises a
+weight, and INCONCLUSIVE only under ``on_insufficient_data: advance``, which the plan's author asked for.
 """
 
 from __future__ import annotations

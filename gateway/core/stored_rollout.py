@@ -41,7 +41,7 @@ def as_dict(rollout: Rollout) -> dict[str, Any]:
 
 
 def read_rollout(data: object) -> Rollout:
-    """Return the rollout that *data*, read from JSON, describes. Raises InvalidDocument with the path of the culprit."""
+    """Return the rollout that *data*, read from JSON, describes. Raises InvalidDocument with the culprit's path."""
     members = members_of(data, MEMBERS, needed=MEMBERS, what="stored rollout")
 
     def read(name: str, reader: Callable[[Any], Any]) -> Any:
