@@ -172,7 +172,7 @@ class EvidenceStore(Protocol):
 
 DELTA_FIELDS: Final = 4_096
 DELTA_POINTS: Final = 40_000
-"""What one flush may hold, so that it stays a matter of milliseconds for the server."""
+"""What one flush may hold: the server works on so many points for about a tenth of a second. Send more in several."""
 
 LEASE_SECONDS: Final = 3.0
 """How long a controller that died keeps its successor waiting."""

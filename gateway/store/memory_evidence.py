@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from gateway.core.errors import StoreUnavailable
 from gateway.ports import LEASE_SECONDS
 from gateway.store.evidence_records import (
-    ROLLOUT,
     check_name,
     check_rollout,
     check_seq,
@@ -102,7 +101,7 @@ class MemoryEvidence:
             if opened.get(field, slots) != slots:
                 opened.clear()
             opened[field] = slots
-        if ROLLOUT.fullmatch(ended) and (fence is None or fence.rollout != ended):
+        if ended and (fence is None or fence.rollout != ended):
             self._ends.update(dict.fromkeys(rollout_keys(model, ended), time.time() + EVIDENCE_SECONDS))
 
     def _has_ended(self, key: str) -> bool:
