@@ -51,10 +51,18 @@ def test_a_rollout_is_started_and_answered_with_its_phase(routed: Terminal) -> N
     assert (result.code, result.out) == (0, "fraud version 2 is pending, at revision 2\n")
 
 
+def test_a_plan_that_is_probably_not_meant_is_warned_of(routed: Terminal, tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("steps: [{weight: 7, for: 1m}]\nconfirm: off\n", encoding="utf-8")
+
+    result = routed.run("rollouts", "start", "fraud", "2", "--plan", str(path))
+
+    assert (result.code, "warning: confirm: off" in result.err) == (0, True)
+
+
 def test_a_plan_comes_from_a_file_or_from_a_route_file(routed: Terminal, tmp_path: Path) -> None:
     plan, route = tmp_path / "plan.yaml", tmp_path / "fraud.yaml"
     plan.write_text("steps: [{weight: 7, for: 1m}]\n", encoding="utf-8")
-    route.write_text(f"model: fraud\nsplit: {{'1': 1}}\nrollout: {plan.read_text()}", encoding="utf-8")
     route.write_text("model: fraud\nsplit: {'1': 1}\nrollout: {steps: [{weight: 7, for: 1m}]}\n", encoding="utf-8")
 
     for number, path in enumerate((plan, route)):

@@ -15,8 +15,7 @@ from tests.control.rollout_house import PLAN, RolloutHouse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from httpx import Response
-
+    Response = Any
 ROLLOUTS = "/api/v1/models/fraud/rollouts"
 CURRENT = ROLLOUTS + "/current"
 ANY = {"if-match": "*"}
