@@ -34,22 +34,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _watch(args: argparse.Namespace, client: Client) -> int:
-    """Print a line for each change until the rollout ends. A gateway that does not answer for a while is waited for."""
-    told = ""
+    """Print a line when phase, split or verdict changed, until the rollout ends.
+
+    A gateway that does not answer for a while is waited for.
+    """
+    told: object = None
     while True:
         try:
             data = client.get(args.model, "rollouts", "current").data
-        except Refused as exc:
-            if exc.status < 500:
-                raise
-            say(str(exc))
         except CommandFailed as exc:
-            say(str(exc))
+            if isinstance(exc, Refused) and exc.status < 500:
+                raise
+            if told != str(exc):
+                told = str(exc)
+                say(told)
         else:
-            line = _line(data)
-            if line != told:
-                print_json(data) if args.json else print(line, flush=True)
-                told = line
+            stands = (data["id"], phase(data), data["split"], data["verdict"]["kind"])
+            if stands != told:
+                told = stands
+                print_json(data) if args.json else print(_line(data), flush=True)
             if data["is_over"]:
                 return 0 if data["phase"] == SUCCEEDED else 1
         sleep(LOOK_AGAIN_SECONDS)
