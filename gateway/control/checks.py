@@ -64,24 +64,6 @@ def check_signatures(document: RouteDocument, fleet: Mapping[int, FleetVersion])
             )
 
 
-def check_candidate(document: RouteDocument, candidate: int, fleet: Mapping[int, FleetVersion]) -> None:
-    """Refuse a canary that nobody has, that FAILED, that is the baseline, or that takes other inputs than the baseline.
-
-    Raises UnknownVersion, VersionUnavailable or InvalidDocument.
-    """
-    if candidate not in fleet:
-        raise UnknownVersion(document.model, str(candidate))
-    if candidate == document.baseline:
-        reason = f"version {candidate} is the baseline already; name another one, or nothing could be compared"
-        raise InvalidDocument("candidate", reason)
-    alone = replace(document, split={candidate: 1}, rules=())
-    check_health(alone, fleet)
-    try:
-        check_signatures(alone, fleet)
-    except InvalidDocument as exc:
-        raise InvalidDocument("candidate", exc.reason) from exc
-
-
 def check_unload(
     model: str,
     version: int,
@@ -109,6 +91,24 @@ def check_reason(reason: str) -> None:
         raise InvalidDocument("reason", f"write at most {MAX_REASON} characters")
     if not reason.isprintable():
         raise InvalidDocument("reason", "write one line of text, without control characters")
+
+
+def check_candidate(document: RouteDocument, candidate: int, fleet: Mapping[int, FleetVersion]) -> None:
+    """Refuse a canary that nobody has, that FAILED, that is the baseline, or that takes other inputs than the baseline.
+
+    Raises UnknownVersion, VersionUnavailable or InvalidDocument.
+    """
+    if candidate not in fleet:
+        raise UnknownVersion(document.model, str(candidate))
+    if candidate == document.baseline:
+        reason = f"version {candidate} is the baseline already; name another one, or nothing could be compared"
+        raise InvalidDocument("candidate", reason)
+    alone = replace(document, split={candidate: 1}, rules=())
+    check_health(alone, fleet)
+    try:
+        check_signatures(alone, fleet)
+    except InvalidDocument as exc:
+        raise InvalidDocument("candidate", exc.reason) from exc
 
 
 def weighted(document: RouteDocument) -> Iterator[tuple[str, int]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.cli import rollout_status
+from gateway.core.phases import Event
 from tests.control.rollout_house import RolloutHouse
 
 if TYPE_CHECKING:
@@ -157,6 +158,30 @@ def test_a_watch_ends_with_the_rollout_and_fails_unless_it_succeeded(
     assert lines[0].startswith("step 1 of 2  1=95 2=5  INCONCLUSIVE  50 requests")
     assert "rolled_back" in lines[-1]
     assert "errors: " in lines[-1]
+
+
+def test_a_watch_waits_for_a_store_that_is_away_and_says_so_once(
+    routed: Terminal, house: RolloutHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout_status, "LOOK_AGAIN_SECONDS", 0.02)
+    started(routed)
+    to_step(house)
+    asyncio.run(house.rollouts.move("fraud", Event.ABORT, expected=None, who="ann", reason="enough"))
+    house.store.stop()
+    timer = threading.Timer(0.3, house.store.start)
+    timer.start()
+
+    result = routed.run("rollouts", "status", "fraud", "--watch")
+    timer.join()
+
+    assert (result.code, result.err.count("is away")) == (1, 1)
+    assert "aborted" in result.out
+
+
+def test_a_watch_of_nothing_is_refused(routed: Terminal) -> None:
+    result = routed.run("rollouts", "status", "fraud", "--watch")
+
+    assert (result.code, "has no rollout" in result.err) == (1, True)
 
 
 async def fail(house: RolloutHouse) -> None:
