@@ -8,7 +8,7 @@ implementation of a port.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gateway.core.phases import Phase
     from gateway.core.signature import Signature
+    from gateway.core.verdicts import Verdict
     from gateway.core.versions import VersionStatus
 
     Tensor = NDArray[Any]
@@ -53,7 +55,8 @@ class StoredRoute:
 class AuditEntry:
     """Who did what to a model, and why. *before* and *after* are bare route documents, or None where there was none.
 
-    *action* is ``route``, ``load`` or ``unload``; *at_ms* is the store's clock, milliseconds since the epoch.
+    *action* is ``route``, ``rollout``, ``load`` or ``unload``; *at_ms* is the store's clock, milliseconds since the
+    epoch.
     """
 
     revision: int
@@ -63,6 +66,17 @@ class AuditEntry:
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
     at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Which rollout a written route belongs to; its evidence is counted under the revision that the write makes.
+
+    *slots*: who has how many in that revision, as ``core.evidence.written_slots`` writes it.
+    """
+
+    rollout: str
+    slots: str
 
 
 class RouteStore(Protocol):
@@ -77,11 +91,19 @@ class RouteStore(Protocol):
         ...
 
     async def write(
-        self, model: str, payload: bytes, entry: AuditEntry, *, expected: int, incarnation: str | None = None
+        self,
+        model: str,
+        payload: bytes,
+        entry: AuditEntry,
+        *,
+        expected: int,
+        incarnation: str | None = None,
+        fence: Fence | None = None,
     ) -> StoredRoute:
         """Write *payload* with its audit entry if the stored revision is still *expected* (0: there must be no route).
 
-        The revision of *entry* is replaced by the new one. A new route takes *incarnation* or a fresh
+        *fence* opens the new revision for the evidence of a rollout; without one no evidence is taken for the route
+        any more. The revision of *entry* is replaced by the new one. A new route takes *incarnation* or a fresh
         random one, a later write keeps what is stored unless *incarnation* is given (a restore).
         Raises RevisionConflict when somebody was faster; after StoreUnavailable the write may have landed.
         """
@@ -108,6 +130,102 @@ class RouteStore(Protocol):
 
     async def close(self) -> None:
         """Give back all connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deltas:
+    """What one worker counted since its last flush, for one rollout.
+
+    *counts*: field of ``core.evidence.Counter`` → how many more. *sightings*: the failed runs of sticky routes, each
+    its field and the 64-bit points of the keys in it; it counts if one of them was not seen failing before. So
+    count the kinds of runs, ``assigned`` and ``wrong``. At most DELTA_FIELDS counts and sightings, DELTA_POINTS points.
+    """
+
+    counts: Mapping[str, int]
+    sightings: Sequence[tuple[str, Sequence[int]]] = ()
+
+
+class EvidenceStore(Protocol):
+    """What a rollout has counted, over the fleet. Every call answers within a second or raises StoreUnavailable.
+
+    One object implements this and RouteStore, for a route's fence decides what is counted.
+    """
+
+    async def flush(
+        self, model: str, rollout: str, *, worker: str, seq: int, deltas: Deltas
+    ) -> Mapping[str, str] | None:
+        """Add *deltas* and return all totals (``core.evidence.read_evidence`` reads them); None where it is over.
+
+        It is over when the route is not in *rollout* any more, or the store has lost a revision of it. A *seq* of
+        *worker* that was taken before is not added again: after StoreUnavailable send the same seq with the same
+        deltas. Raises InvalidDocument, with nothing sent, for deltas that could not be read back, and CorruptRoute,
+        with nothing written, where the store holds garbage.
+        """
+        ...
+
+    async def totals(self, model: str, rollout: str) -> Mapping[str, str]:
+        """Return all totals of *rollout*, empty where there are none. Raises CorruptRoute for what is no text."""
+        ...
+
+    async def lease(self, model: str, holder: str) -> bool:
+        """Take or renew the lease on the rollouts of *model* for LEASE_SECONDS; False while another holds it."""
+        ...
+
+    async def now(self) -> float:
+        """Return the store's clock, seconds since the epoch."""
+        ...
+
+
+class Store(RouteStore, EvidenceStore, Protocol):
+    """Both in one."""
+
+
+class Reverter(Protocol):
+    """What a worker may change by itself: it may lower a canary, never raise one."""
+
+    async def roll_back(self, model: str, rollout_id: str, reason: str, guard: str) -> bool:
+        """Take the canary of the rollout *rollout_id* to 0 and return True; False where that rollout is over.
+
+        *guard* is named in the history in front of the *reason*, and the canary's file is quarantined. Whoever is
+        first among the fleet leaves the one entry. Raises StoreUnavailable, after which it may have landed, and
+        CorruptRoute.
+        """
+        ...
+
+
+DELTA_FIELDS: Final = 4_096
+DELTA_POINTS: Final = 40_000
+"""What one flush may hold: the server works on so many points for about a tenth of a second. Send more in several."""
+
+LEASE_SECONDS: Final = 3.0
+"""How long a controller that died keeps its successor waiting."""
+
+
+ROLLBACK_REASONS: Final = (
+    "errors", "invalid", "latency", "labels", "outputs", "deaths", "breaker", "limit", "insufficient_data", "other",
+)  # fmt: skip
+"""Why a canary was taken back: the guard that history names, and label values of ``gateway_rollbacks_total``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutGauges:
+    """Where a model's last rollout stands. *verdict* is None where it has ended, or another process leads it."""
+
+    phase: Phase
+    candidate: int
+    verdict: Verdict | None = None
+
+
+class RolloutMetrics(Protocol):
+    """What is shown of the rollouts of all models."""
+
+    def gauges(self) -> Mapping[str, RolloutGauges]:
+        """Return, per model that had a rollout, where the last one stands."""
+        ...
+
+    def rollbacks(self) -> Mapping[tuple[str, str], int]:
+        """Return, per model and one of ROLLBACK_REASONS, how many canaries were seen to be taken back."""
         ...
 
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from gateway.control.auth import Door, Principal
     from gateway.models.catalog import Catalog
-    from gateway.ports import LastGood, RepositoryControl, RouteStore, Workers
+    from gateway.ports import LastGood, RepositoryControl, Store, Workers
     from gateway.settings import Settings
 
 
 def repository_control(
-    settings: Settings, store: RouteStore, workers: Workers, catalog: Catalog, last_good: LastGood
+    settings: Settings, store: Store, workers: Workers, catalog: Catalog, last_good: LastGood
 ) -> RepositoryControl:
     """Return what answers load and unload in a worker; it refuses everybody unless the settings allow orders there."""
 

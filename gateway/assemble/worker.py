@@ -94,7 +94,7 @@ class WorkerParts:
             except CorruptRoute as exc:
                 log.error("the snapshot's route is not used: %s", exc)
                 continue
-            self.adoption.want(Mark(found.incarnation, found.revision, found.digest), compiled)
+            self.adoption.want(Mark(found.incarnation, found.revision, found.digest), *compiled)
 
     def use_files(self) -> None:
         """Give every model that still has no route the one of its file, or its highest version."""

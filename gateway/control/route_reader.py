@@ -5,17 +5,20 @@ Reads only. What cannot be decoded is a value here (``damage``) and never an emp
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.core import stored
 from gateway.core.errors import CorruptRoute, StoreUnavailable
+from gateway.core.stored import Held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.core.document import RouteDocument
+    from gateway.core.rollout import Rollout
     from gateway.core.seating import Seating
+    from gateway.core.stored import Quarantined
     from gateway.ports import LastGood, RouteHead, RouteStore, StoredRoute, WorkerReport
 
 
@@ -23,13 +26,22 @@ if TYPE_CHECKING:
 class CurrentRoute:
     """A route and its revision. Revision 0 is no route, a negative one is garbage that *damage* explains.
 
-    *damage* says why there is no document although something is stored.
+    *damage* says why there is no document although something is stored. *rollout* is the last one, ended or not.
     """
 
     revision: int
     document: RouteDocument | None = None
     seating: Seating | None = None
     damage: CorruptRoute | None = None
+    rollout: Rollout | None = None
+    quarantine: tuple[Quarantined, ...] = ()
+
+    @property
+    def held(self) -> Held | None:
+        """All that is written at once; None where there is no route that can be used."""
+        if self.document is None or self.seating is None:
+            return None
+        return Held(self.document, self.seating, self.rollout, self.quarantine)
 
 
 NO_ROUTE = CurrentRoute(0)
@@ -98,13 +110,13 @@ class RouteReader:
             served = max((report.revisions.get(model, 0) for report in reports), default=0)
             route = _decode(model, snapshot[model]) if model in snapshot else NO_ROUTE
             if served or route.document:
-                held[model] = CurrentRoute(served or route.revision, route.document, route.seating)
+                held[model] = replace(route, revision=served or route.revision)
         return held
 
 
 def _decode(model: str, found: StoredRoute) -> CurrentRoute:
     try:
-        route, seats = stored.decode(model, found.payload, found.digest)
+        held = stored.decode(model, found.payload, found.digest)
     except CorruptRoute as exc:
         return CurrentRoute(found.revision, damage=exc)
-    return CurrentRoute(found.revision, route, seats)
+    return CurrentRoute(found.revision, held.document, held.seating, rollout=held.rollout, quarantine=held.quarantine)

@@ -13,17 +13,20 @@ from gateway.core.aliases import aliases_of
 from gateway.core.errors import InvalidDocument
 from gateway.core.members import at, check_choice, members_of, shown, text_of
 from gateway.core.names import is_model_name, why_no_model_name
+from gateway.core.plan import read_plan
 from gateway.core.rules import check_rules, rules_of, source_of
-from gateway.core.splits import version_of, weights_of, written
+from gateway.core.splits import percents_of, version_of, weights_of, written
 from gateway.core.strict_json import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.core.plan import Plan
     from gateway.core.rules import Rule, Source
 
-MEMBERS: Final = ("model", "split", "assign", "rules", "baseline", "fallback", "aliases", "schema")
-NOT_OFFERED: Final = frozenset({"shadow", "rollout"})
+MEMBERS: Final = (
+    "model", "split", "assign", "rules", "shadow", "baseline", "fallback", "aliases", "rollout", "schema"
+)  # fmt: skip
 MISSING: Final = ("random", "baseline")
 FALLBACKS: Final = ("baseline", "none")
 
@@ -51,6 +54,8 @@ class RouteDocument:
     """How one model's traffic is split. Splits map version → weight, ascend by version and cannot be changed.
 
     *aliases* map a name to the version that it pins; they ascend by name and cannot be changed either.
+    *shadow* maps a version to the percent of the requests that it gets copies of, and answers none of. *rollout* is the
+    plan of the rollouts that are started without one; it starts none by itself.
     """
 
     model: str
@@ -60,6 +65,8 @@ class RouteDocument:
     baseline: int
     fallback: str = "baseline"
     aliases: Mapping[str, int] = field(default_factory=dict)
+    shadow: Mapping[int, int] = field(default_factory=dict)
+    rollout: Plan | None = None
 
     def __post_init__(self) -> None:
         if not is_model_name(self.model):
@@ -74,10 +81,12 @@ class RouteDocument:
             check_choice(self.fallback, FALLBACKS)
         with at("aliases"):
             object.__setattr__(self, "aliases", aliases_of(self.aliases))
+        with at("shadow"):
+            object.__setattr__(self, "shadow", percents_of(self.shadow))
 
     def versions(self) -> frozenset[int]:
-        """Return every version that the route itself may choose, at whatever weight, and the baseline."""
-        return frozenset({self.baseline}).union(self.split, *(rule.split for rule in self.rules))
+        """Return every version that the route itself may choose or copy to, at whatever weight, and the baseline."""
+        return frozenset({self.baseline}).union(self.split, self.shadow, *(rule.split for rule in self.rules))
 
     def needed(self) -> frozenset[int]:
         """Return every version that is to be loaded: those of ``versions``, and those that only an alias names."""
@@ -88,11 +97,16 @@ class RouteDocument:
         return replace(self, split=split)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the document in its own form, every member spelled out: ``parse`` reads the same value from it.
+        """Return the document in its own form: ``parse`` reads the same value from it.
 
-        But for ``aliases`` where there are none: releases that do not know them can still read such a route.
+        Every member is spelled out but *shadow*, *aliases* and *rollout* where there is none: releases that do not know
+        them can still read such a route.
         """
-        aliases = {name: str(version) for name, version in self.aliases.items()}
+        optional = {
+            "aliases": {name: str(version) for name, version in self.aliases.items()},
+            "shadow": written(self.shadow),
+            "rollout": self.rollout.as_dict() if self.rollout is not None else None,
+        }
         return {
             "model": self.model,
             "split": written(self.split),
@@ -100,8 +114,7 @@ class RouteDocument:
             "rules": [rule.as_dict() for rule in self.rules],
             "baseline": str(self.baseline),
             "fallback": self.fallback,
-            **({"aliases": aliases} if aliases else {}),
-        }
+        } | {name: value for name, value in optional.items() if value}
 
 
 def parse(data: object, *, model: str | None = None) -> RouteDocument:
@@ -113,7 +126,6 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         data,
         MEMBERS,
         needed=("split",) if model is not None else ("model", "split"),
-        not_offered=NOT_OFFERED,
         what="route",
     )
     schema = members.get("schema", 1)
@@ -132,8 +144,19 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         assign = _assign(members.get("assign", {}), salt=name)
     with at("rules"):
         rules = rules_of(members.get("rules", []))
-    fallback, aliases = members.get("fallback", "baseline"), members.get("aliases", {})
-    return RouteDocument(name, split, assign, rules, baseline, fallback, aliases)
+    with at("rollout"):
+        plan = read_plan(members["rollout"]) if "rollout" in members else None
+    return RouteDocument(
+        name,
+        split,
+        assign,
+        rules,
+        baseline,
+        members.get("fallback", "baseline"),
+        members.get("aliases", {}),
+        members.get("shadow", {}),
+        plan,
+    )
 
 
 def parse_json(text: bytes, *, model: str | None = None) -> RouteDocument:

@@ -68,18 +68,15 @@ def members_of(
     allowed: Collection[str],
     *,
     needed: Collection[str] = (),
-    not_offered: Collection[str] = (),
     what: str,
 ) -> Mapping[Any, Any]:
     """Return *data* if it is a mapping that has all members of *needed* and none beside *allowed*.
 
-    *not_offered* are members that another release knows; *what* is how a message calls the mapping.
+    *what* is how a message calls the mapping.
     """
     if not isinstance(data, Mapping):
         raise InvalidDocument("", f"{shown(data)} is no {what}; write a mapping with {', '.join(allowed)}")
     for name in data:
-        if name in not_offered:
-            raise InvalidDocument(name, "this release does not offer it; leave it out")
         if name not in allowed:
             raise InvalidDocument(step_of(name), f"is no member of a {what}; allowed are {', '.join(allowed)}")
     for name in needed:

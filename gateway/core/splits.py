@@ -30,6 +30,18 @@ def version_of(data: object) -> int:
 
 def weights_of(data: object) -> Mapping[int, int]:
     """Return *data* as an immutable mapping version → weight, ascending by version."""
+    weights = _numbers(data, MAX_WEIGHT, "weight")
+    if not any(weights.values()):
+        raise InvalidDocument("", "nobody is left to answer; give at least one version a weight above 0")
+    return weights
+
+
+def percents_of(data: object) -> Mapping[int, int]:
+    """Return *data* as an immutable mapping version → whole percent, ascending by version; empty is fine."""
+    return _numbers(data, 100, "percent")
+
+
+def _numbers(data: object, most: int, what: str) -> Mapping[int, int]:
     if not isinstance(data, Mapping):
         raise InvalidDocument("", f'{shown(data)} maps no versions to weights; write such as {{"1": 95, "2": 5}}')
     if len(data) > MAX_VERSIONS:
@@ -40,11 +52,9 @@ def weights_of(data: object) -> Mapping[int, int]:
             version = version_of(key)
             if version in weights:
                 raise InvalidDocument("", "is written twice; write each version once")
-            if type(weight) is not int or not 0 <= weight <= MAX_WEIGHT:
-                raise InvalidDocument("", f"{shown(weight)} is no weight; write a whole number from 0 to {MAX_WEIGHT}")
+            if type(weight) is not int or not 0 <= weight <= most:
+                raise InvalidDocument("", f"{shown(weight)} is no {what}; write a whole number from 0 to {most}")
             weights[version] = weight
-    if not any(weights.values()):
-        raise InvalidDocument("", "nobody is left to answer; give at least one version a weight above 0")
     return MappingProxyType(dict(sorted(weights.items())))
 
 

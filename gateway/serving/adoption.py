@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.core.document import RouteDocument
+    from gateway.core.rollout import Rollout
     from gateway.core.routing import Routing
     from gateway.models.catalog import Catalog
     from gateway.ports import Metrics
@@ -42,6 +43,8 @@ class Wanted:
 
     mark: Mark
     routing: Routing
+    rollout: Rollout | None = None
+    """The one under way; None where there is none, or where it has ended."""
 
 
 class Adoption:
@@ -73,9 +76,9 @@ class Adoption:
         """Say whether any route is wanted for *model*."""
         return model in self._wanted
 
-    def want(self, mark: Mark, compiled: Routing) -> None:
+    def want(self, mark: Mark, compiled: Routing, rollout: Rollout | None = None) -> None:
         """Serve this route from when its versions are warm; it replaces whatever was wanted."""
-        self._wanted[compiled.document.model] = Wanted(mark, compiled)
+        self._wanted[compiled.document.model] = Wanted(mark, compiled, rollout)
         self._tell_catalog()
         self.settle()
 
@@ -163,7 +166,7 @@ class Adoption:
         return lanes, waiting
 
     def _swap(self, wanted: Wanted, lanes: dict[int, Lane]) -> None:
-        route = LiveRoute(wanted.routing, wanted.mark, lanes, self._metrics)
+        route = LiveRoute(wanted.routing, wanted.mark, lanes, self._metrics, wanted.rollout)
         missing = sorted(self._needed(wanted.routing.document) - set(lanes))
         if missing:
             log.error(

@@ -14,6 +14,7 @@ from gateway.core.errors import UnknownModel, VersionUnavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.core.rollout import Rollout
     from gateway.core.routing import Routing, Values
     from gateway.core.watching import Mark
     from gateway.ports import Metrics, VersionCells
@@ -66,8 +67,17 @@ class Arm:
 class LiveRoute:
     """One model's route as this worker serves it."""
 
-    def __init__(self, routing: Routing, mark: Mark, lanes: Mapping[int, Lane], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        routing: Routing,
+        mark: Mark,
+        lanes: Mapping[int, Lane],
+        metrics: Metrics,
+        rollout: Rollout | None = None,
+    ) -> None:
+        """*rollout*: the one under way, whose evidence this route's requests are."""
         self.model = routing.document.model
+        self.rollout = rollout
         self.routing = routing
         self.mark = mark
         self.revision = mark.revision

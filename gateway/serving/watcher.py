@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core import routing, stored
 from gateway.core.errors import CorruptRoute, StoreUnavailable
+from gateway.core.phases import LIVE
 from gateway.core.watching import Doubt, Mark, Step, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from gateway.core.rollout import Rollout
     from gateway.core.routing import Routing
     from gateway.ports import RouteHead, RouteStore, StoredRoute
     from gateway.serving.adoption import Adoption
@@ -128,7 +130,7 @@ class Watcher:
         except CorruptRoute as exc:
             self._refuse(mark, exc)
             return
-        self._adoption.want(mark, compiled)
+        self._adoption.want(mark, *compiled)
         self._snapshot.remember(model, found)
 
     def _refuse(self, mark: Mark, why: CorruptRoute) -> None:
@@ -152,13 +154,14 @@ class Watcher:
             self._alarmed.discard((model, Step.KEEP_AND_ALARM))
 
 
-def compile_stored(model: str, found: StoredRoute) -> Routing:
-    """Return the routing of a stored route; the slow part (hashing 10,000 slots) belongs on a thread.
+def compile_stored(model: str, found: StoredRoute) -> tuple[Routing, Rollout | None]:
+    """Return the routing of a stored route, and its rollout where one is under way.
 
-    Raises CorruptRoute.
+    The slow part (hashing 10,000 slots) belongs on a thread. Raises CorruptRoute.
     """
-    document, seats = stored.decode(model, found.payload, found.digest)
-    return routing.compile_route(document, seats)
+    held = stored.decode(model, found.payload, found.digest)
+    rollout = held.rollout if held.rollout is not None and held.rollout.phase in LIVE else None
+    return routing.compile_route(held.document, held.seating), rollout
 
 
 def _mark(head: RouteHead | None) -> Mark | None:

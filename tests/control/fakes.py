@@ -76,7 +76,7 @@ class FakeSnapshot:
 
     def keep(self, model: str, split: Mapping[str, int], revision: int = 7) -> None:
         route = document.parse({"model": model, "split": split})
-        payload = stored.encode(route, seating.seat_route(route))
+        payload = stored.encode(stored.Held(route, seating.seat_route(route)))
         self.routes[model] = StoredRoute("before", revision, stored.digest(payload), payload)
 
 

@@ -72,13 +72,15 @@ async def test_a_change_of_weights_moves_the_fewest_users(house: House) -> None:
     await house.route({"1": 95, "2": 5}, assign={"by": "header:x-user-id"})
     first = await house.store.read("fraud")
     assert first is not None
-    old, before = stored.decode("fraud", first.payload, first.digest)
+    first_held = stored.decode("fraud", first.payload, first.digest)
+    old, before = first_held.document, first_held.seating
 
     await house.operations.set_weights("fraud", {"1": 90, "2": 10}, expected=None, who="ann", reason="")
 
     second = await house.store.read("fraud")
     assert second is not None
-    route, after = stored.decode("fraud", second.payload, second.digest)
+    second_held = stored.decode("fraud", second.payload, second.digest)
+    route, after = second_held.document, second_held.seating
     assert after == seating.reseat_route(old, before, route)
     assert after != seating.seat_route(route)
 

@@ -58,7 +58,7 @@ async def test_a_write_after_a_wipe_keeps_users_where_the_snapshot_has_them(hous
     assert held is not None
     wiped = House()
     wiped.snapshot.routes["fraud"] = held
-    document, _ = stored.decode("fraud", held.payload, held.digest)
+    document = stored.decode("fraud", held.payload, held.digest).document
 
     await wiped.operations.put_route("fraud", document.as_dict(), expected=0, who="ann", reason="")
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.core.document import MEMBERS, Assign, RouteDocument, parse, parse_json
 from gateway.core.errors import InvalidDocument
 from gateway.core.members import MAX_TEXT, shown
+from gateway.core.plan import read_plan
 from gateway.core.rules import KINDS, Source
 from gateway.core.splits import MAX_VERSIONS, MAX_WEIGHT, parse_weights
 
@@ -25,6 +26,8 @@ FULL: dict[str, Any] = {
     "baseline": "1",
     "fallback": "none",
     "aliases": {"champion": "2"},
+    "shadow": {"3": 20},
+    "rollout": read_plan({"steps": [{"weight": 5, "for": "1m"}]}).as_dict(),
 }
 
 HUGE = pytest.param(10**5000, id="a number that cannot be printed")
@@ -58,6 +61,8 @@ DOCUMENTS = st.fixed_dictionaries(
         "aliases": st.dictionaries(st.from_regex(r"a[A-Z_0-9]{0,5}", fullmatch=True), st.integers(1, 9), max_size=3),
         "schema": st.just(1),
         "model": st.just("fraud"),
+        "shadow": st.dictionaries(st.integers(1, 20).map(str), st.integers(0, 100), max_size=3),
+        "rollout": st.just({"steps": [{"weight": 5, "for": "1m"}]}),
     },
 )
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | VALUES
@@ -95,7 +100,7 @@ def test_a_document_of_every_member_is_read_as_it_is_written() -> None:
 
     assert document.as_dict() == FULL
     assert document.assign == Assign(Source("header", "x-user-id"), "salty", "baseline")
-    assert document.versions() == {1, 2}
+    assert document.versions() == {1, 2, 3}
 
 
 def test_what_is_left_out_has_a_default_that_is_spelled_out() -> None:
@@ -215,8 +220,12 @@ def test_weights_alone_are_refused_under_their_own_name() -> None:
     ("change", "field", "said"),
     [
         ({"shaddow": {}}, "shaddow", "allowed are model, split, assign"),
-        ({"shadow": {"3": 20}}, "shadow", "this release does not offer it"),
-        ({"rollout": {}}, "rollout", "this release does not offer it"),
+        ({"shadow": {"3": 101}}, "shadow.3", "from 0 to 100"),
+        ({"shadow": {"3": 2.5}}, "shadow.3", "no percent"),
+        ({"shadow": [3]}, "shadow", "maps no versions"),
+        ({"rollout": {}}, "rollout.steps", "is missing"),
+        ({"rollout": {"steps": []}}, "rollout.steps", "0 steps"),
+        ({"rollout": None}, "rollout", "no rollout"),
         ({7: 1}, "7", "no member"),
         ({"a b": 1}, "'a b'", "no member"),
         ({"schema": 2}, "schema", "write 1"),

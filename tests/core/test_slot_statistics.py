@@ -92,7 +92,7 @@ import json
 from gateway.core.document import parse
 from gateway.core.routing import compile_route
 from gateway.core.seating import reseat_route, seat_route
-from gateway.core.stored import digest, encode
+from gateway.core.stored import Held, digest, encode
 
 rules = [{"when": {"query:b": ["x", "y", "z*"], "cookie:a": "1"}, "split": {"3": 1, "2": 1}}]
 old = parse({"split": {"1": 1}, "assign": {"by": "header:u"}, "rules": rules}, model="fraud")
@@ -100,7 +100,7 @@ new = old.with_split({1: 90, 2: 7, 10: 3})
 seating = reseat_route(old, seat_route(old), new)
 routing = compile_route(new, seating)
 answers = [routing.decide(lambda kind, name: [b"user-%d" % i], 0)[0] for i in range(2000)]
-print(json.dumps([digest(encode(new, seating)), answers]))
+print(json.dumps([digest(encode(Held(new, seating))), answers]))
 """
     printed = [
         subprocess.run(

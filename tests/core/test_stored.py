@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 
 from gateway.core.document import parse
 from gateway.core.errors import CorruptRoute, InvalidDocument
+from gateway.core.evidence import Arms
+from gateway.core.plan import read_plan
+from gateway.core.rollout import start
 from gateway.core.seating import Seating, reseat_route, seat_route
-from gateway.core.stored import decode, digest, encode
+from gateway.core.stored import MAX_QUARANTINED, Held, Quarantined, decode, digest, encode
 from gateway.core.strict_json import MAX_BYTES
 
 RULES = [{"when": {"header:x-tenant": ["Zoë", "acme*"]}, "split": {"3": 1}}]
 OLD = parse({"split": {"1": 100}, "assign": {"by": "header:x-user-id", "salt": "ü"}, "rules": RULES}, model="fraud")
 ROUTE = OLD.with_split({1: 95, 2: 5})
 SEATING = reseat_route(OLD, seat_route(OLD), ROUTE)
-PAYLOAD = encode(ROUTE, SEATING)
+PAYLOAD = encode(Held(ROUTE, SEATING))
 
 
 def refused(payload: bytes, *, model: str = "fraud", sha256: str | None = None) -> CorruptRoute:
@@ -34,24 +37,42 @@ def changed(**members: Any) -> bytes:
 
 
 def test_what_was_written_is_read() -> None:
-    assert decode("fraud", PAYLOAD, digest(PAYLOAD)) == (ROUTE, SEATING)
+    assert decode("fraud", PAYLOAD, digest(PAYLOAD)) == Held(ROUTE, SEATING)
 
 
 def test_the_payload_is_pinned() -> None:
     plain = parse({"split": {"1": 95, "2": 5}}, model="iris")
 
-    assert encode(plain, seat_route(plain)) == (
+    assert encode(Held(plain, seat_route(plain))) == (
         b'{"schema":1,"route":{"model":"iris","split":{"1":95,"2":5},'
         b'"assign":{"by":"random","salt":"iris","missing":"random"},"rules":[],"baseline":"1","fallback":"baseline"},'
         b'"seating":{"split":{"1":[[0,9499]],"2":[[9500,9999]]},"rules":{}}}'
     )
 
 
+def test_a_rollout_and_what_was_taken_back_are_read_as_written() -> None:
+    plan = read_plan({"steps": [{"weight": 5, "for": "1m"}]})
+    rollout = start("r1", arms=Arms(2, 1), plan=plan, before={1: 100}, baseline_rate=0.0, now=1.5)
+    held = Held(ROUTE, SEATING, rollout, (Quarantined("0" * 64, 2, "errors: too many"),))
+
+    payload = encode(held)
+
+    assert decode("fraud", payload, digest(payload)) == held
+
+
+def test_only_so_many_quarantined_files_are_remembered_and_the_newest_of_them() -> None:
+    many = tuple(Quarantined(f"{number:064x}", 2, "") for number in range(MAX_QUARANTINED + 5))
+
+    payload = encode(Held(ROUTE, SEATING, None, many))
+
+    assert decode("fraud", payload, digest(payload)).quarantine == many[5:]
+
+
 def test_equal_routes_give_equal_bytes_however_they_were_written() -> None:
     one = parse({"split": {"2": 5, "1": 95}, "rules": [{"when": {"query:a": ["y", "x"]}, "split": {2: 1}}]}, model="m")
     other = parse({"rules": [{"split": {"2": 1}, "when": {"query:a": ["x", "y"]}}], "split": {1: 95, 2: 5}}, model="m")
 
-    assert encode(one, seat_route(one)) == encode(other, seat_route(other))
+    assert encode(Held(one, seat_route(one))) == encode(Held(other, seat_route(other)))
 
 
 def test_one_byte_that_changed_is_noticed() -> None:
@@ -87,8 +108,15 @@ def test_a_newer_schema_is_told_from_a_broken_route() -> None:
         (changed(schema=True), "schema"),
         (changed(schema=0), "schema"),
         (changed(schema="2"), "schema"),
-        (changed(more=1), "members"),
-        (b'{"schema":1}', "members"),
+        (changed(more=1), "more"),
+        (b'{"schema":1}', "route: is missing"),
+        (changed(rollout=None), "rollout: "),
+        (changed(rollout={"id": "r"}), "rollout."),
+        (changed(quarantine={}), "quarantine: "),
+        (changed(quarantine=[1]), "quarantine[0]"),
+        (changed(quarantine=[{"digest": "0" * 63, "version": "2", "reason": ""}]), "quarantine[0]"),
+        (changed(quarantine=[{"digest": "0" * 64, "version": "2", "reason": 1}]), "quarantine[0]"),
+        (changed(quarantine=[{"digest": "0" * 64, "version": "0", "reason": ""}]), "quarantine[0]"),
         (changed(route={"model": "fraud", "split": {"1": -1}}), "route.split.1"),
         (changed(route=[]), "route: "),
         (changed(seating={}), "seating: "),
@@ -135,4 +163,4 @@ def test_a_payload_that_nobody_could_read_back_is_not_written() -> None:
     document = parse({"split": {"1": 1, "2": 1}, "rules": rules}, model="m")
 
     with pytest.raises(InvalidDocument, match="another salt"):
-        encode(document, Seating(torn, {rule.key: torn for rule in document.rules}))
+        encode(Held(document, Seating(torn, {rule.key: torn for rule in document.rules})))

@@ -23,7 +23,7 @@ ENTRY = AuditEntry(0, "test", "because", "route", None, None)
 
 def payload(split: Mapping[str, int], *, model: str = "fraud", **members: Any) -> bytes:
     made = document.parse({"model": model, "split": dict(split), **members})
-    return stored.encode(made, seating.seat_route(made))
+    return stored.encode(stored.Held(made, seating.seat_route(made)))
 
 
 async def write(
