@@ -131,7 +131,8 @@ class Deltas:
     """What one worker counted since its last flush, for one rollout.
 
     *counts*: field of ``core.evidence.Counter`` → how many more. *sightings*: the failed runs of sticky routes, each
-    its field and the 64-bit points of the keys in it; it counts if one of them was not seen failing before.
+    its field and the 64-bit points of the keys in it; it counts if one of them was not seen failing before. So
+    count the kinds of runs, ``assigned`` and ``wrong``. At most DELTA_FIELDS counts and sightings, DELTA_POINTS points.
     """
 
     counts: Mapping[str, int]
@@ -139,20 +140,25 @@ class Deltas:
 
 
 class EvidenceStore(Protocol):
-    """What a rollout has counted, over the fleet. Every call answers within a second or raises StoreUnavailable."""
+    """What a rollout has counted, over the fleet. Every call answers within a second or raises StoreUnavailable.
+
+    One object implements this and RouteStore, for a route's fence decides what is counted.
+    """
 
     async def flush(
         self, model: str, rollout: str, *, worker: str, seq: int, deltas: Deltas
     ) -> Mapping[str, str] | None:
         """Add *deltas* and return all totals (``core.evidence.read_evidence`` reads them); None where it is over.
 
-        It is over when the route is not in *rollout* any more. A *seq* of *worker* that was taken before is not added
-        again: after StoreUnavailable send the same seq with the same deltas.
+        It is over when the route is not in *rollout* any more, or the store has lost a revision of it. A *seq* of
+        *worker* that was taken before is not added again: after StoreUnavailable send the same seq with the same
+        deltas. Raises InvalidDocument, with nothing sent, for deltas that could not be read back, and CorruptRoute,
+        with nothing written, where the store holds garbage.
         """
         ...
 
     async def totals(self, model: str, rollout: str) -> Mapping[str, str]:
-        """Return all totals of *rollout*, empty where there are none."""
+        """Return all totals of *rollout*, empty where there are none. Raises CorruptRoute for what is no text."""
         ...
 
     async def lease(self, model: str, holder: str) -> bool:
@@ -163,6 +169,10 @@ class EvidenceStore(Protocol):
         """Return the store's clock, seconds since the epoch."""
         ...
 
+
+DELTA_FIELDS: Final = 4_096
+DELTA_POINTS: Final = 40_000
+"""What one flush may hold: the server works on so many points for about a tenth of a second. Send more in several."""
 
 LEASE_SECONDS: Final = 3.0
 """How long a controller that died keeps its successor waiting."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.core.evidence import RUN_KINDS
+
 CHANGES: Final = "gateway:changes"
 """The one channel on which every change is published. A message only says "look again"; its content is never used."""
 
@@ -21,6 +23,17 @@ PAYLOAD_BYTES: Final = 1 << 20
 """The largest route that is written, and the largest that is read."""
 
 
+EVIDENCE_SECONDS: Final = 30 * 24 * 3600
+"""How long what a rollout counted is kept after its end."""
+
+SEEN_KINDS: Final = (*RUN_KINDS, "assigned", "wrong")
+"""What is counted once per key of a sticky route. Each kind has a key of its own in the store, and all are named when
+they are to expire: a script may touch declared keys only."""
+
+SEEN_POINTS: Final = 10_000
+"""The most keys of one kind that a rollout marks; what comes later is not counted."""
+
+
 def route_key(model: str) -> str:
     """Return the key of the hash that holds the route of *model* and its orders."""
     return f"gateway:{{{model}}}:route"
@@ -29,3 +42,23 @@ def route_key(model: str) -> str:
 def audit_key(model: str) -> str:
     """Return the key of the stream that holds the history of *model*."""
     return f"gateway:{{{model}}}:audit"
+
+
+def evidence_key(model: str, rollout: str) -> str:
+    """Return the key of the hash that holds the totals of *rollout*."""
+    return f"gateway:{{{model}}}:evidence:{rollout}"
+
+
+def seen_key(model: str, rollout: str, kind: str) -> str:
+    """Return the key of the set of points that were counted for *kind*, one of SEEN_KINDS, in *rollout*."""
+    return f"gateway:{{{model}}}:seen:{rollout}:{kind}"
+
+
+def rollout_keys(model: str, rollout: str) -> tuple[str, ...]:
+    """Return every key that holds what *rollout* counted."""
+    return (evidence_key(model, rollout), *(seen_key(model, rollout, kind) for kind in SEEN_KINDS))
+
+
+def lease_key(model: str) -> str:
+    """Return the key of the lease on the rollouts of *model*."""
+    return f"gateway:{{{model}}}:lease"

@@ -1,4 +1,4 @@
-"""Routes in this process: for tests, and the plainest statement of what a route store does.
+"""Routes in this process: for tests, and the plainest statement of what a store does.
 
 It keeps the same fields as Redis does and reads them with the same eyes, so it can hold garbage
 as well. It can be away: see ``stop``.
@@ -13,9 +13,11 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from gateway.core.errors import RevisionConflict, StoreUnavailable
+from gateway.core.errors import RevisionConflict
 from gateway.ports import AuditEntry, RouteHead, StoredRoute
+from gateway.store.evidence_records import check_fence
 from gateway.store.keys import AUDIT_ENTRIES, HISTORY_LIMIT
+from gateway.store.memory_evidence import MemoryEvidence
 from gateway.store.records import (
     HEAD_FIELDS,
     ROUTE_FIELDS,
@@ -34,15 +36,16 @@ from gateway.store.records import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from gateway.ports import Fence
 
-class MemoryRouteStore:
-    """Implements ``ports.RouteStore`` for one event loop. A store that can be away: ``stop`` and ``start``."""
+
+class MemoryRouteStore(MemoryEvidence):
+    """Implements ``ports.RouteStore`` and ``ports.EvidenceStore``. It can be away: ``stop`` and ``start``."""
 
     def __init__(self) -> None:
-        self._hashes: dict[str, dict[str, bytes]] = {}
+        super().__init__()
         self._entries: dict[str, deque[AuditEntry]] = {}
         self._subscribers: set[asyncio.Event] = set()
-        self._is_away = False
         self._is_closed = False
 
     def stop(self) -> None:
@@ -67,12 +70,20 @@ class MemoryRouteStore:
         return route_of(model, [held.get(name) for name in ROUTE_FIELDS])
 
     async def write(
-        self, model: str, payload: bytes, entry: AuditEntry, *, expected: int, incarnation: str | None = None
+        self,
+        model: str,
+        payload: bytes,
+        entry: AuditEntry,
+        *,
+        expected: int,
+        incarnation: str | None = None,
+        fence: Fence | None = None,
     ) -> StoredRoute:
         """Write *payload* with its audit entry if the stored revision is still *expected* (0: there is none)."""
         self._answer()
         check_size(payload)
         check_incarnation(incarnation)
+        check_fence(fence)
         head = self._head(model)
         actual = head.revision if head else 0
         if actual != expected:
@@ -85,6 +96,7 @@ class MemoryRouteStore:
             digest=route.digest.encode(),
             document=route.payload,
         )
+        self._fence(model, route.revision, fence)
         self._record(model, entry, route.revision)
         return route
 
@@ -127,10 +139,6 @@ class MemoryRouteStore:
         """End all nudges."""
         self._is_closed = True
         self._nudge()
-
-    def _answer(self) -> None:
-        if self._is_away:
-            raise StoreUnavailable("the store in memory is away; it comes back with start()")
 
     def _head(self, model: str) -> RouteHead | None:
         held = self._hashes.get(model, {})

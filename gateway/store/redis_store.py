@@ -1,28 +1,33 @@
 """Routes in Redis, or in anything that speaks its protocol.
 
-It translates and decides nothing. Three promises shape it. Every call ends within
-``2 × timeout_seconds + 0.1`` seconds, also when the server is frozen or the network swallows
-packets. Every change is one script. No exception of the client library leaves this package, and no
-message holds a password. It is never on the path of a request.
+It translates and decides nothing. Every change is one script, and every call keeps the promises of
+``calls.py``. It is never on the path of a request.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import secrets
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from gateway.core.errors import CorruptRoute, RevisionConflict
 from gateway.ports import RouteHead, StoredRoute
 from gateway.store.address import Address
-from gateway.store.cancellation import heeded
-from gateway.store.guard import STORE_ERRORS, is_wrong_type, unavailable
-from gateway.store.keys import AUDIT_ENTRIES, CHANGES, HISTORY_LIMIT, PAYLOAD_BYTES, audit_key, route_key
+from gateway.store.calls import Calls, run_script
+from gateway.store.evidence_records import check_fence, refusal
+from gateway.store.guard import is_wrong_type
+from gateway.store.keys import (
+    AUDIT_ENTRIES,
+    CHANGES,
+    EVIDENCE_SECONDS,
+    HISTORY_LIMIT,
+    PAYLOAD_BYTES,
+    audit_key,
+    evidence_key,
+    rollout_keys,
+    route_key,
+)
 from gateway.store.nudges import Subscriber
 from gateway.store.records import (
     HEAD_FIELDS,
@@ -39,35 +44,25 @@ from gateway.store.records import (
     route_of,
     too_large,
 )
-from gateway.store.scripts import ORDER, WRITE, Script
+from gateway.store.redis_evidence import RedisEvidence
+from gateway.store.scripts import ORDER, WRITE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from gateway.ports import AuditEntry
-
-    Ask = Callable[..., Awaitable[Any]]
-
-CONNECTIONS: Final = 32
-"""Calls beyond this many wait for one of the others to end, as long as the socket timeout."""
+    from gateway.ports import AuditEntry, Fence
 
 
-class RedisRouteStore:
-    """Implements ``ports.RouteStore``. One client serves the commands, another connection the nudges."""
+class RedisRouteStore(RedisEvidence):
+    """Implements ``ports.RouteStore`` and ``ports.EvidenceStore``. Another connection carries the nudges."""
 
     def __init__(self, url: str, *, timeout_seconds: float = 0.4) -> None:
         """Name the store at *url*: ``redis://``, ``rediss://`` or ``unix://PATH``. Connects at the first call.
 
-        *timeout_seconds* bounds each wait on the socket; there is one retry, because the first command
-        after a restart of the server meets a dead socket. Raises InvalidSettings for a URL that is none.
+        *timeout_seconds* bounds each wait on the socket. Raises InvalidSettings for a URL that is none.
         """
         address = Address.parse(url, timeout_seconds)
-        self._place = address.place
-        self._deadline_seconds = 2 * timeout_seconds + 0.1
-        self._client = Redis.from_pool(
-            BlockingConnectionPool(max_connections=CONNECTIONS, timeout=timeout_seconds, **address.options(retries=1))
-        )
-        self._ask: Ask = self._client.execute_command
+        super().__init__(Calls(address))
         self._subscriber = Subscriber(address, CHANGES)
 
     async def heads(self, models: Sequence[str]) -> Mapping[str, RouteHead]:
@@ -80,11 +75,8 @@ class RedisRouteStore:
         if not models:
             await self.ping()
             return {}
-        async with self._bounded():
-            pipeline = self._client.pipeline(transaction=False)
-            for model in models:
-                pipeline.execute_command("HMGET", route_key(model), *HEAD_FIELDS)
-            replies = await pipeline.execute(raise_on_error=False)
+        replies = await self._calls.ask_each([("HMGET", route_key(model), *HEAD_FIELDS) for model in models])
+        async with self._calls.bounded():
             heads = ((model, _head(reply)) for model, reply in zip(models, replies, strict=True))
             return {model: head for model, head in heads if head is not None}
 
@@ -94,7 +86,7 @@ class RedisRouteStore:
         The size is asked first: a document too large to be a route is refused without carrying it here.
         """
         key = route_key(model)
-        async with self._bounded() as ask:
+        async with self._calls.bounded() as ask:
             try:
                 size = int(await ask("HSTRLEN", key, "document"))
                 if size > PAYLOAD_BYTES:
@@ -107,29 +99,50 @@ class RedisRouteStore:
         return route_of(model, fields)
 
     async def write(
-        self, model: str, payload: bytes, entry: AuditEntry, *, expected: int, incarnation: str | None = None
+        self,
+        model: str,
+        payload: bytes,
+        entry: AuditEntry,
+        *,
+        expected: int,
+        incarnation: str | None = None,
+        fence: Fence | None = None,
     ) -> StoredRoute:
         """Write *payload* with its audit entry if the stored revision is still *expected* (0: there must be no route).
+
+        *fence* opens the new revision for the evidence of its rollout. Whatever the rollout that the route was in had
+        counted expires EVIDENCE_SECONDS after a write that takes the route out of it; only that write asks twice.
 
         *expected* is what ``heads`` shows, so CORRUPT_REVISION replaces garbage by a route at revision 1, with a
         fresh incarnation. A reply that is lost and asked for again is still one write with one entry.
 
-        Raises RevisionConflict when somebody was faster, CorruptRoute when the history's key holds no
-        history, InvalidDocument for a payload that is too large, StoreUnavailable when the store does not
-        answer. After StoreUnavailable the write may have landed.
+        Raises RevisionConflict when somebody was faster, CorruptRoute when the key of the history or of the
+        evidence holds something else, InvalidDocument for a payload that is too large or a fence that cannot be read
+        back, StoreUnavailable when the store does not answer. After StoreUnavailable the write may have landed.
         """
         check_size(payload)
         check_incarnation(incarnation)
+        check_fence(fence)
         digest = digest_of(payload)
-        revision = max(expected, 0) + 1
-        reply = await self._change(
-            WRITE,
-            model,
-            expected,
-            [expected, revision, new_incarnation(), incarnation or "", digest, payload],
-            audit_fields(entry),
-        )
+        args = [expected, max(expected, 0) + 1, new_incarnation(), incarnation or "", digest, payload]
+        args += [fence.rollout, fence.slots] if fence else ["", ""]
+        opened = [evidence_key(model, fence.rollout)] if fence else []
+        reply = await self._write(model, expected, opened, args, _change_words(model, entry))
         return StoredRoute(reply[2].decode(), int(reply[1]), digest, payload)
+
+    async def _write(
+        self, model: str, expected: int, opened: list[str], args: list[Any], change: list[Any]
+    ) -> list[Any]:
+        """Run WRITE, again with the keys of the rollout that ends where it asks for them, within one deadline."""
+        ending, keys = "", [route_key(model), audit_key(model), *opened]
+        async with self._calls.bounded() as ask:
+            while True:
+                ended = rollout_keys(model, ending) if ending else ()
+                words = [*args, ending, EVIDENCE_SECONDS, *change]
+                reply = await run_script(ask, WRITE, [*keys, *ended], words)
+                if reply[0] != b"undeclared":
+                    return _accepted(model, expected, reply)
+                ending = reply[1].decode()
 
     async def order(self, model: str, version: int, verb: str, entry: AuditEntry) -> None:
         """Record that *version* is to be loaded or unloaded; the revision of *entry* becomes that of the route, or 0.
@@ -137,14 +150,16 @@ class RedisRouteStore:
         Raises CorruptRoute when one of the model's keys holds something of another kind.
         """
         check_order(version, verb)
-        await self._change(ORDER, model, None, [version, verb], audit_fields(entry))
+        async with self._calls.bounded() as ask:
+            keys, words = [route_key(model), audit_key(model)], [version, verb, *_change_words(model, entry)]
+            _accepted(model, None, await run_script(ask, ORDER, keys, words))
 
     async def history(self, model: str, *, limit: int) -> Sequence[AuditEntry]:
         """Return at most *limit* audit entries, and at most HISTORY_LIMIT, newest first, without garbage."""
         if limit < 1:
             return []
         count = min(limit, HISTORY_LIMIT)
-        async with self._bounded() as ask:
+        async with self._calls.bounded() as ask:
             try:
                 rows = await ask("XREVRANGE", audit_key(model), "+", "-", "COUNT", count)
             except ResponseError as exc:
@@ -164,52 +179,29 @@ class RedisRouteStore:
 
     async def ping(self) -> None:
         """Return if the store answers."""
-        async with self._bounded() as ask:
+        async with self._calls.bounded() as ask:
             await ask("PING")
 
     async def close(self) -> None:
         """Give back all connections."""
         self._subscriber.close()
-        with contextlib.suppress(*STORE_ERRORS):
-            await self._client.aclose()
+        await self._calls.close()
 
-    @asynccontextmanager
-    async def _bounded(self) -> AsyncIterator[Ask]:
-        """Lend the client's door for as long as a call may take, and translate what goes wrong."""
-        try:
-            with heeded():
-                async with asyncio.timeout(self._deadline_seconds):
-                    yield self._ask
-        except STORE_ERRORS as exc:
-            raise unavailable(self._place, exc) from exc
 
-    async def _change(
-        self, script: Script, model: str, expected: int | None, args: list[Any], audit: Mapping[str, bytes]
-    ) -> list[Any]:
-        """Run *script* on the keys of *model* and return its reply. Raises what its outcome stands for."""
-        pairs = [part for pair in audit.items() for part in pair]
-        call = [
-            2,
-            route_key(model),
-            audit_key(model),
-            *args,
-            secrets.token_hex(16),
-            AUDIT_ENTRIES,
-            CHANGES,
-            model,
-            *pairs,
-        ]
-        async with self._bounded() as ask:
-            try:
-                reply: list[Any] = await ask("EVALSHA", script.sha, *call)
-            except NoScriptError:
-                reply = await ask("EVAL", script.text, *call)
-        match reply[0]:
-            case b"conflict":
-                raise RevisionConflict(model, expected, int(reply[1]))
-            case b"corrupt":
-                raise CorruptRoute(model, reply[1].decode(), f"the key holds a {reply[2].decode()}")
-        return reply
+def _change_words(model: str, entry: AuditEntry) -> list[Any]:
+    """Return the last words of a script that changes something; the first of them names this very call."""
+    pairs = [part for pair in audit_fields(entry).items() for part in pair]
+    return [secrets.token_hex(16), AUDIT_ENTRIES, CHANGES, model, *pairs]
+
+
+def _accepted(model: str, expected: int | None, reply: list[Any]) -> list[Any]:
+    """Return the *reply* of a change that was made. Raises what any other outcome stands for."""
+    match reply[0]:
+        case b"conflict":
+            raise RevisionConflict(model, expected, int(reply[1]))
+        case b"corrupt":
+            raise refusal(model, reply)
+    return reply
 
 
 def _head(reply: Any) -> RouteHead | None:

@@ -1,5 +1,9 @@
 """The Lua that changes a route: each change is one script, so nobody sees half of it.
 
+A script touches only the keys that its call declares. Which rollout a write ends stands in the route's
+hash, so a caller cannot know its keys beforehand: WRITE then changes nothing and answers whose keys it
+lacks. A route without a rollout, and one that stays in its rollout, is written at the first call.
+
 Only commands of Redis 6.2. Redis does not undo a script that fails halfway, therefore: first
 everything is checked, then the audit entry is added (what can be refused for want of memory or
 by a wrong type is refused there), then the route is set. Publishing comes last and may fail:
@@ -23,7 +27,8 @@ class Script:
     sha: str
 
 
-def _script(*parts: str) -> Script:
+def script(*parts: str) -> Script:
+    """Return the script whose text is *parts* in a row."""
     text = "".join(parts)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
@@ -46,27 +51,35 @@ end
 local function is_revision(text)
   return #text <= 15 and string.match(text, '^[1-9]%d*$') ~= nil
 end
+
+local function is_rollout(text)
+  return #text <= 64 and string.match(text, '^[%w._-]+$') ~= nil
+end
 """
 """The last 16 entries are enough: a retry follows its first try within a second."""
 
 
-WRITE: Final = _script(
+WRITE: Final = script(
     SHARED,
     """
 local route, audit = KEYS[1], KEYS[2]
 local expected, revision, fresh, given = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local digest, document, write_id = ARGV[5], ARGV[6], ARGV[7]
-local keep, channel, model = ARGV[8], ARGV[9], ARGV[10]
+local digest, document = ARGV[5], ARGV[6]
+local rollout, slots, ending, ending_seconds = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local write_id, keep, channel, model = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
+local evidence = rollout ~= '' and KEYS[3] or nil
+local first_ending = evidence and 4 or 3
 
 local audit_kind = kind(audit)
 if audit_kind ~= 'none' and audit_kind ~= 'stream' then return {'corrupt', 'audit', audit_kind} end
 
 local route_kind = kind(route)
-local current, incarnation = '-1', fresh
+local current, incarnation, held_rollout = '-1', fresh, false
 if route_kind == 'none' then
   current = '0'
 elseif route_kind == 'hash' then
-  local held = redis.call('HMGET', route, 'incarnation', 'revision', 'digest')
+  local held = redis.call('HMGET', route, 'incarnation', 'revision', 'digest', 'rollout')
+  held_rollout = held[4]
   local held_incarnation, held_revision, held_digest = held[1], held[2], held[3]
   if not (held_incarnation or held_revision or held_digest) then
     current = '0'
@@ -85,19 +98,41 @@ if current ~= expected then
 end
 if given ~= '' then incarnation = given end
 
+local ended = ''
+if held_rollout and held_rollout ~= rollout and is_rollout(held_rollout) then ended = held_rollout end
+if ended ~= ending then return {'undeclared', ended} end
+local evidence_kind = evidence and kind(evidence)
+if evidence and evidence_kind ~= 'none' and evidence_kind ~= 'hash' then
+  return {'corrupt', 'evidence', 'a ' .. evidence_kind}
+end
+
 redis.call('XADD', audit, 'MAXLEN', '~', keep, '*',
-  'revision', revision, 'incarnation', incarnation, 'write', write_id, unpack(ARGV, 11))
+  'revision', revision, 'incarnation', incarnation, 'write', write_id, unpack(ARGV, 15))
 if route_kind ~= 'none' and route_kind ~= 'hash' then redis.call('DEL', route) end
 redis.call('HSET', route,
   'incarnation', incarnation, 'revision', revision, 'digest', digest, 'document', document)
+if evidence then
+  redis.call('HSET', route, 'rollout', rollout)
+  local opened = redis.call('HGET', evidence, revision .. '|slots')
+  if opened and opened ~= slots then redis.call('DEL', evidence) end
+  redis.call('HSET', evidence, revision .. '|slots', slots)
+elseif held_rollout then
+  redis.call('HDEL', route, 'rollout')
+end
+for i = first_ending, #KEYS do redis.call('EXPIRE', KEYS[i], ending_seconds) end
 redis.pcall('PUBLISH', channel, model)
 return {'written', revision, incarnation}
 """,
 )
-"""Compare-and-set of a route. Answers written, conflict or corrupt."""
+"""Compare-and-set of a route. Answers written, conflict, corrupt, or undeclared with the rollout that the write ends.
+
+KEYS: route, audit, with a fence the evidence of its rollout, then every key of the rollout that ends. A revision that
+is opened a second time with other slots is one of a route that was repaired: what was counted before is dropped, for
+nothing may be compared over two splits.
+"""
 
 
-ORDER: Final = _script(
+ORDER: Final = script(
     SHARED,
     """
 local route, audit = KEYS[1], KEYS[2]

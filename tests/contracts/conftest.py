@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from gateway.ports import RouteStore
 
 Poison = Callable[[str, dict[str, bytes]], Awaitable[None]]
+Tamper = Callable[[str, dict[bytes, bytes]], Awaitable[None]]
+SecondsLeft = Callable[[str], Awaitable[float | None]]
+Expire = Callable[[str], Awaitable[None]]
 
 
 @pytest.fixture(scope="session")
@@ -78,5 +82,55 @@ def poison(url: str, store: RouteStore) -> Poison:
             for name, value in fields.items():
                 words = ("HSET", route_key(model), name, value) if value else ("HDEL", route_key(model), name)
                 await client.execute_command(*words)  # type: ignore[no-untyped-call]  # the library leaves it so
+
+    return in_redis if url else in_memory
+
+
+@pytest.fixture
+def seconds_left(url: str, store: RouteStore) -> SecondsLeft:
+    """Say how long a key will last: None where it lasts for ever."""
+
+    async def in_memory(key: str) -> float | None:
+        assert isinstance(store, MemoryRouteStore)
+        return store._ends[key] - time.time() if key in store._ends else None
+
+    async def in_redis(key: str) -> float | None:
+        async with Redis.from_url(url, protocol=2) as client:
+            left: int = await client.pttl(key)
+        return left / 1000 if left >= 0 else None
+
+    return in_redis if url else in_memory
+
+
+@pytest.fixture
+def expire(url: str, store: RouteStore) -> Expire:
+    """Let the time of a key be over."""
+
+    async def in_memory(key: str) -> None:
+        assert isinstance(store, MemoryRouteStore)
+        store._ends[key] = time.time()
+
+    async def in_redis(key: str) -> None:
+        async with Redis.from_url(url, protocol=2) as client:
+            await client.pexpire(key, 0)
+
+    return in_redis if url else in_memory
+
+
+@pytest.fixture
+def tamper(url: str, store: RouteStore) -> Tamper:
+    """Change fields of a rollout's evidence behind the store's back; the value ``b""`` deletes the field."""
+
+    async def in_memory(key: str, fields: dict[bytes, bytes]) -> None:
+        assert isinstance(store, MemoryRouteStore)
+        held = store._evidence.setdefault(key, {})
+        held.update(fields)
+        for name in [name for name, value in held.items() if not value]:
+            del held[name]
+
+    async def in_redis(key: str, fields: dict[bytes, bytes]) -> None:
+        async with Redis.from_url(url, protocol=2) as client:
+            for name, value in fields.items():
+                await (client.hset(key, name, value) if value else client.hdel(key, name))
 
     return in_redis if url else in_memory

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.core.errors import CorruptRoute, StoreUnavailable
-from gateway.ports import AuditEntry, RouteHead
-from gateway.store.keys import HISTORY_LIMIT, audit_key, route_key
+from gateway.ports import AuditEntry, Deltas, Fence, RouteHead
+from gateway.store.keys import HISTORY_LIMIT, audit_key, evidence_key, lease_key, route_key, seen_key
 from gateway.store.records import CORRUPT_REVISION
 from gateway.store.redis_store import RedisRouteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from gateway.store.embedded import EmbeddedServer
 
     Command = Callable[..., Awaitable[Any]]
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 ENTRY = AuditEntry(0, "ada", "because", "route", None, {"split": {"1": 100}})
 
@@ -79,16 +83,24 @@ async def test_refused_credentials_are_named_and_not_repeated(
 
 async def test_a_user_who_may_do_exactly_what_we_need_is_served(server: EmbeddedServer, command: Command) -> None:
     """The commands that the documentation may promise to be enough; a nudge is not one of them."""
-    needed = ["ping", "hmget", "hget", "hset", "hstrlen", "xadd", "xrevrange", "type", "del", "eval", "evalsha"]
+    (promised,) = re.findall(r"needs the commands (.*?)\.", PAGE.read_text(), re.DOTALL)
+    needed = re.findall(r"`(\w+)`", promised)
     await command("ACL", "SETUSER", "bob", "on", ">pw", "resetchannels", "~gateway:*", *(f"+{word}" for word in needed))
     store = RedisRouteStore(f"{server.start()}?username=bob&password=pw")
 
     await store.write("m", b"x", ENTRY, expected=0)
     await store.order("m", 1, "load", ENTRY)
     heads, route, history = await store.heads(["m"]), await store.read("m"), await store.history("m", limit=9)
+    await store.write("m", b"y", ENTRY, expected=1, fence=Fence("r", "1:9500,2:500"))
+    flushed = await store.flush("m", "r", worker="w", seq=1, deltas=Deltas({"2|2|n": 1}, [("2|2|error", [7])]))
+    totals, is_held, now = await store.totals("m", "r"), await store.lease("m", "w"), await store.now()
+    await store.write("m", b"z", ENTRY, expected=2)
     await store.close()
 
     assert (heads["m"].revision, route and route.payload, len(history)) == (1, b"x", 2)
+    assert flushed == totals
+    assert is_held
+    assert now > 0
 
 
 async def test_a_server_that_forgot_the_scripts_is_told_them_again(store: RedisRouteStore, command: Command) -> None:
@@ -202,3 +214,106 @@ async def test_the_history_is_bounded(store: RedisRouteStore, command: Command) 
 
     assert 10_000 <= await command("XLEN", audit_key("m")) < 10_200
     assert len(await store.history("m", limit=10**6)) == HISTORY_LIMIT
+
+
+# What a rollout counted
+
+
+FENCE, ONE_FAILURE = Fence("r", "1:9500,2:500"), Deltas({"1|2|n": 1}, [("1|2|error", [7])])
+
+
+async def flush(store: RedisRouteStore, seq: int = 1) -> Mapping[str, str] | None:
+    return await store.flush("m", "r", worker="w", seq=seq, deltas=ONE_FAILURE)
+
+
+async def test_a_plain_route_and_a_step_are_written_in_one_call_and_the_end_of_a_rollout_in_two(
+    store: RedisRouteStore, command: Command
+) -> None:
+    async def calls(expected: int, fence: Fence | None) -> int:
+        await command("CONFIG", "RESETSTAT")
+        await store.write("m", b"x", ENTRY, expected=expected, fence=fence)
+        count: int = (await command("INFO", "commandstats"))["cmdstat_evalsha"]["calls"]
+        return count
+
+    await store.write("warm", b"x", ENTRY, expected=0)
+
+    made = [await calls(expected, fence) for expected, fence in enumerate([None, None, FENCE, FENCE, None, None])]
+
+    assert made == [1, 1, 1, 1, 2, 1]
+
+
+async def test_evidence_of_another_kind_refuses_the_write_before_anything_is_changed(
+    store: RedisRouteStore, command: Command
+) -> None:
+    before = await store.write("m", b"old", ENTRY, expected=0)
+    await command("LPUSH", evidence_key("m", "r"), "poison")
+
+    with pytest.raises(CorruptRoute) as refused:
+        await store.write("m", b"new", ENTRY, expected=1, fence=FENCE)
+
+    assert refused.value.reason == "evidence"
+    assert await store.read("m") == before
+    assert len(await store.history("m", limit=9)) == 1
+
+
+async def test_a_rollout_whose_evidence_is_of_another_kind_can_be_ended(
+    store: RedisRouteStore, command: Command
+) -> None:
+    await store.write("m", b"old", ENTRY, expected=0, fence=FENCE)
+    await command("DEL", evidence_key("m", "r"))
+    await command("SET", evidence_key("m", "r"), "poison")
+
+    ended = await store.write("m", b"new", ENTRY, expected=1)
+
+    assert ended.revision == 2
+    assert await command("TTL", evidence_key("m", "r")) > 0
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [(route_key("m"), "wrong_type"), (evidence_key("m", "r"), "evidence"), (seen_key("m", "r", "error"), "evidence")],
+    ids=["route", "evidence", "seen"],
+)
+async def test_a_flush_into_a_key_of_another_kind_is_refused_and_adds_nothing(
+    store: RedisRouteStore, command: Command, key: str, reason: str
+) -> None:
+    await store.write("m", b"x", ENTRY, expected=0, fence=FENCE)
+    await command("DEL", key)
+    await command("SET", key, "poison")
+
+    with pytest.raises(CorruptRoute) as refused:
+        await flush(store)
+
+    assert refused.value.reason == reason
+    assert await command("GET", key) == b"poison"
+    if key != evidence_key("m", "r"):
+        assert await store.totals("m", "r") == {"1|slots": "1:9500,2:500"}
+
+
+async def test_totals_under_a_key_of_another_kind_are_refused(store: RedisRouteStore, command: Command) -> None:
+    await command("SET", evidence_key("m", "r"), "poison")
+
+    with pytest.raises(CorruptRoute, match="no hash"):
+        await store.totals("m", "r")
+
+
+@pytest.mark.parametrize("words", [("SET", "b"), ("LPUSH", "b")], ids=["a name without an end", "no name"])
+async def test_a_lease_of_garbage_is_no_lease(store: RedisRouteStore, command: Command, words: tuple[str, str]) -> None:
+    await command(words[0], lease_key("m"), words[1])
+
+    assert await store.lease("m", "a")
+    assert 0 < await command("PTTL", lease_key("m")) <= 3000
+
+
+async def test_a_full_store_takes_no_evidence_and_the_same_flush_counts_once_there_is_room(
+    store: RedisRouteStore, command: Command
+) -> None:
+    await store.write("m", b"x", ENTRY, expected=0, fence=FENCE)
+    await command("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(StoreUnavailable, match="is full"):
+        await flush(store)
+    kept = await store.totals("m", "r")
+    await command("CONFIG", "SET", "maxmemory", "0")
+
+    assert kept == {"1|slots": "1:9500,2:500"}
+    assert await flush(store) == {**kept, "1|2|n": "1", "1|2|error": "1"}

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.core.errors import RevisionConflict, StoreUnavailable
-from gateway.ports import AuditEntry
+from gateway.ports import AuditEntry, Deltas, Fence
+from gateway.store.keys import seen_key
 from gateway.store.redis_store import RedisRouteStore
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from tests.store.conftest import Proxy
 
 ENTRY = AuditEntry(0, "ada", "because", "route", None, {"split": {"1": 100}})
+FENCE = Fence("r", "1:9500,2:500")
+ENDING = seen_key("m", "r", "error").encode()
+"""Stands only in the second call of a write that ends a rollout."""
+ONE_FAILURE = Deltas({"1|2|n": 1}, [("1|2|error", [7])])
 
 CALLS: dict[str, Callable[[RedisRouteStore], Awaitable[Any]]] = {
     "heads": lambda store: store.heads(["m"]),
@@ -33,6 +38,11 @@ CALLS: dict[str, Callable[[RedisRouteStore], Awaitable[Any]]] = {
     "order": lambda store: store.order("m", 1, "load", ENTRY),
     "history": lambda store: store.history("m", limit=5),
     "ping": lambda store: store.ping(),
+    "fenced write": lambda store: store.write("m", b"new", ENTRY, expected=1, fence=FENCE),
+    "flush": lambda store: store.flush("m", "r", worker="w", seq=1, deltas=ONE_FAILURE),
+    "totals": lambda store: store.totals("m", "r"),
+    "lease": lambda store: store.lease("m", "w"),
+    "now": lambda store: store.now(),
 }
 
 
@@ -99,7 +109,7 @@ async def test_a_cancelled_call_leaves_its_answer_and_its_connection_to_nobody(s
     routes = await asyncio.gather(*(store.read(model) for model in models))
 
     assert [route and route.payload.decode() for route in routes] == models
-    assert not store._client.connection_pool._in_use_connections
+    assert not store._calls._client.connection_pool._in_use_connections
 
 
 async def test_a_kill_loses_nothing_and_the_same_client_finds_the_new_server(
@@ -188,6 +198,28 @@ async def test_an_order_whose_reply_is_lost_is_one_order(proxy: Proxy, far_store
     await far_store.order("m", 2, "load", ENTRY)
 
     assert len(await far_store.history("m", limit=9)) == 2
+
+
+async def test_a_flush_whose_reply_is_lost_counts_once(proxy: Proxy, far_store: RedisRouteStore) -> None:
+    await far_store.write("m", b"one", ENTRY, expected=0, fence=FENCE)
+    await far_store.flush("m", "r", worker="w", seq=1, deltas=ONE_FAILURE)
+    proxy.lose_the_reply_to(b"EVALSHA")
+
+    totals = await far_store.flush("m", "r", worker="w", seq=2, deltas=ONE_FAILURE)
+
+    assert totals is not None
+    assert (totals["1|2|n"], totals["1|2|error"]) == ("2", "1")
+
+
+async def test_the_end_of_a_rollout_whose_reply_is_lost_is_one_end(proxy: Proxy, far_store: RedisRouteStore) -> None:
+    await far_store.write("m", b"one", ENTRY, expected=0, fence=FENCE)
+    proxy.lose_the_reply_to(ENDING)
+
+    written = await far_store.write("m", b"two", ENTRY, expected=1)
+
+    assert written.revision == 2
+    assert [entry.revision for entry in await far_store.history("m", limit=9)] == [2, 1]
+    assert await far_store.flush("m", "r", worker="w", seq=1, deltas=ONE_FAILURE) is None
 
 
 async def test_a_write_whose_reply_is_lost_is_not_denied_when_others_wrote_on(

@@ -6,13 +6,19 @@ import re
 
 import pytest
 
-from gateway.store.keys import audit_key, route_key
+from gateway.store.evidence_scripts import FLUSH, LEASE
+from gateway.store.keys import audit_key, lease_key, rollout_keys, route_key
 from gateway.store.scripts import ORDER, WRITE, Script
 
-IN_REDIS_5 = {"TYPE", "HMGET", "HGET", "HSET", "XREVRANGE", "XADD", "DEL", "PUBLISH"}
+IN_REDIS_5 = {
+    "TYPE", "HMGET", "HGET", "HSET", "HDEL", "HEXISTS", "HGETALL", "HINCRBY", "XREVRANGE", "XADD", "DEL", "EXPIRE",
+    "PUBLISH", "SADD", "SCARD", "GET", "SET", "PTTL",
+}  # fmt: skip
+
+EVERY = {"write": WRITE, "order": ORDER, "flush": FLUSH, "lease": LEASE}
 
 
-@pytest.mark.parametrize("script", [WRITE, ORDER], ids=["write", "order"])
+@pytest.mark.parametrize("script", EVERY.values(), ids=EVERY.keys())
 def test_a_script_calls_only_commands_that_old_servers_have(script: Script) -> None:
     called = set(re.findall(r"redis\.p?call\('(\w+)'", script.text))
 
@@ -28,7 +34,22 @@ def test_nothing_is_changed_before_the_audit_entry(script: Script) -> None:
     assert first_change[1] == "XADD"
 
 
-def test_all_keys_of_a_model_lie_in_one_slot() -> None:
-    tags = {re.sub(r".*\{(.*)\}.*", r"\1", key(model)) for key in (route_key, audit_key) for model in ["fraud"]}
+@pytest.mark.parametrize("script", EVERY.values(), ids=EVERY.keys())
+def test_a_script_makes_up_no_key(script: Script) -> None:
+    """A cluster knows where a script may run from the declared keys only."""
+    assert "gateway:" not in script.text
 
-    assert tags == {"fraud"}
+
+def test_nothing_is_counted_before_everything_was_checked() -> None:
+    first_change = re.search(r"redis\.call\('(HSET|HINCRBY|SADD)'", FLUSH.text)
+    last_refusal = FLUSH.text.rfind("'corrupt'")
+
+    assert first_change is not None
+    assert last_refusal < first_change.start()
+
+
+def test_all_keys_of_a_model_lie_in_one_slot() -> None:
+    keys = [route_key("fraud"), audit_key("fraud"), lease_key("fraud"), *rollout_keys("fraud", "r-1")]
+
+    assert {re.sub(r"[^{]*\{(.*?)\}.*", r"\1", key) for key in keys} == {"fraud"}
+    assert len(set(keys)) == len(keys)
