@@ -170,6 +170,19 @@ class EvidenceStore(Protocol):
         ...
 
 
+class Reverter(Protocol):
+    """What a worker may change by itself: it may lower a canary, never raise one."""
+
+    async def roll_back(self, model: str, rollout_id: str, reason: str, guard: str) -> bool:
+        """Take the canary of the rollout *rollout_id* to 0 and return True; False where that rollout is over.
+
+        *guard* is named in the history in front of the *reason*, and the canary's file is quarantined. Whoever is
+        first among the fleet leaves the one entry. Raises StoreUnavailable, after which it may have landed, and
+        CorruptRoute.
+        """
+        ...
+
+
 DELTA_FIELDS: Final = 4_096
 DELTA_POINTS: Final = 40_000
 """What one flush may hold: the server works on so many points for about a tenth of a second. Send more in several."""

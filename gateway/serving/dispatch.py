@@ -1,7 +1,9 @@
 """Runs one request on the arm that was chosen, and on the baseline where that arm fails.
 
 The caller of a failing canary gets the baseline's answer inside the same deadline: the canary may
-use half of what is left, so that the other half is there to answer.
+use half of what is left, so that the other half is there to answer. The second run takes a place in the
+retry budget; where none is free the caller gets the canary's error. Requests of a rollout go through
+``watched.py``, which counts them too.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import DeadlineExceeded, ModelFailed, Overloaded
+from gateway.serving.retries import Rerun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from gateway.ports import Tensor
     from gateway.serving.batching import Job, Result
     from gateway.serving.live import Arm
+    from gateway.serving.retries import RetryBudget
+
+    Failure = ModelFailed | DeadlineExceeded | Overloaded
 
 CANARY_PART: Final = 0.5
 """The part of the remaining time that an arm with a fallback may use."""
@@ -25,10 +31,16 @@ CANARY_PART: Final = 0.5
 class Attempt:
     """One request on its way through an arm. Starts when it is made."""
 
-    __slots__ = ("_arm", "_deadline", "_done", "_feeds", "_job", "_rows")
+    __slots__ = ("_arm", "_deadline", "_done", "_feeds", "_job", "_retries", "_rows")
 
     def __init__(
-        self, arm: Arm, feeds: tuple[Tensor, ...], rows: int, deadline: float, done: Callable[[Arm, Result], None]
+        self,
+        arm: Arm,
+        feeds: tuple[Tensor, ...],
+        rows: int,
+        deadline: float,
+        done: Callable[[Arm, Result], None],
+        retries: RetryBudget,
     ) -> None:
         """*done* is told once, on the loop, which arm ended it (the fallback after a failure), and the result.
 
@@ -40,19 +52,24 @@ class Attempt:
         self._rows = rows
         self._deadline = deadline
         self._done = done
-        self._job: Job | None = None
-        if arm.absent is not None:
-            arm.absent.fell_back("unavailable")
-        if arm.fallback is None:
-            self._try(deadline)
-        else:
-            now = asyncio.get_running_loop().time()
-            self._try(now + (deadline - now) * CANARY_PART)
+        self._retries = retries
+        self._job: Job | Rerun | None = None
+        self._begin()
 
     def cancel(self) -> None:
         """The caller is gone: nothing is told any more, and what still queues is not run."""
         if self._job is not None:
             self._job.cancel()
+
+    def _begin(self) -> None:
+        arm = self._arm
+        if arm.absent is not None:
+            arm.absent.fell_back("unavailable")
+        if arm.fallback is None:
+            self._try(self._deadline)
+        else:
+            now = asyncio.get_running_loop().time()
+            self._try(now + (self._deadline - now) * CANARY_PART)
 
     def _try(self, deadline: float) -> None:
         try:
@@ -61,16 +78,28 @@ class Attempt:
             self._settled(full)
 
     def _settled(self, result: Result) -> None:
-        behind = self._arm.fallback
-        if behind is not None and isinstance(result, (ModelFailed, DeadlineExceeded, Overloaded)):
-            self._arm.lane.cells.fell_back(reason_of(result))
-            self._arm = behind
-            self._try(self._deadline)
+        if self._arm.fallback is not None and isinstance(result, (ModelFailed, DeadlineExceeded, Overloaded)):
+            self._fall_back(self._arm.fallback, result)
         else:
             self._done(self._arm, result)
 
+    def _fall_back(self, behind: Arm, failure: Failure) -> None:
+        """Let *behind* answer, where the budget has room."""
+        if not self._retries.has_room():
+            self._done(self._arm, failure)
+            return
+        self._arm.lane.cells.fell_back(reason_of(failure))
+        self._arm = behind
+        self._run_again(behind)
 
-def reason_of(failure: ModelFailed | DeadlineExceeded | Overloaded) -> str:
+    def _run_again(self, arm: Arm) -> None:
+        self._job = Rerun(self._retries, arm.lane, self._feeds, self._rows, self._deadline, self._ended)
+
+    def _ended(self, result: Result, was_run: bool) -> None:  # noqa: ARG002 - whether it was run is for evidence
+        self._done(self._arm, result)
+
+
+def reason_of(failure: Failure) -> str:
     """Return the label under which a fallback is counted."""
     if isinstance(failure, DeadlineExceeded):
         return "timeout"

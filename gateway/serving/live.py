@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import UnknownModel, VersionUnavailable
+from gateway.serving.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.core.watching import Mark
     from gateway.ports import Metrics, VersionCells
     from gateway.serving.batching import Lane
+    from gateway.serving.trials import Trial
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -30,10 +32,10 @@ class Arm:
     """One way through a route: the lane that answers, what is said of it, and the arm to fall back to.
 
     *absent* is set where the lane stands in for a version that is not ready here: its number, and the
-    cells that count it.
+    cells that count it. *watched* is set where the requests are evidence of a rollout.
     """
 
-    __slots__ = ("absent", "block", "fallback", "headers", "lane", "rule")
+    __slots__ = ("absent", "block", "fallback", "headers", "lane", "rule", "watched")
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Arm:
         self.rule = rule
         self.fallback = fallback
         self.absent = absent
+        self.watched: Watched | None = None
         headers = [
             (b"x-gateway-version", str(lane.version.version).encode()),
             (b"x-gateway-revision", str(revision).encode()),
@@ -70,11 +73,12 @@ class LiveRoute:
         mark: Mark,
         lanes: Mapping[int, Lane],
         metrics: Metrics,
-        rollout: Rollout | None = None,
+        trial: Trial | None = None,
     ) -> None:
-        """*rollout*: the one under way, whose evidence this route's requests are."""
+        """*trial*: of the rollout under way, whose evidence this route's requests are."""
         self.model = routing.document.model
-        self.rollout = rollout
+        self.rollout: Rollout | None = trial.rollout if trial is not None else None
+        self._trial = trial
         self.routing = routing
         self.mark = mark
         self.revision = mark.revision
@@ -113,8 +117,28 @@ class LiveRoute:
         else:
             behind = Arm(baseline, rule, self.revision, stands_in_for=version)
             arm = Arm(lane, rule, self.revision, fallback=behind)
+        self._watch(arm, version)
         self._arms[version, rule] = arm
         return arm
+
+    def _watch(self, arm: Arm, version: int) -> None:
+        """Let the requests through *arm* be evidence, where they are: the split's, of the two versions compared.
+
+        A request that a rule, or the lack of a key, sends to a version says nothing: its kind may fail more often.
+        """
+        trial, baseline = self._trial, self.lanes.get(self.routing.document.baseline)
+        if trial is None or arm.rule != "split" or arm.absent is not None:
+            return
+        if version == trial.rollout.baseline:
+            again: Arm | None = arm
+        elif version == trial.rollout.candidate:
+            is_able = baseline is not None and arm.lane.version.signature.takes_the_same_inputs(
+                baseline.version.signature
+            )
+            again = Arm(baseline, arm.rule, self.revision, stands_in_for=version) if baseline and is_able else None
+        else:
+            return
+        arm.watched = Watched(trial, version, self.routing, arm.fallback or again)
 
     def _can_stand_in(self, baseline: Lane, lane: Lane) -> bool:
         wanted = self.routing.document.fallback == "baseline"
