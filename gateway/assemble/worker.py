@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.control.reverter import StoreReverter
 from gateway.control.route_files import read_directory
 from gateway.core.errors import CorruptRoute, InvalidSettings
 from gateway.core.watching import Mark
@@ -22,6 +24,7 @@ from gateway.rest.app import InferencePort, Metadata
 from gateway.rest.exchange import Inference
 from gateway.rest.shortcut import shortcut
 from gateway.serving.adoption import Adoption
+from gateway.serving.evidence import EvidenceDuty
 from gateway.serving.lanes import Lanes
 from gateway.serving.live import LiveTable
 from gateway.serving.snapshot import Snapshot
@@ -51,6 +54,7 @@ class WorkerParts:
     table: LiveTable
     adoption: Adoption
     watcher: Watcher
+    evidence: EvidenceDuty
     snapshot: Snapshot
     store: RedisRouteStore
     slab: WorkerSlab
@@ -149,6 +153,7 @@ def build_worker(start: Start) -> WorkerParts:
         table=table,
         adoption=adoption,
         watcher=watcher,
+        evidence=EvidenceDuty(adoption.trials, store, StoreReverter(store, _digests(catalog)), _incarnation()),
         snapshot=snapshot,
         store=store,
         slab=slab,
@@ -160,6 +165,21 @@ def build_worker(start: Start) -> WorkerParts:
         names=names,
         reasons=reasons,
     )
+
+
+def _digests(catalog: Catalog) -> Callable[[str, int], str]:
+    """Return how to find the digest of a version that is loaded here; empty where it is not."""
+
+    def digest_of(model: str, version: int) -> str:
+        loaded = catalog.ready(model, version)
+        return loaded.digest if loaded is not None else ""
+
+    return digest_of
+
+
+def _incarnation() -> str:
+    """Return a name that no other worker has, here or elsewhere, before or after: its flushes are numbered from 1."""
+    return f"{os.uname().nodename[:64]}-{os.getpid()}-{secrets.token_hex(6)}"
 
 
 def _rpc(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gateway.core.errors import DeadlineExceeded, ModelFailed, Overloaded
+from gateway.core.slots import SLOTS
 from gateway.core.watching import Mark
 from gateway.serving.retries import RetryBudget
 from tests.serving.fakes import (
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from tests.serving.fakes import Run
 
 REVISION = 7
-DRAW = {1: 0, 2: (1 << 64) - 1}
-"""For each version a draw that falls into its seats of a split 50:50."""
-
 EMPTY = RetryBudget(lambda: 0)
 EMPTY.running = 3
 """A budget without room."""
@@ -69,17 +67,21 @@ class Once:
 
 def serve(floor: Floor, baseline: Run = doubled, canary: Run = doubled, **how: Any) -> Trial:
     """Serve versions 1 and 2, half of the slots each, in a rollout of 2; *how* is of the route, the plan or a lane."""
-    plan = how.pop("plan", {})
+    plan, split = how.pop("plan", {}), how.pop("split", {"1": 50, "2": 50})
     slow = {version: how.pop(name, 0.0) for version, name in ((1, "slow_baseline"), (2, "slow_canary"))}
     floor.held.hold("fraud", 1, baseline, run_seconds=slow[1])
     floor.held.hold("fraud", 2, canary, run_seconds=slow[2])
     rollout = rollout_of(**plan)
-    floor.adoption.want(Mark("a", REVISION, "d"), compiled({"1": 50, "2": 50}, **{"baseline": "1", **how}), rollout)
+    floor.adoption.want(Mark("a", REVISION, "d"), compiled(split, **{"baseline": "1", **how}), rollout)
     return floor.adoption.trials.under_way["fraud"]
 
 
 def arm_of(floor: Floor, version: int) -> Arm:
-    return floor.table.route("fraud").decide(nothing, DRAW[version])
+    """Return the arm of a request whose draw falls into a slot of *version*; where it has none, of any."""
+    table = floor.table.route("fraud").routing.table
+    numbers = [number for number, _ in table.answers]
+    slot = table.owners.index(numbers.index(version)) if version in numbers else 0
+    return floor.table.route("fraud").decide(nothing, (slot << 64) // SLOTS + 1)
 
 
 def counted(trial: Trial) -> dict[str, int]:
