@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gateway.core.phases import Phase
     from gateway.core.signature import Signature
+    from gateway.core.verdicts import Verdict
     from gateway.core.versions import VersionStatus
 
     Tensor = NDArray[Any]
@@ -52,7 +54,8 @@ class StoredRoute:
 class AuditEntry:
     """Who did what to a model, and why. *before* and *after* are bare route documents, or None where there was none.
 
-    *action* is ``route``, ``load`` or ``unload``; *at_ms* is the store's clock, milliseconds since the epoch.
+    *action* is ``route``, ``rollout``, ``load`` or ``unload``; *at_ms* is the store's clock, milliseconds since the
+    epoch.
     """
 
     revision: int
@@ -170,6 +173,10 @@ class EvidenceStore(Protocol):
         ...
 
 
+class Store(RouteStore, EvidenceStore, Protocol):
+    """Both in one."""
+
+
 class Reverter(Protocol):
     """What a worker may change by itself: it may lower a canary, never raise one."""
 
@@ -189,6 +196,33 @@ DELTA_POINTS: Final = 40_000
 
 LEASE_SECONDS: Final = 3.0
 """How long a controller that died keeps its successor waiting."""
+
+
+ROLLBACK_REASONS: Final = (
+    "errors", "invalid", "latency", "labels", "outputs", "deaths", "breaker", "limit", "insufficient_data", "other",
+)  # fmt: skip
+"""Why a canary was taken back: the guard that history names, and label values of ``gateway_rollbacks_total``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutGauges:
+    """Where a model's last rollout stands. *verdict* is None where it has ended, or another process leads it."""
+
+    phase: Phase
+    candidate: int
+    verdict: Verdict | None = None
+
+
+class RolloutMetrics(Protocol):
+    """What is shown of the rollouts of all models."""
+
+    def gauges(self) -> Mapping[str, RolloutGauges]:
+        """Return, per model that had a rollout, where the last one stands."""
+        ...
+
+    def rollbacks(self) -> Mapping[tuple[str, str], int]:
+        """Return, per model and one of ROLLBACK_REASONS, how many canaries were seen to be taken back."""
+        ...
 
 
 class Session(Protocol):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway import __version__
 from gateway.control.admin import create_admin
 from gateway.control.auth import LoopbackDoor, TokenFile
+from gateway.control.controller import Controller
 from gateway.control.operations import Operations
+from gateway.control.rollout_news import RolloutNews
 from gateway.control.steward import Steward
 from gateway.core.errors import InvalidSettings
 from gateway.models.metadata import read_metadata
@@ -21,6 +24,8 @@ from gateway.rest.guard import guarded
 from gateway.serving.snapshot import Snapshot
 from gateway.store.redis_store import RedisRouteStore
 from gateway.telemetry.collector import GatewayCollector
+from gateway.telemetry.failure_rate import failure_rate
+from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
 
 if TYPE_CHECKING:
@@ -40,6 +45,7 @@ class ControlParts:
     """What the control process is made of."""
 
     steward: Steward
+    controller: Controller
     workers: Workers
     store: RedisRouteStore
     server: HttpServer
@@ -71,9 +77,15 @@ def build_control(start: Start) -> ControlParts:
     store = RedisRouteStore(start.store_url or settings.redis_url)
     workers = ReportDirectory(start.reports)
     snapshot = Snapshot(settings.state_dir)
-    operations = Operations(store, workers, Shelf(Repository(settings.models)), snapshot)
+    slabs = SlabDirectory(start.slabs)
+    shelf = Shelf(Repository(settings.models))
+    operations = Operations(
+        store, workers, shelf, snapshot, failure_rate=lambda model, version: failure_rate(slabs, model, version)
+    )
     door = TokenFile(settings.admin_token_file) if settings.admin_token_file else LoopbackDoor()
-    collector = GatewayCollector(SlabDirectory(start.slabs), workers, lambda: shares(workers))
+    collector = GatewayCollector(slabs, workers, lambda: shares(workers))
+    news = RolloutNews()
+    collector.registry.register(RolloutCollector(news))
 
     def describe(model: str, version: int) -> Mapping[str, Any] | None:
         path = settings.models / model / str(version) / "metadata.yaml"
@@ -89,7 +101,8 @@ def build_control(start: Start) -> ControlParts:
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
-    return ControlParts(steward, workers, store, HttpServer(admin, start.sock, guarded(settings.limits)))
+    controller = Controller(operations, store, workers, news, holder=secrets.token_hex(8))
+    return ControlParts(steward, controller, workers, store, HttpServer(admin, start.sock, guarded(settings.limits)))
 
 
 def shares(workers: Workers) -> Mapping[str, Mapping[int, float]]:

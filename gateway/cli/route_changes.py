@@ -101,7 +101,7 @@ def _show(args: argparse.Namespace, changes: list[Change]) -> int:
 def _apply(args: argparse.Namespace, client: Client, changes: list[Change]) -> int:
     """Apply each change, also after one was refused; say at the end that not all are in."""
     applied, refused = [], []
-    query = {"reason": args.reason or f"routes apply -f {args.file}"[:500]}
+    query = {"reason": args.reason or f"routes apply -f {args.file}"[:500]} | ({"force": "true"} if args.force else {})
     for change in changes:
         try:
             answer = client.send("PUT", change.model, "route", body=dict(change.after), match=change.etag, query=query)

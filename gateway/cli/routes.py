@@ -63,6 +63,7 @@ def _files(verbs: Any) -> None:
     )
     applying.add_argument("--dry-run", action="store_true", help="print what would change, and change nothing")
     applying.add_argument("--reason", default="", help="why, for the history")
+    applying.add_argument("--force", action="store_true", help="also for versions that were rolled back")
     diffing = verbs.add_parser(
         "diff", help="how routes differ from files", epilog="example: gateway routes diff -f routing_configs"
     )

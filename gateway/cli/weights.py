@@ -28,12 +28,13 @@ def add_parser(subparsers: Any) -> None:
     setting.add_argument("weights", nargs="+", metavar="VERSION=WEIGHT", help="any positive sum; 0 means never")
     setting.add_argument("--reason", default="", help="why, for the history")
     setting.add_argument("--if-match", type=int, metavar="REVISION", help="only if the route is still at this revision")
+    setting.add_argument("--force", action="store_true", help="also for a version that was rolled back")
     add_flags(setting)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb and return the exit code."""
-    body = {"weights": read_weights(args.weights), "reason": args.reason}
+    body = {"weights": read_weights(args.weights), "reason": args.reason, "force": args.force}
     match = "*" if args.if_match is None else f'"{args.if_match}"'
     answer = connect(args).send("PATCH", args.model, "route", "weights", body=body, match=match)
     if args.json:

@@ -117,20 +117,23 @@ async def show_route(call: Call) -> Response:
 
 async def put_route(call: Call) -> Response:
     data = await ask.json_body(call.request)
-    reason = ask.query_members(call.request, ("reason",)).get("reason", "")
+    query = ask.query_members(call.request, ("reason", "force"))
     expected = ask.expected_revision(call.request)
     return _route(
-        *await call.operations.put_route(call.model, data, expected=expected, who=call.who.name, reason=reason)
-    )
+        *await call.operations.put_route(
+            call.model, data, expected=expected, who=call.who.name, reason=query.get("reason", ""),
+            force=ask.truth(query.get("force", "false"), "force"),
+        )
+    )  # fmt: skip
 
 
 async def patch_weights(call: Call) -> Response:
-    data = ask.members(await ask.json_body(call.request), ("weights", "reason"), needed=("weights",))
-    reason = ask.text_member(data, "reason")
+    data = ask.members(await ask.json_body(call.request), ("weights", "reason", "force"), needed=("weights",))
+    reason, force = ask.text_member(data, "reason"), ask.truth_member(data, "force")
     expected = ask.expected_revision(call.request)
     return _route(
         *await call.operations.set_weights(
-            call.model, data["weights"], expected=expected, who=call.who.name, reason=reason
+            call.model, data["weights"], expected=expected, who=call.who.name, reason=reason, force=force
         )
     )
 

@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from gateway.core.errors import InvalidDocument, InvalidRequest, RequestTooLarge, UnknownVersion, UnsupportedMediaType
-from gateway.core.members import shown
+from gateway.core.guards import check_truth
+from gateway.core.members import at, check_choice, shown
 from gateway.core.names import version_number
 from gateway.core.strict_json import strict_json
 
@@ -82,6 +83,19 @@ def text_member(data: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise InvalidDocument(name, f"{shown(value)} is not text")
     return value
+
+
+def truth_member(data: Mapping[str, Any], name: str) -> bool:
+    """Return whether *name* is true; false where it is not written. Raises InvalidDocument."""
+    with at(name):
+        return check_truth(data.get(name, False))
+
+
+def truth(text: str, name: str) -> bool:
+    """Return what a query's member *name* says, ``true`` or ``false``. Raises InvalidDocument."""
+    with at(name):
+        check_choice(text, ("true", "false"))
+    return text == "true"
 
 
 def expected_revision(request: Request) -> int | None:

@@ -7,20 +7,34 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import JSONResponse
 
 from gateway.control import admin_answers as answers
+from gateway.control import rollout_answers as rollouts
 from gateway.control.auth import Role
 from gateway.control.endpoint import Endpoint
-from gateway.control.openapi import describe_api
+from gateway.control.openapi import PLAN, describe_api
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
 MODEL: Final = "/api/v1/models/{model}"
 VERSION: Final = MODEL + "/versions/{version}"
+ROLLOUTS: Final = MODEL + "/rollouts"
+CURRENT: Final = ROLLOUTS + "/current"
 
 WEIGHTS: Final = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}, "minProperties": 1}
 REASON: Final = {"type": "string", "maxLength": 500}
 ROUTE: Final = {"$ref": "#/components/schemas/Route"}
 ORDER: Final = {"type": "object", "properties": {"reason": REASON}, "additionalProperties": False}
+FORCE: Final = {"type": "boolean", "default": False}
+START: Final = {
+    "type": "object", "required": ["candidate"], "additionalProperties": False,
+    "properties": {
+        "candidate": {"type": ["string", "integer"]}, "reason": REASON, "supersede": FORCE, "force": FORCE,
+        **PLAN["properties"],
+    },
+}  # fmt: skip
+PROMOTE: Final = {
+    "type": "object", "additionalProperties": False, "properties": {"reason": REASON, "force": FORCE, "full": FORCE}
+}  # fmt: skip
 
 
 async def show_index(call: answers.Call) -> Response:
@@ -52,14 +66,14 @@ ENDPOINTS: Final = (
     Endpoint("GET", MODEL + "/route", Role.VIEWER, answers.show_route, "The route; its ETag is the quoted revision"),
     Endpoint(
         "PUT", MODEL + "/route", Role.OPERATOR, answers.put_route, "Replace the route",
-        query=("reason",), body=ROUTE, needs_match=True,
+        query=("reason", "force"), body=ROUTE, needs_match=True,
     ),
     Endpoint(
         "PATCH", MODEL + "/route/weights", Role.OPERATOR, answers.patch_weights,
         "Replace the split; the rest of the route stays", needs_match=True,
         body={
             "type": "object", "required": ["weights"], "additionalProperties": False,
-            "properties": {"weights": WEIGHTS, "reason": REASON},
+            "properties": {"weights": WEIGHTS, "reason": REASON, "force": FORCE},
         },
     ),
     Endpoint(
@@ -69,6 +83,34 @@ ENDPOINTS: Final = (
             "type": "object", "additionalProperties": False,
             "properties": {"revision": {"type": "integer", "minimum": 1}, "reason": REASON},
         },
+    ),
+    Endpoint(
+        "POST", ROLLOUTS, Role.OPERATOR, rollouts.start_rollout,
+        "Start a rollout of the candidate, by the plan given or the route's", status=201, body=START, needs_match=True,
+    ),
+    Endpoint(
+        "GET", CURRENT, Role.VIEWER, rollouts.show_rollout,
+        "The last rollout: phase, verdict with reasons, counts, certificate",
+    ),
+    Endpoint(
+        "POST", CURRENT + "/pause", Role.OPERATOR, rollouts.pause_rollout,
+        "Stop where it stands; the guards go on watching", body=ORDER, needs_match=True,
+    ),
+    Endpoint(
+        "POST", CURRENT + "/resume", Role.OPERATOR, rollouts.resume_rollout,
+        "Go on from a pause, or open a gate", body=ORDER, needs_match=True,
+    ),
+    Endpoint(
+        "POST", CURRENT + "/promote", Role.OPERATOR, rollouts.promote_rollout,
+        "Skip the remaining steps; out of a hold with force, to the end with full", body=PROMOTE, needs_match=True,
+    ),
+    Endpoint(
+        "POST", CURRENT + "/abort", Role.OPERATOR, rollouts.abort_rollout,
+        "Give up: back to the split from before", body=ORDER, needs_match=True,
+    ),
+    Endpoint(
+        "POST", CURRENT + "/retry", Role.OPERATOR, rollouts.retry_rollout,
+        "Start an aborted or rolled back one anew; lifts the quarantine", body=ORDER, needs_match=True,
     ),
     Endpoint(
         "GET", MODEL + "/history", Role.VIEWER, answers.show_history, "Who did what and why, newest first",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gateway.control.fleet import is_model_ready
+from gateway.control.rollout_views import rollout_brief
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 def model_view(
     model: str, current: CurrentRoute, fleet: Mapping[int, FleetVersion], reports: Sequence[WorkerReport]
 ) -> dict[str, Any]:
-    """Return a model with its route and its versions. *revision* is null where there is no route."""
+    """Return a model with its route, its last rollout and its versions; what is not there is null."""
     route = current.document
     view = {
         "name": model,
         "ready": is_model_ready(model, _needed(route) if route else fleet, reports),
         "revision": current.revision if current.revision > 0 else None,
         "route": route.as_dict() if route else None,
+        "rollout": rollout_brief(current.rollout) if current.rollout else None,
         "versions": [version_view(version, route) for version in fleet.values()],
     }
     if current.damage is not None:

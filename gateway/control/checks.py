@@ -6,10 +6,11 @@ the repository. A refusal is an error that names the culprit; silence is consent
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.fleet import is_last_ready
-from gateway.core.errors import InvalidDocument, VersionInUse, VersionUnavailable
+from gateway.core.errors import InvalidDocument, UnknownVersion, VersionInUse, VersionUnavailable
 from gateway.core.versions import VersionState
 
 if TYPE_CHECKING:
@@ -61,6 +62,24 @@ def check_signatures(document: RouteDocument, fleet: Mapping[int, FleetVersion])
                 f"version {version} takes other inputs than the baseline, version {document.baseline}: "
                 f"{_difference(baseline, signature)}",
             )
+
+
+def check_candidate(document: RouteDocument, candidate: int, fleet: Mapping[int, FleetVersion]) -> None:
+    """Refuse a canary that nobody has, that FAILED, that is the baseline, or that takes other inputs than the baseline.
+
+    Raises UnknownVersion, VersionUnavailable or InvalidDocument.
+    """
+    if candidate not in fleet:
+        raise UnknownVersion(document.model, str(candidate))
+    if candidate == document.baseline:
+        reason = f"version {candidate} is the baseline already; name another one, or nothing could be compared"
+        raise InvalidDocument("candidate", reason)
+    alone = replace(document, split={candidate: 1}, rules=())
+    check_health(alone, fleet)
+    try:
+        check_signatures(alone, fleet)
+    except InvalidDocument as exc:
+        raise InvalidDocument("candidate", exc.reason) from exc
 
 
 def check_unload(

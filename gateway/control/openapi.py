@@ -20,6 +20,35 @@ SPLIT: Final = {
     "maxProperties": 255,
 }
 
+PERCENT: Final = {"type": "string", "examples": ["0.5%"]}
+DURATION: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,6}[smh]$", "examples": ["60s", "5m", "1h"]}
+WEIGHT: Final = {"type": ["number", "string"], "description": "percent", "examples": [5, "0.5%"]}
+STEP: Final = {
+    "type": "object",
+    "required": ["weight", "for"],
+    "additionalProperties": False,
+    "properties": {"weight": WEIGHT, "for": DURATION, "approve": {"type": "boolean"}},
+}
+
+PLAN: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "how a canary is moved",
+    "required": ["steps"],
+    "additionalProperties": False,
+    "properties": {
+        "steps": {"type": "array", "items": STEP, "minItems": 1, "maxItems": 100},
+        "holdback": {**STEP, "properties": {"weight": WEIGHT, "for": DURATION}},
+        "shadow": {"type": "object", "required": ["for"]},
+        "guards": {"type": "object"},
+        "alpha": PERCENT,
+        "on_insufficient_data": {"enum": ["hold", "advance", "rollback"]},
+        "max_hold": DURATION,
+        "min_units": {"type": "integer", "minimum": 1},
+        "limit": DURATION,
+        "confirm": {"enum": ["on", "off"]},
+    },
+}
+
 SCHEMAS: Final[dict[str, Any]] = {
     "Split": SPLIT,
     "Route": {
@@ -58,8 +87,15 @@ SCHEMAS: Final[dict[str, Any]] = {
             },
             "baseline": {"type": ["string", "integer"]},
             "fallback": {"enum": ["baseline", "none"]},
+            "shadow": {
+                "type": "object",
+                "description": "version → whole percent of the requests that it gets copies of",
+                "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 100},
+            },
+            "rollout": {"$ref": "#/components/schemas/Plan"},
         },
     },
+    "Plan": PLAN,
     "Problem": {
         "type": "object",
         "description": "RFC 9457",
@@ -77,6 +113,7 @@ SCHEMAS: Final[dict[str, Any]] = {
 QUERY: Final[dict[str, Any]] = {
     "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100}},
     "reason": {"schema": {"type": "string", "maxLength": 500}},
+    "force": {"schema": {"enum": ["true", "false"], "default": "false"}},
     "key": {"schema": {"type": "string"}, "required": True},
 }
 

@@ -8,11 +8,14 @@ a worker: they watch the store.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.checks import check_health, check_presence, check_reason, check_signatures, check_unload
 from gateway.control.deadline import answered_within
 from gateway.control.fleet import models_of, versions_of
+from gateway.control.rollout_writes import check_quarantine, edited, fence_of, is_under_way
+from gateway.control.rollouts import WRITE_ATTEMPTS, Rollouts
 from gateway.control.route_reader import CurrentRoute, RouteReader
 from gateway.core import document, routing, seating, stored
 from gateway.core.errors import (
@@ -30,13 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from gateway.control.fleet import FleetVersion
+    from gateway.control.rollouts import FailureRate
     from gateway.control.route_reader import RoutesNow
     from gateway.core.document import RouteDocument
     from gateway.core.routing import Values
-    from gateway.ports import LastGood, RouteHead, RouteStore, StoredRoute, Workers
-
-WRITE_ATTEMPTS: Final = 5
-"""How often a write that takes whatever is current tries again after somebody was faster."""
+    from gateway.ports import LastGood, RouteHead, Store, StoredRoute, Workers
 
 WRITE_SECONDS: Final = 1.0
 """A change is answered within this time, whatever the store does."""
@@ -49,17 +50,19 @@ class Operations:
     """Every change an operator, a file or the gateway itself can make.
 
     *known* maps each model in the repository to its versions there, *last_good* is what this
-    replica served last. Changes raise StoreUnavailable within *write_seconds*; after it a change
-    may have landed.
+    replica served last, *failure_rate* what a version has failed so far. Changes raise
+    StoreUnavailable within *write_seconds*; after it a change may have landed. What is done with
+    rollouts is in ``rollouts``.
     """
 
     def __init__(
         self,
-        store: RouteStore,
+        store: Store,
         workers: Workers,
         known: Callable[[], Mapping[str, Collection[int]]],
         last_good: LastGood,
         *,
+        failure_rate: FailureRate = lambda _model, _version: 0.0,
         write_seconds: float = WRITE_SECONDS,
     ) -> None:
         self._store = store
@@ -69,6 +72,7 @@ class Operations:
         self._write_seconds = write_seconds
         self._reader = RouteReader(store, last_good)
         self._ordering = asyncio.Lock()
+        self.rollouts = Rollouts(store, self._reader, self.versions, failure_rate, write_seconds=write_seconds)
 
     def models(self) -> Sequence[str]:
         """Return the models in the repository and those that only workers still know, by name."""
@@ -117,13 +121,15 @@ class Operations:
         return {"model": model, "revision": current.revision, **explanation.as_dict()}
 
     async def put_route(
-        self, model: str, data: object, *, expected: int | None, who: str, reason: str
+        self, model: str, data: object, *, expected: int | None, who: str, reason: str, force: bool = False
     ) -> tuple[RouteDocument, int]:
         """Replace the route of *model* by the document *data* and return it with its revision.
 
         *expected* is the revision that is replaced, 0 for none; None takes whatever is current, still
         compared and set in one step. A document that changes nothing is answered with the current
-        revision and leaves no audit entry. Raises RevisionConflict when somebody was faster.
+        revision and leaves no audit entry. *force* gives weight also to a file that a rollout took back.
+        Another split pauses a rollout that is under way, another baseline ends it.
+        Raises RevisionConflict when somebody was faster, VersionQuarantined.
         """
         self._check_model(model)
         new = document.parse(data, model=model)
@@ -133,10 +139,10 @@ class Operations:
                 raise current.damage
             return new
 
-        return await self._change(model, replaced, expected=expected, who=who, reason=reason)
+        return await self._change(model, replaced, expected=expected, who=who, reason=reason, force=force)
 
     async def set_weights(
-        self, model: str, weights: object, *, expected: int | None, who: str, reason: str
+        self, model: str, weights: object, *, expected: int | None, who: str, reason: str, force: bool = False
     ) -> tuple[RouteDocument, int]:
         """Replace the split of the route by *weights*; the rest of the document stays. Otherwise as put_route."""
         self._check_model(model)
@@ -147,7 +153,7 @@ class Operations:
                 raise current.damage or UnknownRoute(model)
             return current.document.with_split(split)
 
-        return await self._change(model, reweighted, expected=expected, who=who, reason=reason)
+        return await self._change(model, reweighted, expected=expected, who=who, reason=reason, force=force)
 
     async def restore(
         self, model: str, revision: int | None, *, expected: int | None, who: str, reason: str
@@ -161,7 +167,7 @@ class Operations:
         if revision is None:
             return await self._restore_last_good(model, who=who, reason=reason)
         entries = await self.history(model, RESTORE_ENTRIES)
-        after = next((e.after for e in entries if e.revision == revision and e.action == "route"), None)
+        after = next((e.after for e in entries if e.revision == revision and e.after is not None), None)
         if after is None:
             raise NothingToRestore(
                 f"the history of model {model!r} has no route at revision {revision}; "
@@ -221,6 +227,7 @@ class Operations:
         expected: int | None,
         who: str,
         reason: str,
+        force: bool,
     ) -> tuple[RouteDocument, int]:
         check_reason(reason)
         attempts = WRITE_ATTEMPTS if expected is None else 1
@@ -233,21 +240,29 @@ class Operations:
                 if new == current.document:
                     return new, current.revision
                 try:
-                    return new, await self._write(current, new, who=who, reason=reason)
+                    return new, await self._write(current, new, who=who, reason=reason, force=force)
                 except RevisionConflict:
                     if attempt == attempts:
                         raise
         raise AssertionError("a change ends with an answer or an error")
 
-    async def _write(self, current: CurrentRoute, new: RouteDocument, *, who: str, reason: str) -> int:
+    async def _write(self, current: CurrentRoute, new: RouteDocument, *, who: str, reason: str, force: bool) -> int:
         fleet = self.versions(new.model)
         check_presence(new, fleet, self._known().get(new.model, ()))
         check_health(new, fleet)
         check_signatures(new, fleet)
         before = current.document.as_dict() if current.document else None
         entry = AuditEntry(current.revision + 1, who, reason, "route", before, new.as_dict())
-        payload = stored.encode(Held(new, self._seats(current, new), current.rollout, current.quarantine))
-        written = await self._store.write(new.model, payload, entry, expected=current.revision)
+        digests = {version: each.digest for version, each in fleet.items()}
+        quarantine = check_quarantine(new, current.document, digests, current.quarantine, force=force)
+        rollout = current.rollout
+        if rollout is not None and current.document is not None and is_under_way(rollout):
+            now = await self._store.now()
+            rollout = edited(rollout, current.document, new, who=who, now=now, revision=current.revision)
+        held = Held(new, self._seats(current, new), rollout, quarantine)
+        fence = fence_of(held)
+        payload = stored.encode(held)
+        written = await self._store.write(new.model, payload, entry, expected=current.revision, fence=fence)
         return written.revision
 
     def _seats(self, current: CurrentRoute, new: RouteDocument) -> seating.Seating:
@@ -263,10 +278,13 @@ class Operations:
         if held is None or held.document is None or held.seating is None:
             raise NothingToRestore(f"this gateway has no snapshot of the route of model {model!r}; name a revision")
         entry = AuditEntry(1, who, reason or "restore of the snapshot", "route", None, held.document.as_dict())
-        payload = stored.encode(Held(held.document, held.seating, held.rollout, held.quarantine))
+        rollout = replace(held.rollout, since=1) if held.rollout else None
+        written_as = Held(held.document, held.seating, rollout, held.quarantine)
         async with answered_within(self._write_seconds):
             try:
-                written = await self._store.write(model, payload, entry, expected=0)
+                written = await self._store.write(
+                    model, stored.encode(written_as), entry, expected=0, fence=fence_of(written_as)
+                )
             except RevisionConflict as exc:
                 raise NothingToRestore(
                     f"the store holds revision {exc.actual} of the route {model!r}; name the revision to restore"

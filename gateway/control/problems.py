@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from gateway.core import errors
+from gateway.core.phases import MoveRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +27,12 @@ TABLE: Final[Mapping[type[errors.GatewayError], tuple[int, str, str]]] = {
     errors.UnknownModel: (404, "unknown-model", "There is no such model"),
     errors.UnknownVersion: (404, "unknown-version", "There is no such version"),
     errors.UnknownRoute: (404, "unknown-route", "The model has no route"),
+    errors.NoRollout: (404, "no-rollout", "The model has no rollout"),
     errors.VersionUnavailable: (409, "version-unavailable", "The version cannot take traffic"),
     errors.VersionInUse: (409, "version-in-use", "The version is needed"),
+    errors.VersionQuarantined: (409, "version-quarantined", "The version was rolled back"),
+    errors.RolloutUnderWay: (409, "rollout-under-way", "A rollout is under way"),
+    MoveRefused: (409, "move-refused", "The rollout cannot do this now"),
     errors.NothingToRestore: (409, "nothing-to-restore", "There is nothing to restore"),
     errors.CorruptRoute: (409, "corrupt-route", "The stored route cannot be used"),
     errors.RevisionConflict: (412, "revision-conflict", "Somebody changed the route first"),
@@ -40,7 +45,7 @@ TABLE: Final[Mapping[type[errors.GatewayError], tuple[int, str, str]]] = {
 }
 """Error → status, last part of the type, title. A subclass has its own row or is answered as its parent."""
 
-MEMBERS: Final = ("field", "actual", "state", "code")
+MEMBERS: Final = ("field", "actual", "state", "code", "phase")
 """Attributes of an error that a script may want, as extension members of the problem."""
 
 UNREAD: Final = frozenset({401, 403, 408, 413, 415, 429})

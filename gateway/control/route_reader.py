@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import stored
 from gateway.core.errors import CorruptRoute, StoreUnavailable
+from gateway.core.stored import Held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +35,13 @@ class CurrentRoute:
     damage: CorruptRoute | None = None
     rollout: Rollout | None = None
     quarantine: tuple[Quarantined, ...] = ()
+
+    @property
+    def held(self) -> Held | None:
+        """All that is written at once; None where there is no route that can be used."""
+        if self.document is None or self.seating is None:
+            return None
+        return Held(self.document, self.seating, self.rollout, self.quarantine)
 
 
 NO_ROUTE = CurrentRoute(0)

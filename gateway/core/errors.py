@@ -102,6 +102,39 @@ class RevisionConflict(GatewayError):
         self.actual = actual
 
 
+class VersionQuarantined(GatewayError):
+    """A rollout took this model file back, so nothing gives it weight until somebody insists."""
+
+    def __init__(self, model: str, version: int, reason: str) -> None:
+        super().__init__(
+            f"version {version} of model {model!r} was rolled back ({reason}); start over with "
+            f"`gateway rollouts retry {model}`, or insist with --force (force: true)"
+        )
+        self.model = model
+        self.version = version
+
+
+class NoRollout(GatewayError):
+    """The model has no rollout to show or to move."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"model {model!r} has no rollout; start one with `gateway rollouts start {model} VERSION`")
+        self.model = model
+
+
+class RolloutUnderWay(GatewayError):
+    """A model has one rollout at a time."""
+
+    def __init__(self, model: str, candidate: int, phase: str) -> None:
+        super().__init__(
+            f"a rollout of version {candidate} of model {model!r} is under way ({phase}); abort it first "
+            f"(`gateway rollouts abort {model}`), or replace it with --supersede (supersede: true)"
+        )
+        self.model = model
+        self.candidate = candidate
+        self.state = phase
+
+
 class NothingToRestore(GatewayError):
     """A restore names a revision, or a snapshot, that is not there."""
 

@@ -1,4 +1,4 @@
-"""The control process: admin API and metrics. It may die at any time; no request to a model notices."""
+"""The control process: admin API, metrics, rollouts. It may die at any time; no request to a model notices."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.25
+STEER_SECONDS: Final = 1.0
+"""How often the controller looks at the rollouts."""
 FIRST_TICKS_SECONDS: Final = 0.02
 """How often the steward looks until the first routes are in the store: the launcher says ready after that."""
 
@@ -41,12 +43,13 @@ class Control:
     async def run(self) -> None:
         """Serve the admin port until SIGTERM."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._parts.server.stop)
-        ticking = asyncio.create_task(self._tick_forever())
+        duties = [asyncio.create_task(self._tick_forever()), asyncio.create_task(self._steer_forever())]
         try:
             await self._parts.server.run()
         finally:
-            ticking.cancel()
-            await asyncio.gather(ticking, return_exceptions=True)
+            for duty in duties:
+                duty.cancel()
+            await asyncio.gather(*duties, return_exceptions=True)
             await self._parts.store.close()
 
     async def _tick_forever(self) -> None:
@@ -58,6 +61,14 @@ class Control:
                 log.exception("the steward failed and goes on")
             is_starting = self._ready_fd is not None and time.monotonic() < self._hurry_until
             await asyncio.sleep(FIRST_TICKS_SECONDS if is_starting else TICK_SECONDS)
+
+    async def _steer_forever(self) -> None:
+        while True:
+            try:
+                await self._parts.controller.tick()
+            except Exception:  # the outermost door of a task: its end must not end the process
+                log.exception("the controller failed and goes on")
+            await asyncio.sleep(STEER_SECONDS)
 
     def _say_ready(self) -> None:
         """Tell the launcher, once, when the workers are ready and what they serve is in the store."""

@@ -24,6 +24,12 @@ OPERATORS = {
     ("POST", "/api/v1/models/{model}/route/restore"),
     ("POST", "/api/v1/models/{model}/versions/{version}/load"),
     ("POST", "/api/v1/models/{model}/versions/{version}/unload"),
+    ("POST", "/api/v1/models/{model}/rollouts"),
+    ("POST", "/api/v1/models/{model}/rollouts/current/pause"),
+    ("POST", "/api/v1/models/{model}/rollouts/current/resume"),
+    ("POST", "/api/v1/models/{model}/rollouts/current/promote"),
+    ("POST", "/api/v1/models/{model}/rollouts/current/abort"),
+    ("POST", "/api/v1/models/{model}/rollouts/current/retry"),
 }
 """What only operators may, written a second time: a change of the table must be meant."""
 

@@ -1,0 +1,99 @@
+"""``gateway rollouts status``: where a rollout stands, once or until it ends."""
+
+from __future__ import annotations
+
+from time import sleep
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.cli.client import Refused, connect
+from gateway.cli.errors import CommandFailed
+from gateway.cli.output import plain, print_json, print_table, say, weights
+from gateway.cli.rollouts import phase
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from gateway.cli.client import Client
+
+LOOK_AGAIN_SECONDS: Final = 1.0
+SUCCEEDED: Final = "succeeded"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb and return the exit code: with --watch 1 for a rollout that ended without success."""
+    client = connect(args)
+    if args.watch:
+        return _watch(args, client)
+    data = client.get(args.model, "rollouts", "current").data
+    if args.json:
+        print_json(data)
+    else:
+        _show(data)
+    return 0
+
+
+def _watch(args: argparse.Namespace, client: Client) -> int:
+    """Print a line for each change until the rollout ends. A gateway that does not answer for a while is waited for."""
+    told = ""
+    while True:
+        try:
+            data = client.get(args.model, "rollouts", "current").data
+        except Refused as exc:
+            if exc.status < 500:
+                raise
+            say(str(exc))
+        except CommandFailed as exc:
+            say(str(exc))
+        else:
+            line = _line(data)
+            if line != told:
+                print_json(data) if args.json else print(line, flush=True)
+                told = line
+            if data["is_over"]:
+                return 0 if data["phase"] == SUCCEEDED else 1
+        sleep(LOOK_AGAIN_SECONDS)
+
+
+def _line(data: Mapping[str, Any]) -> str:
+    counts = data["counts"][data["candidate"]]
+    split, verdict = weights(data["split"]), data["verdict"]["kind"]
+    said = f"  {plain(data['reason'])}" if data["is_over"] or data["origin"] else ""
+    return f"{phase(data)}  {split}  {verdict}  {counts['n']} requests, {counts['failed']} failed{said}"
+
+
+def _show(data: Mapping[str, Any]) -> None:
+    verdict, certificate = data["verdict"], data["verdict"]["certificate"]
+    certified = (
+        f"E {certificate['e_value']:.4g} of {certificate['needed']:g}, "
+        f"{certificate['failed']} of {certificate['requests']} requests failed"
+    )
+    workers = data["workers"]
+    rows: list[tuple[str, object]] = [
+        ("model", data["model"]),
+        ("candidate", f"version {data['candidate']}, against version {data['baseline']}"),
+        ("phase", phase(data)),
+        ("because", data["reason"]),
+        ("split", f"{weights(data['split'])} at revision {data['revision']}"),
+        ("verdict", verdict["kind"]),
+        *(("", f"{reason['guard']}: {reason['text']}") for reason in verdict["reasons"]),
+        ("certificate", certified),
+        ("time left", _seconds(data["seconds_left"])),
+        ("decision in", _seconds(data["eta_seconds"])),
+        ("workers", f"{workers['following']} of {workers['total']} follow"),
+    ]  # fmt: skip
+    if data["hint"]:
+        rows.append(("sooner with", data["hint"]))
+    print_table(("WHAT", "VALUE"), rows)
+    print()
+    guards = [(guard, f"{value:.4g}", f"{verdict['thresholds'][guard]:.4g}")
+              for guard, value in verdict["e_values"].items()]  # fmt: skip
+    print_table(("GUARD", "E-VALUE", "ROLLS BACK AT"), guards)
+    print()
+    kinds = list(next(iter(data["counts"].values())))
+    rows_of_counts = [(version, *counts.values()) for version, counts in data["counts"].items()]
+    print_table(("VERSION", *(kind.upper() for kind in kinds)), rows_of_counts)
+
+
+def _seconds(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds:.0f} s"

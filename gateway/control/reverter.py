@@ -1,0 +1,43 @@
+"""A worker's way back: the canary to 0 by compare-and-set, without asking anybody.
+
+Safety needs no election: a rollback only ever lowers, so every worker may do it, and the one that is first wins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.control.rollout_writes import taken_back
+from gateway.core import stored
+from gateway.core.errors import RevisionConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.ports import RouteStore
+
+
+class StoreReverter:
+    """Implements ``ports.Reverter`` over the store of routes. *digest_of* returns a version's digest, or nothing."""
+
+    def __init__(self, store: RouteStore, digest_of: Callable[[str, int], str]) -> None:
+        self._store = store
+        self._digest_of = digest_of
+
+    async def roll_back(self, model: str, rollout_id: str, reason: str, guard: str) -> bool:
+        while True:
+            found = await self._store.read(model)
+            if found is None:
+                return False
+            held = stored.decode(model, found.payload, found.digest)
+            digest = self._digest_of(model, held.rollout.candidate) if held.rollout else ""
+            write = taken_back(held, rollout_id, found.revision, reason=reason, guard=guard, digest=digest)
+            if write is None:
+                return False
+            try:
+                await self._store.write(
+                    model, stored.encode(write.held), write.entry, expected=found.revision, fence=write.fence
+                )
+            except RevisionConflict:
+                continue
+            return True

@@ -1,0 +1,86 @@
+"""The answers of the admin API about rollouts: they translate between HTTP and ``operations`` and decide nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import JSONResponse
+
+from gateway.control import admin_requests as ask
+from gateway.control.rollout_views import rollout_brief, rollout_view
+from gateway.core import plan
+from gateway.core.members import at
+from gateway.core.phases import Event
+from gateway.core.splits import version_of
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from gateway.control.admin_answers import Call
+    from gateway.core.rollout import Rollout
+
+OWN: Final = ("candidate", "reason", "supersede", "force")
+"""The members of a start that are not of its plan."""
+
+
+async def start_rollout(call: Call) -> Response:
+    data = ask.members(await ask.json_body(call.request), (*OWN, *plan.MEMBERS), needed=("candidate",))
+    with at("candidate"):
+        candidate = version_of(data["candidate"])
+    started = await call.operations.rollouts.start(
+        call.model,
+        candidate,
+        {name: value for name, value in data.items() if name not in OWN},
+        expected=ask.expected_revision(call.request),
+        who=call.who.name,
+        reason=ask.text_member(data, "reason"),
+        supersede=ask.truth_member(data, "supersede"),
+        force=ask.truth_member(data, "force"),
+    )
+    return _moved(call.model, *started, status=201)
+
+
+async def show_rollout(call: Call) -> Response:
+    current, assessment = await call.operations.rollouts.look(call.model)
+    assert current.document is not None
+    reports = call.admin.workers.reports()
+    view = rollout_view(call.model, current.revision, current.document, assessment, reports)
+    return JSONResponse(view, headers={"etag": f'"{current.revision}"'})
+
+
+async def pause_rollout(call: Call) -> Response:
+    return await _move(call, Event.PAUSE)
+
+
+async def resume_rollout(call: Call) -> Response:
+    return await _move(call, Event.RESUME)
+
+
+async def promote_rollout(call: Call) -> Response:
+    return await _move(call, Event.PROMOTE, switches=("force", "full"))
+
+
+async def abort_rollout(call: Call) -> Response:
+    return await _move(call, Event.ABORT)
+
+
+async def retry_rollout(call: Call) -> Response:
+    return await _move(call, Event.RETRY)
+
+
+async def _move(call: Call, event: Event, switches: tuple[str, ...] = ()) -> Response:
+    data = await ask.optional_members(call.request, ("reason", *switches))
+    moved = await call.operations.rollouts.move(
+        call.model,
+        event,
+        expected=ask.expected_revision(call.request),
+        who=call.who.name,
+        reason=ask.text_member(data, "reason"),
+        **{name: ask.truth_member(data, name) for name in switches},
+    )
+    return _moved(call.model, *moved)
+
+
+def _moved(model: str, rollout: Rollout, revision: int, status: int = 200) -> Response:
+    view = {"model": model, **rollout_brief(rollout), "revision": revision}
+    return JSONResponse(view, status, headers={"etag": f'"{revision}"'})
