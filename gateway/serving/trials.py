@@ -7,7 +7,6 @@ revision it was dispatched under. Nothing here talks to the store: ``evidence.py
 from __future__ import annotations
 
 import asyncio
-from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.analysis import assess
@@ -31,16 +30,6 @@ SAMPLE_MASK: Final = 15
 
 SEEN_KEYS: Final = 10_000
 """So many keys of a kind are remembered; whoever comes later is not counted. The store keeps the same number."""
-
-
-class Door(Enum):
-    """How a unit of the canary is treated."""
-
-    OPEN = "open"
-    PROBE = "probe"
-    """The breaker is open, and this one is let through to see."""
-    SHUT = "shut"
-    """The baseline answers at once."""
 
 
 class Trial:
@@ -83,23 +72,21 @@ class Trial:
 
     # ---- what requests tell
 
-    def assign(self, tally: Tally, routing: Routing, values: Values) -> None:
-        """Count a unit that the split gave to a version; of a sticky route's keys a sample, each once."""
-        if not self.is_sticky:
-            tally.assigned += 1
-            return
+    def sample(self, tally: Tally, routing: Routing, values: Values) -> None:
+        """Count a key that the split gave to a version, if it is of the sample, and once."""
         point = routing.point(values)
         if point is not None and not point & SAMPLE_MASK and self._is_new("assigned", (point,)):
             self.sightings.append((Counter(tally.revision, tally.version, "assigned"), (point,)))
 
-    def door(self, now: float) -> Door:
-        """Say how a unit of the canary is treated at *now*, seconds of the loop's clock. A probe ends in ``probed``."""
-        if not self.breaker.is_open:
-            return Door.OPEN
+    def asks_a_probe(self, now: float) -> bool:
+        """Say whether a unit of the canary goes through the open breaker at *now*, seconds of the loop's clock.
+
+        Then it ends in ``probed``; the others are answered by the baseline.
+        """
         if not self.breaker.may_probe(now):
-            return Door.SHUT
+            return False
         self.breaker = self.breaker.with_probe()
-        return Door.PROBE
+        return True
 
     def probed(self, good: bool | None) -> None:
         """A probe has ended; None where it told nothing."""

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from gateway.core.errors import DeadlineExceeded, ModelFailed, Overloaded
 from gateway.serving.dispatch import CANARY_PART, Attempt, reason_of
 from gateway.serving.tallies import End
-from gateway.serving.trials import Door
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,22 +74,26 @@ def start_watched(
     no place in the budget and counts for nobody.
     """
     trial = watched.trial
-    trial.assign(watched.tally, watched.routing, values)
-    door = Door.OPEN
-    if watched.is_canary and arm.fallback is not None:
-        door = trial.door(asyncio.get_running_loop().time())
-        if door is Door.SHUT:
+    if trial.is_sticky:
+        trial.sample(watched.tally, watched.routing, values)
+    else:
+        watched.tally.assigned += 1
+    is_probe = False
+    if watched.is_canary and arm.fallback is not None and trial.breaker.is_open:
+        is_probe = trial.asks_a_probe(asyncio.get_running_loop().time())
+        if not is_probe:
             arm.lane.cells.fell_back("breaker")
             return Attempt(arm.fallback, feeds, rows, deadline, done, retries)
-    return WatchedAttempt(arm, watched, feeds, rows, deadline, done, retries, values, is_probe=door is Door.PROBE)
+    return WatchedAttempt(arm, watched, feeds, rows, deadline, done, retries, values, is_probe)
 
 
 class WatchedAttempt(Attempt):
     """One request of a rollout on its way."""
 
-    __slots__ = ("_failing", "_is_answered", "_is_probe", "_kind", "_limit", "_values", "_watched")
+    __slots__ = ("_failing", "_is_answered", "_is_probe", "_kind", "_values", "_watched")
 
     _job: Job | None
+    _kind: str
 
     def __init__(
         self,
@@ -102,7 +105,6 @@ class WatchedAttempt(Attempt):
         done: Callable[[Arm, Result], None],
         retries: RetryBudget,
         values: Values,
-        *,
         is_probe: bool,
     ) -> None:
         self._watched = watched
@@ -110,8 +112,6 @@ class WatchedAttempt(Attempt):
         self._is_probe = is_probe
         self._is_answered = False
         self._failing: FailedBatch | None = None
-        self._kind = ""
-        self._limit = 0.0
         super().__init__(arm, feeds, rows, deadline, done, retries)
 
     def cancel(self) -> None:
@@ -124,21 +124,24 @@ class WatchedAttempt(Attempt):
         self._end_probe(None)
 
     def _begin(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._limit = (self._deadline - now) * CANARY_PART
         watched = self._watched
-        self._try(now + self._limit if watched.is_canary and watched.again is not None else self._deadline)
+        if watched.is_canary and watched.again is not None:
+            now = asyncio.get_running_loop().time()
+            self._try(now + (self._deadline - now) * CANARY_PART)
+        else:
+            self._try(self._deadline)
 
     def _settled(self, result: Result) -> None:
         watched = self._watched
         if not isinstance(result, Exception):
-            if self._crossed_the_limit():
+            if watched.is_canary:
+                watched.tally.n += 1
+                self._went_well()
+            elif self._crossed_the_limit():
                 self._note("error")
                 self._conclude(End.CONFIRMED)
             else:
                 watched.tally.n += 1
-                if watched.is_canary:
-                    self._went_well()
             self._done(self._arm, result)
         elif kind := self._kind_of(result):
             self._note(kind)
@@ -153,18 +156,21 @@ class WatchedAttempt(Attempt):
             return "invalid" if failure.code == "nonfinite_output" else "error"
         if not isinstance(failure, DeadlineExceeded):
             return ""
-        return "error" if self._was_running_at_the_limit() else ""
-
-    def _was_running_at_the_limit(self) -> bool:
         job = self._job
-        return job is not None and job.batch > 0 and job.began - job.arrived < self._limit
+        is_cut_off = self._watched.is_canary and job is not None and job.batch > 0
+        return "error" if is_cut_off or self._crossed_the_limit() else ""
 
     def _crossed_the_limit(self) -> bool:
-        """Say whether a baseline's run went well and too long. One on the loop waits for nobody and has no timer."""
+        """Say whether a run was under way when half of the time had gone, and is over only now.
+
+        One on the loop waits for nobody, and has no timer.
+        """
         job = self._job
-        if job is None or job.timer is None or self._watched.is_canary:
+        if job is None or job.timer is None or not job.batch:
             return False
-        return time.perf_counter() - job.arrived > self._limit and self._was_running_at_the_limit()
+        passed = time.perf_counter() - job.arrived
+        limit = (self._deadline - asyncio.get_running_loop().time() + passed) * CANARY_PART
+        return job.began - job.arrived < limit < passed
 
     def _went_well(self) -> None:
         trial = self._watched.trial

@@ -52,6 +52,10 @@ def rollbacks(gateway: Gateway) -> list[dict[str, Any]]:
     return [each for each in entries if each["before"]["split"].get("2") and not each["after"]["split"].get("2")]
 
 
+def until_rolled_back(gateway: Gateway, times: int) -> None:
+    eventually(lambda: len(rollbacks(gateway)) == times, STARTED_SECONDS, "it is taken back")
+
+
 def begin_rollout(gateway: Gateway, path: str, body: object) -> None:
     answer = gateway.ask_admin("POST", path, body, if_match="*")
     assert answer.status in {200, 201}, answer.body
@@ -68,9 +72,7 @@ async def test_a_canary_that_always_fails_is_gone_within_a_second_and_nobody_saw
             seen = len(load.outcomes)
             path, body = (f"{ROLLOUTS}/current/retry", {}) if number > 1 else (ROLLOUTS, PLAN)
             await asyncio.to_thread(begin_rollout, gateway, path, body)
-            await asyncio.to_thread(
-                eventually, lambda goal=number: len(rollbacks(gateway)) == goal, STARTED_SECONDS, "it is taken back"
-            )
+            await asyncio.to_thread(until_rolled_back, gateway, number)
             await load.answered(150)
             hit = [outcome.due for outcome in load.outcomes[seen:] if outcome.fallback_from == "2"]
             took.append(max(hit) - min(hit))
@@ -102,7 +104,7 @@ async def test_with_the_store_frozen_each_worker_stops_asking_a_canary_that_fail
             while_frozen = failures(gateway)
             await load.answered(300)
             os.kill(store, signal.SIGCONT)
-            await asyncio.to_thread(eventually, lambda: rollbacks(gateway), STARTED_SECONDS, "it is taken back")
+            await asyncio.to_thread(until_rolled_back, gateway, 1)
             await load.answered(150)
     finally:
         os.kill(store, signal.SIGCONT)

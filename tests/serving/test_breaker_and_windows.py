@@ -9,7 +9,6 @@ import pytest
 
 from gateway.core.breaker import IN_A_ROW, Breaker
 from gateway.core.watching import Mark
-from gateway.serving.trials import Door
 from gateway.serving.windows import BatchWindows
 from tests.serving.fakes import SLOW, Dispatched, Floor, Gate, a_turn, compiled, doubled, pairs, rollout_of
 from tests.serving.test_watched import EMPTY, REVISION, arm_of, counted, raising, serve
@@ -99,11 +98,11 @@ async def test_a_probe_whose_caller_leaves_says_nothing_and_the_next_one_is_aske
     opened_ago(trial, 1.0)
     probe = Dispatched(arm_of(floor, 2), pairs(1))
     await gate.begun.wait()
-    assert trial.door(asyncio.get_running_loop().time()) is Door.SHUT
+    assert not trial.asks_a_probe(asyncio.get_running_loop().time())
 
     probe.attempt.cancel()
 
-    assert trial.door(asyncio.get_running_loop().time()) is Door.PROBE
+    assert trial.asks_a_probe(asyncio.get_running_loop().time())
     gate.open()
 
 
