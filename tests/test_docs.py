@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import re
 import shlex
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -22,8 +23,10 @@ from gateway.core.document import RouteDocument, parse
 from gateway.core.errors import InvalidDocument
 from gateway.core.limits import DEFAULT
 from gateway.core.outcomes import OUTCOMES
+from gateway.core.phases import Phase
+from gateway.core.verdicts import Certificate, Kind, Verdict
 from gateway.core.versions import VersionState, VersionStatus
-from gateway.ports import WorkerReport
+from gateway.ports import ROLLBACK_REASONS, RolloutGauges, WorkerReport
 from gateway.rest import problems as inference_problems
 from gateway.rest.app import Metadata
 from gateway.rpc import problems as rpc_problems
@@ -32,6 +35,7 @@ from gateway.settings import CLIENT_VARIABLES, LIMITS, Settings, flag, variable
 from gateway.strict_yaml import read_document
 from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.layout import FALLBACKS, REFUSALS
+from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
 
 if TYPE_CHECKING:
@@ -174,7 +178,14 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
     workers = cast("Workers", SimpleNamespace(reports=lambda: [report]))
     described = {cells[0]: (cells[1], set(re.findall(r"\w+", cells[2]))) for cells in rows("docs/metrics.md", "metric")}
 
-    for family in GatewayCollector(slabs, workers, lambda: {"fraud": {1: 1.0}}).collect():
+    certificate = Certificate(1.0, 20.0, 0.01, 0, 9)
+    verdict = Verdict(Kind.INCONCLUSIVE, (), certificate, {"errors": 1.0}, {"errors": 9.0}, requests_to_decision=9)
+    news = SimpleNamespace(
+        gauges=lambda: {"fraud": RolloutGauges(Phase.STEP, 2, verdict)}, rollbacks=lambda: {("fraud", "errors"): 0}
+    )
+    collectors = (GatewayCollector(slabs, workers, lambda: {"fraud": {1: 1.0}}), RolloutCollector(news))
+
+    for family in chain.from_iterable(collector.collect() for collector in collectors):
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         assert family.samples, family.name
@@ -184,7 +195,13 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("label", "values"), [("outcome", OUTCOMES), ("reason of fallbacks", FALLBACKS), ("reason of refused", REFUSALS)]
+    ("label", "values"),
+    [
+        ("outcome", OUTCOMES),
+        ("reason of fallbacks", FALLBACKS),
+        ("reason of refused", REFUSALS),
+        ("reason of rollbacks", ROLLBACK_REASONS),
+    ],
 )
 def test_every_value_of_a_bounded_label_is_described(label: str, values: Sequence[str]) -> None:
     described = next(cells[1] for cells in rows("docs/metrics.md", "label") if cells[0].startswith(label))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.cli.client import add_flags, connect
 from gateway.cli.errors import CommandFailed, CommandMisused
-from gateway.cli.output import plain, print_json
+from gateway.cli.output import plain, print_json, say
 
 if TYPE_CHECKING:
     import argparse
@@ -143,6 +143,8 @@ def _start(args: argparse.Namespace) -> int:
     switches = {name: True for name in ("supersede", "force") if getattr(args, name)}
     body = {"candidate": args.candidate, "reason": args.reason, **switches, **read_plan_flags(args)}
     answer = connect(args).send("POST", args.model, "rollouts", body=body, match=_match(args))
+    for warning in answer.data["warnings"]:
+        say(f"warning: {warning}")
     return _tell(args, answer.data)
 
 

@@ -82,5 +82,6 @@ async def _move(call: Call, event: Event, switches: tuple[str, ...] = ()) -> Res
 
 
 def _moved(model: str, rollout: Rollout, revision: int, status: int = 200) -> Response:
-    view = {"model": model, **rollout_brief(rollout), "revision": revision}
+    warnings = list(rollout.plan.warnings())
+    view = {"model": model, **rollout_brief(rollout), "revision": revision, "warnings": warnings}
     return JSONResponse(view, status, headers={"etag": f'"{revision}"'})

@@ -14,6 +14,8 @@ from tests.control.fakes import LOADING
 from tests.control.rollout_house import RolloutHouse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.core.rollout import Rollout
 
 
@@ -170,6 +172,37 @@ async def test_a_successor_goes_on_where_a_killed_controller_stopped(house: Roll
 
     assert (meanwhile.step, revision) == (0, 4)
     assert stands(await house.rollout()) == (Phase.STEP, 1)
+
+
+async def test_who_does_not_hold_the_lease_does_nothing(house: RolloutHouse) -> None:
+    await house.to_step()
+    await house.count(1_000, baseline=1_000)
+
+    await house.tick(11, house.new_controller("two"))
+
+    assert stands(await house.rollout()) == (Phase.STEP, 0)
+    await house.tick()
+    assert stands(await house.rollout()) == (Phase.STEP, 1)
+
+
+async def test_a_raise_that_was_decided_before_somebody_aborted_is_lost(
+    house: RolloutHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.to_step()
+    await house.count(1_000, baseline=1_000)
+    totals = house.store.totals
+
+    async def abort_meanwhile(model: str, rollout: str) -> Mapping[str, str]:
+        found = await totals(model, rollout)
+        monkeypatch.setattr(house.store, "totals", totals)
+        await house.rollouts.move(model, Event.ABORT, expected=None, who="ann", reason="")
+        return found
+
+    monkeypatch.setattr(house.store, "totals", abort_meanwhile)
+    await house.tick(11)
+
+    assert (await house.rollout()).phase is Phase.ABORTED
+    assert await house.split() == {1: 100, 2: 0}
 
 
 async def test_two_controllers_never_act_twice(house: RolloutHouse) -> None:

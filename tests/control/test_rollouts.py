@@ -21,6 +21,7 @@ from gateway.core.errors import (
     VersionUnavailable,
 )
 from gateway.core.phases import Event, MoveRefused, Phase
+from gateway.ports import Deltas
 from tests.control.fakes import FAILED, FIVE_FLOATS, LOADING, READY
 from tests.control.rollout_house import PLAN, RolloutHouse
 
@@ -264,6 +265,17 @@ async def test_another_baseline_by_hand_ends_the_rollout(house: RolloutHouse) ->
     rollout = await house.rollout()
     assert (rollout.phase, rollout.reason) == (Phase.ABORTED, "ann made version 3 the baseline")
     assert await house.split() == {1: 50, 3: 50}
+
+
+async def test_what_was_counted_after_the_end_is_dropped(house: RolloutHouse) -> None:
+    rollout = await house.to_step()
+    late = Deltas({f"{await house.revision()}|2|n": 5})
+    await do(house, Event.ABORT)
+    after_abort = await house.store.flush("fraud", rollout.id, worker="w", seq=1, deltas=late)
+    await weigh(house, {"1": 90, "3": 10})
+
+    assert after_abort is None
+    assert await house.store.flush("fraud", rollout.id, worker="w", seq=2, deltas=late) is None
 
 
 # Quarantine
