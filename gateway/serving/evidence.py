@@ -96,6 +96,7 @@ class Correspondence:
         self._guilty: Verdict | None = None
         self._is_over = False
         self._alarmed = 0
+        self._complaint = ""
         self.is_busy = False
 
     def look(self) -> None:
@@ -114,10 +115,16 @@ class Correspondence:
         except StoreUnavailable as exc:
             log.debug("evidence of %r is kept until the store answers: %s", self._trial.model, exc)
         except (CorruptRoute, InvalidDocument) as exc:
-            log.error("evidence of the rollout of %r cannot be exchanged with the store: %s", self._trial.model, exc)
+            self._complain(exc)
             self._outbox.done()
         finally:
             self.is_busy = False
+
+    def _complain(self, exc: CorruptRoute | InvalidDocument) -> None:
+        """Log what only an operator can mend, once as long as it stays the same."""
+        if str(exc) != self._complaint:
+            self._complaint = str(exc)
+            log.error("the rollout of %r cannot be kept in the store, mend it there: %s", self._trial.model, exc)
 
     async def _flush(self) -> None:
         found = self._outbox.next()
@@ -125,7 +132,7 @@ class Correspondence:
             return
         trial, (number, deltas) = self._trial, found
         totals = await self._store.flush(trial.model, trial.rollout.id, worker=self._worker, seq=number, deltas=deltas)
-        is_news = self._outbox.speaks_of(trial.rollout.candidate)
+        is_news = self._outbox.speaks_of(trial.rollout.candidate) or trial.breaker.is_tripped
         self._outbox.done()
         if totals is not None and is_news and self._guilty is None:
             self._judge(totals)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from gateway.ports import AuditEntry, Deltas, Fence
 from gateway.serving.evidence import EvidenceDuty
 from gateway.store.memory import MemoryRouteStore
 from tests.serving.fakes import Dispatched, Floor, compiled, doubled, pairs
-from tests.serving.test_watched import EMPTY, REVISION, arm_of, failing_on_negatives, raising, serve
+from tests.serving.test_watched import EMPTY, REVISION, arm_of, failing_on_negatives, raising, serve, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,6 +155,44 @@ async def test_a_canary_that_always_fails_is_taken_back_once_with_its_guard(floo
         await rounds(duty)
 
     assert reverter.asked == [("fraud", "r1", "errors")]
+
+
+@pytest.mark.parametrize("members", [{}, {"assign": {"by": "header:x-user"}}])
+async def test_a_canary_whose_probes_all_fail_is_taken_back_also_when_their_keys_failed_before(
+    floor: Floor, members: dict[str, Any]
+) -> None:
+    trial = serve(floor, canary=raising, split={"1": 50, "2": 50}, **members)
+    reverter = FakeReverter()
+    duty = EvidenceDuty(floor.adoption.trials, await opened(), reverter, "w1")
+    route = floor.table.route("fraud")
+    values = next(
+        made for number in range(99)
+        if route.decide(made := values_of(**{"x-user": f"{number}"}), 0).lane is floor.lane(2) or not members
+    )  # fmt: skip
+    arm = route.decide(values, 0) if members else arm_of(floor, 2)
+    await Dispatched(arm, pairs(1), values=values).ending()
+    await rounds(duty)
+
+    trial.breaker = Breaker(failures=8, opened=asyncio.get_running_loop().time() - 4, bad_probes=2)
+    await Dispatched(arm, pairs(1), values=values).ending()
+    await rounds(duty)
+
+    assert reverter.asked == [("fraud", "r1", "breaker")]
+
+
+async def test_what_nobody_can_read_is_dropped_and_told_once(floor: Floor, caplog: pytest.LogCaptureFixture) -> None:
+    serve(floor, split=SPLIT)
+    store = await opened()
+    duty = EvidenceDuty(floor.adoption.trials, store, FakeReverter(), "w1")
+    await ask(floor, 1)
+    await rounds(duty)
+    store._evidence[next(iter(store._evidence))][b"7|1|n"] = b"many"
+
+    for _ in range(3):
+        await ask(floor, 1)
+        await rounds(duty)
+
+    assert sum("mend it there" in record.message for record in caplog.records) == 1
 
 
 async def test_a_rollback_is_tried_again_until_the_store_answers(floor: Floor) -> None:
