@@ -12,6 +12,7 @@ from gateway.core.errors import DeadlineExceeded, ModelFailed, Overloaded
 from gateway.core.slots import SLOTS
 from gateway.core.watching import Mark
 from gateway.serving.retries import RetryBudget
+from gateway.serving.tallies import End
 from tests.serving.fakes import (
     FAILED,
     SLOW,
@@ -213,6 +214,17 @@ async def test_a_failed_run_with_a_poisonous_request_is_no_event(floor: Floor) -
         await caller.ending()
 
     assert counted(trial) == {"2 n": 2, "2 failed": 2, "2 poison": 1}
+
+
+async def test_requests_of_one_failed_run_that_end_apart_are_still_one_event(floor: Floor) -> None:
+    trial = serve(floor)
+    tally = trial.tally(2)
+
+    for _ in range(3):
+        tally.conclude(tally.failing(5), "error", End.CONFIRMED)
+    tally.conclude(tally.failing(6), "error", End.CONFIRMED)
+
+    assert counted(trial) == {"2 n": 4, "2 failed": 4, "2 error": 2}
 
 
 async def test_overload_says_nothing_of_a_version(floor: Floor) -> None:
