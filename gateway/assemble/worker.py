@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.assemble.repository import repository_control
+from gateway.control.reverter import StoreReverter
 from gateway.control.route_files import read_directory
 from gateway.core.errors import CorruptRoute, InvalidSettings
 from gateway.core.watching import Mark
@@ -23,6 +25,7 @@ from gateway.rest.app import InferencePort, Metadata
 from gateway.rest.exchange import Inference
 from gateway.rest.shortcut import shortcut
 from gateway.serving.adoption import Adoption
+from gateway.serving.evidence import EvidenceDuty
 from gateway.serving.lanes import Lanes
 from gateway.serving.live import LiveTable
 from gateway.serving.snapshot import Snapshot
@@ -57,6 +60,7 @@ class WorkerParts:
     table: LiveTable
     adoption: Adoption
     watcher: Watcher
+    evidence: EvidenceDuty
     snapshot: Snapshot
     store: RedisRouteStore
     slab: WorkerSlab
@@ -164,6 +168,7 @@ def build_worker(start: Start) -> WorkerParts:
         table=table,
         adoption=adoption,
         watcher=watcher,
+        evidence=EvidenceDuty(adoption.trials, store, StoreReverter(store, _digests(catalog)), _incarnation()),
         snapshot=snapshot,
         store=store,
         slab=slab,
@@ -183,6 +188,21 @@ def preload_rpc() -> None:
     """Import the gRPC door. That starts no thread yet, and what is imported before a fork is shared by the workers."""
     import gateway.rpc.server
     import gateway.rpc.service  # noqa: F401 - for its effect, as the other
+
+
+def _digests(catalog: Catalog) -> Callable[[str, int], str]:
+    """Return how to find the digest of a version that is loaded here; empty where it is not."""
+
+    def digest_of(model: str, version: int) -> str:
+        loaded = catalog.ready(model, version)
+        return loaded.digest if loaded is not None else ""
+
+    return digest_of
+
+
+def _incarnation() -> str:
+    """Return a name that no other worker has, here or elsewhere, before or after: its flushes are numbered from 1."""
+    return f"{os.uname().nodename[:64]}-{os.getpid()}-{secrets.token_hex(6)}"
 
 
 def _rpc(

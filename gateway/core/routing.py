@@ -126,6 +126,14 @@ class Routing:
         key = read_key(values(self.source.kind, self.source.name), self.source)
         return self._seated(table, key) or table.answers[table.owners[draw * SLOTS >> 64]]
 
+    def point(self, values: Values) -> int | None:
+        """Return the 64-bit point of a request's key, where the split seats it; None without a key or on random routes.
+
+        Raises InvalidRequest like ``decide``.
+        """
+        key = b"" if self.source is None else read_key(values(self.source.kind, self.source.name), self.source)
+        return hash_point(self.prefix + key) if key else None
+
     def explain(self, key: bytes, values: Values) -> Explanation:
         """Return what ``decide`` does with a request whose key is *key*, and why; rules read *values*.
 

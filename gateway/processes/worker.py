@@ -81,6 +81,7 @@ class Worker:
         return {
             "routes": self._follow_routes,
             "nudges": parts.watcher.nudge_forever,
+            "evidence": parts.evidence.run_forever,
             "snapshot": parts.snapshot.write_forever,
             "heartbeat": self._beat,
         }

@@ -14,6 +14,7 @@ from gateway.core import document, routing, seating
 from gateway.core.versions import WHOLE_MODEL, VersionState
 from gateway.core.watching import Mark
 from gateway.serving.live import LiveRoute
+from gateway.serving.trials import Trials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,6 +62,8 @@ class Adoption:
         self._wanted: dict[str, Wanted] = {}
         self._orders: dict[str, Mapping[int, str]] = {}
         self._listeners: list[Callable[[], None]] = []
+        self.trials = Trials()
+        """What this worker sees of the rollouts of the routes that it serves."""
         catalog.subscribe(lambda _: self.settle())
 
     def subscribe(self, listener: Callable[[], None]) -> None:
@@ -166,7 +169,8 @@ class Adoption:
         return lanes, waiting
 
     def _swap(self, wanted: Wanted, lanes: dict[int, Lane]) -> None:
-        route = LiveRoute(wanted.routing, wanted.mark, lanes, self._metrics, wanted.rollout)
+        trial = self.trials.adopt(wanted.rollout, wanted.mark.revision, wanted.routing, lanes)
+        route = LiveRoute(wanted.routing, wanted.mark, lanes, self._metrics, trial)
         missing = sorted(self._needed(wanted.routing.document) - set(lanes))
         if missing:
             log.error(

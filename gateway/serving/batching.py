@@ -58,9 +58,11 @@ class Job:
     """One request's tensors, in the signature's order, and who is told what came of it.
 
     *settle* is called once, on the event loop, with the outputs or the error; never for a job that was cancelled.
+    *batch* numbers the lane's batch that took it, 0 while it queues; *arrived* and *began*, when it was taken, are on
+    ``time.perf_counter``.
     """
 
-    __slots__ = ("arrived", "deadline", "ended", "feeds", "priority", "rows", "settle", "timer")
+    __slots__ = ("arrived", "batch", "began", "deadline", "ended", "feeds", "priority", "rows", "settle", "timer")
 
     def __init__(
         self,
@@ -76,6 +78,8 @@ class Job:
         self.settle = settle
         self.priority = priority
         self.arrived = time.perf_counter()
+        self.began = 0.0
+        self.batch = 0
         self.ended = False
         self.timer: asyncio.TimerHandle | None = None
 
@@ -115,6 +119,9 @@ class Lane:
         self._overdue: asyncio.TimerHandle | None = None
         self.is_stuck = False
         self.is_closed = False
+        self.batches = 0
+        """Batches that were taken so far, and below the rows in them: together what an average run is."""
+        self.batch_rows = 0
         self._queue: list[Job] = []
         self._flush_scheduled = False
         self._loop = asyncio.get_running_loop()
@@ -286,8 +293,13 @@ class Lane:
                 rows, shape = rows + job.rows, trailing
             taken += 1
         del self._queue[:taken]
-        now = time.perf_counter()
+        if not batch:
+            return batch
+        self.batches += 1
+        self.batch_rows += rows
+        number, now = self.batches, time.perf_counter()
         for job in batch:
+            job.batch, job.began = number, now
             self.cells.waited(now - job.arrived)
         return batch
 

@@ -1,8 +1,10 @@
 """Runs one request on the arm that was chosen, and on the baseline where that arm fails.
 
 The caller of a failing canary gets the baseline's answer inside the same deadline: the canary may
-use half of what is left, so that the other half is there to answer. Where the runtime refuses a value on both,
-the input is at fault, and that is no evidence against the canary.
+use half of what is left, so that the other half is there to answer. The second run takes a place in the
+retry budget; where none is free the caller gets the canary's error. Where the runtime refuses a value on both,
+the input is at fault, and that is no evidence against the canary. Requests of a rollout go through
+``watched.py``, which counts them too.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from gateway.core.errors import (
     RejectedInput,
     VersionStuck,
 )
+from gateway.serving.retries import Rerun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.ports import Tensor, VersionCells
     from gateway.serving.batching import Job, Result
     from gateway.serving.live import Arm
+    from gateway.serving.retries import RetryBudget
 
 CANARY_PART: Final = 0.5
 """The part of the remaining time that an arm with a fallback may use."""
@@ -38,7 +42,7 @@ FALLS_BACK: Final = (ModelFailed, DeadlineExceeded, Overloaded, VersionStuck)
 class Attempt:
     """One request on its way through an arm. Starts when it is made."""
 
-    __slots__ = ("_arm", "_deadline", "_done", "_failed", "_feeds", "_job", "_priority", "_rows")
+    __slots__ = ("_arm", "_deadline", "_done", "_feeds", "_first", "_job", "_priority", "_retries", "_rows")
 
     def __init__(
         self,
@@ -47,33 +51,41 @@ class Attempt:
         rows: int,
         deadline: float,
         done: Callable[[Arm, Result], None],
+        retries: RetryBudget,
         priority: int = 0,
     ) -> None:
         """*done* is told once, on the loop, which arm ended it (the fallback after a failure), and the result.
 
-        *deadline* is on the event loop's clock, seconds. The result is the outputs, or the error of the arm
-        that was tried last: one of FALLS_BACK, InvalidRequest or Quarantined. *priority*: as in ``Lane.submit``.
+        *feeds* are in the order of the arm's signature. *deadline* is on the event loop's clock, seconds. The result
+        is the outputs, or the error of the arm that was tried last: one of FALLS_BACK, InvalidRequest or Quarantined.
+        *priority*: as in ``Lane.submit``.
         """
         self._arm = arm
         self._feeds = feeds
         self._rows = rows
         self._deadline = deadline
         self._done = done
+        self._retries = retries
         self._priority = priority
-        self._failed: tuple[VersionCells, Failure] | None = None
-        self._job: Job | None = None
-        if arm.absent is not None:
-            arm.absent.fell_back("unavailable")
-        if arm.fallback is None:
-            self._try(deadline)
-        else:
-            now = asyncio.get_running_loop().time()
-            self._try(now + (deadline - now) * CANARY_PART)
+        self._first: tuple[VersionCells, Failure] | None = None
+        """The failure in place of which another arm answers, and where that is counted."""
+        self._job: Job | Rerun | None = None
+        self._begin()
 
     def cancel(self) -> None:
         """The caller is gone: nothing is told any more, and what still queues is not run."""
         if self._job is not None:
             self._job.cancel()
+
+    def _begin(self) -> None:
+        arm = self._arm
+        if arm.absent is not None:
+            arm.absent.fell_back("unavailable")
+        if arm.fallback is None:
+            self._try(self._deadline)
+        else:
+            now = asyncio.get_running_loop().time()
+            self._try(now + (self._deadline - now) * CANARY_PART)
 
     def _try(self, deadline: float) -> None:
         try:
@@ -82,16 +94,35 @@ class Attempt:
             self._settled(refused)
 
     def _settled(self, result: Result) -> None:
-        arm = self._arm
-        if isinstance(result, FALLS_BACK) and arm.fallback is not None:
-            self._failed = arm.lane.cells, result
-            self._arm = arm.fallback
-            self._try(self._deadline)
+        behind = self._arm.fallback
+        if behind is not None and isinstance(result, FALLS_BACK):
+            self._fall_back(behind, result)
+        else:
+            self._finish(result)
+
+    def _fall_back(self, behind: Arm, failure: Failure) -> None:
+        """Let *behind* answer, where the budget has room."""
+        if not self._retries.has_room():
+            self._finish(failure)
             return
+        self._first = self._arm.lane.cells, failure
+        self._run_again(behind)
+
+    def _run_again(self, arm: Arm) -> None:
+        self._arm = arm
+        feeds = arm.reordered(self._feeds)
+        self._job = Rerun(self._retries, arm.lane, feeds, self._rows, self._deadline, self._ended)
+
+    def _ended(self, result: Result, was_run: bool) -> None:  # noqa: ARG002 - whether it was run is for evidence
+        self._finish(result)
+
+    def _finish(self, result: Result) -> None:
+        """Say what became of the request, and count the fallback that answered it."""
+        arm = self._arm
         if isinstance(result, InputRefused) and arm.is_trusted:
             result = RejectedInput(arm.lane.version.model, arm.lane.version.version)
-        if self._failed is not None:
-            cells, failure = self._failed
+        if self._first is not None:
+            cells, failure = self._first
             if not (isinstance(result, RejectedInput) and isinstance(failure, InputRefused)):
                 cells.fell_back(reason_of(failure))
         self._done(arm, result)

@@ -21,6 +21,8 @@ from gateway.core.errors import GatewayError, ModelFailed, RequestTooLarge
 from gateway.core.limits import DEFAULT, Limits
 from gateway.serving.dispatch import Attempt
 from gateway.serving.parameters import microseconds, urgency
+from gateway.serving.retries import RetryBudget
+from gateway.serving.watched import start_watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -80,6 +82,7 @@ class Traffic:
         self.limits = limits
         self.clock = asyncio.get_running_loop().time
         self.in_flight = 0
+        self.retries = RetryBudget(lambda: self.in_flight)
         self.last_started = 0.0
         """When the last request began, on ``time.perf_counter``; 0 before any."""
         self._ids = (f"{prefix}-{number:x}" for prefix in [os.urandom(6).hex()] for number in itertools.count(1))
@@ -117,7 +120,8 @@ class Exchange(Generic[AnswerT]):
     """
 
     __slots__ = (
-        "_arm", "_attempt", "_deadline", "_id", "_inference", "_model", "_reply", "_request_id", "_started", "_version"
+        "_arm", "_attempt", "_deadline", "_id", "_inference", "_model", "_reply", "_request_id", "_started", "_values",
+        "_version",
     )  # fmt: skip
 
     def __init__(self, inference: Traffic, model: str, version: int | None, reply: Callable[[AnswerT], None]) -> None:
@@ -162,6 +166,7 @@ class Exchange(Generic[AnswerT]):
 
     def _routed(self, values: Values) -> Arm:
         """Take the arm that the route chooses for what the caller sent."""
+        self._values = values
         self._arm = arm = self._inference.table.route(self._model).decide(values, getrandbits(64))
         return arm
 
@@ -181,7 +186,13 @@ class Exchange(Generic[AnswerT]):
                 timeout = microseconds(parameters["timeout"])
                 self._deadline = min(self._deadline, self._inference.clock() + timeout)
             priority = urgency(parameters.get("priority", 0))
-        self._attempt = Attempt(arm, feeds, rows, self._deadline, self._settled, priority)
+        retries, watched = self._inference.retries, arm.watched
+        if watched is None:
+            self._attempt = Attempt(arm, feeds, rows, self._deadline, self._settled, retries, priority)
+        else:
+            self._attempt = start_watched(
+                arm, watched, feeds, rows, self._deadline, self._settled, retries, self._values, priority
+            )
 
     def _settled(self, arm: Arm, result: Result) -> None:
         """Take the result of the arm that ended the request."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import UnknownModel, VersionUnavailable
+from gateway.serving.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from gateway.core.rollout import Rollout
     from gateway.core.routing import Routing, Values
     from gateway.core.watching import Mark
-    from gateway.ports import Metrics, VersionCells
+    from gateway.ports import Metrics, Tensor, VersionCells
     from gateway.serving.batching import Lane
+    from gateway.serving.trials import Trial
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -31,10 +33,12 @@ class Arm:
 
     *absent* is set where the lane stands in for a version that is not ready here: its number, and the
     cells that count it. *is_trusted*: where its version and the runtime refuse a value, the input is at fault.
-    That is so for the baseline, and for a version that the caller named, which is compared with nothing.
+    That is so for the baseline, and for a version that the caller named, which is compared with nothing. *watched* is
+    set where the requests are evidence of a rollout. *order*: where in the tensors of the arm before, which this one
+    falls back from, each of its own inputs is; None where both have them in one order.
     """
 
-    __slots__ = ("absent", "block", "fallback", "headers", "is_trusted", "lane", "rule")
+    __slots__ = ("absent", "block", "fallback", "headers", "is_trusted", "lane", "order", "rule", "watched")
 
     def __init__(
         self,
@@ -46,12 +50,15 @@ class Arm:
         stands_in_for: int | None = None,
         absent: VersionCells | None = None,
         is_trusted: bool = True,
+        order: tuple[int, ...] | None = None,
     ) -> None:
         self.lane = lane
         self.is_trusted = is_trusted
+        self.order = order
         self.rule = rule
         self.fallback = fallback
         self.absent = absent
+        self.watched: Watched | None = None
         headers = [
             (b"x-gateway-version", str(lane.version.version).encode()),
             (b"x-gateway-revision", str(revision).encode()),
@@ -63,6 +70,10 @@ class Arm:
         self.block = b"".join(b"%s: %s\r\n" % header for header in headers)
         """The headers as they go over the wire."""
 
+    def reordered(self, feeds: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the tensors of the arm before in the order of this one's inputs."""
+        return feeds if self.order is None else tuple(feeds[place] for place in self.order)
+
 
 class LiveRoute:
     """One model's route as this worker serves it."""
@@ -73,11 +84,12 @@ class LiveRoute:
         mark: Mark,
         lanes: Mapping[int, Lane],
         metrics: Metrics,
-        rollout: Rollout | None = None,
+        trial: Trial | None = None,
     ) -> None:
-        """*rollout*: the one under way, whose evidence this route's requests are."""
+        """*trial*: of the rollout under way, whose evidence this route's requests are."""
         self.model = routing.document.model
-        self.rollout = rollout
+        self.rollout: Rollout | None = trial.rollout if trial is not None else None
+        self._trial = trial
         self.routing = routing
         self.mark = mark
         self.revision = mark.revision
@@ -114,10 +126,42 @@ class LiveRoute:
         elif baseline is None or lane is baseline or not self._can_stand_in(baseline, lane):
             arm = Arm(lane, rule, self.revision, is_trusted=lane is baseline)
         else:
-            behind = Arm(baseline, rule, self.revision, stands_in_for=version)
+            behind = self._behind(baseline, lane, rule)
             arm = Arm(lane, rule, self.revision, fallback=behind, is_trusted=False)
+        self._watch(arm, version)
         self._arms[version, rule] = arm
         return arm
+
+    def _watch(self, arm: Arm, version: int) -> None:
+        """Let the requests through *arm* be evidence, where they are: the split's, of the two versions compared.
+
+        A request that a rule, or the lack of a key, sends to a version says nothing: its kind may fail more often.
+        """
+        trial, baseline = self._trial, self.lanes.get(self.routing.document.baseline)
+        if trial is None or arm.rule != "split" or arm.absent is not None:
+            return
+        if version == trial.rollout.baseline:
+            again: Arm | None = arm
+        elif version == trial.rollout.candidate:
+            is_able = baseline is not None and arm.lane.version.signature.takes_the_same_inputs(
+                baseline.version.signature
+            )
+            again = self._behind(baseline, arm.lane, arm.rule) if baseline and is_able else None
+        else:
+            return
+        arm.watched = Watched(trial, version, self.routing, arm.fallback or again)
+
+    def _behind(self, baseline: Lane, lane: Lane, rule: str) -> Arm:
+        """Return the arm of the *baseline* that answers where *lane*, which takes the same inputs, fails."""
+        theirs = [spec.name for spec in lane.version.signature.inputs]
+        order = tuple(theirs.index(spec.name) for spec in baseline.version.signature.inputs)
+        return Arm(
+            baseline,
+            rule,
+            self.revision,
+            stands_in_for=lane.version.version,
+            order=None if order == tuple(range(len(order))) else order,
+        )
 
     def _can_stand_in(self, baseline: Lane, lane: Lane) -> bool:
         wanted = self.routing.document.fallback == "baseline"

@@ -10,7 +10,8 @@ from gateway.core import errors
 NEVER_HERE = {
     errors.GatewayError, errors.InvalidSettings, errors.StateDirectoryInUse, errors.InvalidModel, errors.Overloaded,
     errors.DeadlineExceeded, errors.ModelFailed, errors.Starting, errors.LoadFailed,
-    errors.UnknownAlias, errors.Quarantined, errors.VersionStuck, errors.RunStopped, errors.RejectedInput, errors.InputRefused,
+    errors.UnknownAlias, errors.Quarantined, errors.VersionStuck, errors.RunStopped, errors.RejectedInput,
+    errors.InputRefused,
 }  # fmt: skip
 """Errors of the start, of the loader and of the inference port."""
 

@@ -288,6 +288,15 @@ def test_a_key_that_is_no_text_is_shown_in_hexadecimal_only() -> None:
     assert (explained["key"], explained["key_hex"]) == (None, "ff")
 
 
+def test_the_point_of_a_request_is_the_one_that_its_key_is_explained_with() -> None:
+    sticky, by_chance = routing({"1": 50, "2": 50}, assign=STICKY), routing({"1": 50, "2": 50})
+    asked = request(header__x_user_id=b" user-5 ")
+
+    assert sticky.point(asked) == sticky.explain(b"user-5", asked).point
+    assert sticky.point(request()) is None
+    assert by_chance.point(asked) is None
+
+
 def test_a_key_that_no_request_may_have_is_not_explained() -> None:
     with pytest.raises(InvalidRequest):
         routing({"1": 95, "2": 5}, assign=STICKY).explain(b"x" * 5000, request())

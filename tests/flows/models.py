@@ -26,6 +26,19 @@ def tagged(version: int) -> bytes:
     )
 
 
+def crashing(version: int) -> bytes:
+    """Like ``tagged`` where the largest number of each row is below 1, as in a warm-up; every other run fails."""
+    return graphs.graph(
+        node("Identity", ["x"], ["y"]),
+        node("ReduceMax", ["x", "last"], ["largest"], keepdims=0),
+        node("Cast", ["largest"], ["row"], to=INT64),
+        node("Gather", ["table", "row"], ["version"]),
+        inputs=[value("x", shape=["n", 2])],
+        outputs=[value("y", shape=["n", 2]), value("version", INT64, ["n"])],
+        tensors=[graphs.weights("last", [1], [1], INT64), graphs.weights("table", [version], [1], INT64)],
+    )
+
+
 def request(numbers: Iterable[float]) -> dict[str, Any]:
     """Return the body of a request to a tagged model; two *numbers* make a row."""
     data = list(numbers)

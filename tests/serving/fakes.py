@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from gateway.core import document, routing, seating
+from gateway.core.evidence import Arms
 from gateway.core.outcomes import OUTCOMES
+from gateway.core.phases import Phase
+from gateway.core.plan import read_plan
+from gateway.core.rollout import start
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.versions import VersionState, VersionStatus
 from gateway.models.loaded import LoadedVersion
@@ -20,13 +24,16 @@ from gateway.serving.adoption import Adoption
 from gateway.serving.dispatch import Attempt
 from gateway.serving.lanes import Lanes
 from gateway.serving.live import LiveTable
+from gateway.serving.retries import RetryBudget
 from gateway.serving.watchdog import Watchdog
+from gateway.serving.watched import start_watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from gateway.core.routing import Routing
+    from gateway.core.rollout import Rollout
+    from gateway.core.routing import Routing, Values
     from gateway.models.catalog import Catalog
     from gateway.ports import Session, Tensor
     from gateway.serving.batching import Job, Lane, Result
@@ -278,6 +285,13 @@ def compiled(split: Mapping[str, int], *, model: str = "fraud", **members: Any) 
     return routing.compile_route(made, seating.seat_route(made))
 
 
+def rollout_of(canary: int = 2, baseline: int = 1, *, id: str = "r1", **plan: Any) -> Rollout:  # noqa: A002
+    """Return a rollout in its first step; *plan* adds to one step of 5 percent."""
+    read = read_plan({"steps": [{"weight": 5, "for": "60s"}], **plan})
+    made = start(id, arms=Arms(canary, baseline), plan=read, before={baseline: 1}, baseline_rate=0.0, now=0.0)
+    return replace(made, phase=Phase.STEP)
+
+
 def nothing(kind: str, name: str) -> Sequence[bytes]:
     """Implements ``core.routing.Values`` for a request that brings none."""
     return ()
@@ -329,10 +343,15 @@ class Caller:
 class Dispatched:
     """One request on its way through an arm, and which arm ended it with what."""
 
-    def __init__(self, arm: Arm, *feeds: Tensor, deadline: float = FAR) -> None:
+    def __init__(
+        self, arm: Arm, *feeds: Tensor, deadline: float = FAR, retries: RetryBudget | None = None,
+        values: Values = nothing,
+    ) -> None:  # fmt: skip
         self.endings: list[tuple[Arm, Result]] = []
         self._ended = asyncio.Event()
-        self.attempt = Attempt(arm, feeds, len(feeds[0]), deadline, self._done)
+        given = (feeds, len(feeds[0]), deadline, self._done, retries or RetryBudget(lambda: 1))
+        watched = arm.watched
+        self.attempt = Attempt(arm, *given) if watched is None else start_watched(arm, watched, *given, values)
 
     def _done(self, arm: Arm, result: Result) -> None:
         self.endings.append((arm, result))

@@ -1,0 +1,210 @@
+"""Sends what this worker counted of each rollout to the store, and takes a canary back when the totals say so.
+
+Five times a second where something changed, and at once after a failure of a canary. Nothing is lost while the store is
+away: the counters stay here, and a flush that may have landed is sent again as it was, under the same number. What was
+counted for a rollout that has ended is dropped. This only ever lowers a canary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from itertools import count, islice
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.analysis import assess
+from gateway.core.errors import CorruptRoute, InvalidDocument, StoreUnavailable
+from gateway.core.evidence import RUN_KINDS, Counter, read_evidence
+from gateway.core.verdicts import Kind
+from gateway.ports import DELTA_FIELDS, DELTA_POINTS, Deltas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gateway.core.verdicts import Verdict
+    from gateway.ports import EvidenceStore, Reverter
+    from gateway.serving.trials import Trial, Trials
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS: Final = 0.2
+AT_MOST_EVERY_SECONDS: Final = 0.02
+"""How close together two rounds may be when something does not wait."""
+
+
+class Outbox:
+    """What the store has of one trial, and what is on its way there."""
+
+    def __init__(self, trial: Trial, numbers: Iterator[int]) -> None:
+        """*numbers*: of this worker's flushes, ascending."""
+        self._trial = trial
+        self._numbers = numbers
+        self._sent: dict[Counter, int] = {}
+        self._waiting: tuple[int, dict[Counter, int], list[tuple[Counter, tuple[int, ...]]]] | None = None
+
+    def next(self) -> tuple[int, Deltas] | None:
+        """Return the number and the deltas to send; the same again until ``done``. None where nothing changed."""
+        if self._waiting is None:
+            new = ((each, many - self._sent.get(each, 0)) for each, many in self._trial.counts().items())
+            counts = dict(islice(((each, more) for each, more in new if more), DELTA_FIELDS // 2))
+            sightings = self._take_sightings()
+            if not counts and not sightings:
+                return None
+            self._waiting = next(self._numbers), counts, sightings
+        number, counts, sightings = self._waiting
+        fields = {str(each): more for each, more in counts.items()}
+        return number, Deltas(fields, [(str(each), points) for each, points in sightings])
+
+    def speaks_of(self, canary: int) -> bool:
+        """Say whether what is on its way has failed runs of *canary*."""
+        if self._waiting is None:
+            return False
+        _, counts, sightings = self._waiting
+        counters = [*counts, *(each for each, _ in sightings)]
+        return any(each.version == canary and each.kind in RUN_KINDS for each in counters)
+
+    def done(self) -> None:
+        """The store took it, or will never want it."""
+        if self._waiting is not None:
+            for each, more in self._waiting[1].items():
+                self._sent[each] = self._sent.get(each, 0) + more
+        self._waiting = None
+
+    def _take_sightings(self) -> list[tuple[Counter, tuple[int, ...]]]:
+        held, points, many = self._trial.sightings, 0, 0
+        for many, (_, keys) in enumerate(held[: DELTA_FIELDS // 2], start=1):  # noqa: B007 - its last value is used
+            points += len(keys)
+            if points > DELTA_POINTS // 2:
+                break
+        taken = held[:many]
+        del held[:many]
+        return taken
+
+
+class Correspondence:
+    """One trial and the store: at most one exchange of words at a time."""
+
+    def __init__(self, trial: Trial, store: EvidenceStore, reverter: Reverter, worker: str, numbers: Iterator[int]):
+        self._trial = trial
+        self._store = store
+        self._reverter = reverter
+        self._worker = worker
+        self._outbox = Outbox(trial, numbers)
+        self._judged = 0
+        self._guilty: Verdict | None = None
+        self._is_over = False
+        self._alarmed = 0
+        self._complaint = ""
+        self.is_busy = False
+
+    def look(self) -> None:
+        """Let the breaker see what was counted here since the last look; needs no store."""
+        if self._judged != self._trial.canary_runs:
+            self._judged = self._trial.canary_runs
+            self._trial.judge_alone()
+
+    async def go_on(self) -> None:
+        """Send what changed and act on the answer. What fails is tried again at the next call."""
+        self.is_busy = True
+        try:
+            await self._flush()
+            if self._guilty is not None and not self._is_over:
+                await self._take_back(self._guilty)
+        except StoreUnavailable as exc:
+            log.debug("evidence of %r is kept until the store answers: %s", self._trial.model, exc)
+        except (CorruptRoute, InvalidDocument) as exc:
+            self._complain(exc)
+            self._outbox.done()
+        finally:
+            self.is_busy = False
+
+    def _complain(self, exc: CorruptRoute | InvalidDocument) -> None:
+        """Log what only an operator can mend, once as long as it stays the same."""
+        if str(exc) != self._complaint:
+            self._complaint = str(exc)
+            log.error("the rollout of %r cannot be kept in the store, mend it there: %s", self._trial.model, exc)
+
+    async def _flush(self) -> None:
+        found = self._outbox.next()
+        if found is None:
+            return
+        trial, (number, deltas) = self._trial, found
+        totals = await self._store.flush(trial.model, trial.rollout.id, worker=self._worker, seq=number, deltas=deltas)
+        is_news = self._outbox.speaks_of(trial.rollout.candidate) or trial.breaker.is_tripped
+        self._outbox.done()
+        if totals is not None and is_news and self._guilty is None:
+            self._judge(totals)
+
+    def _judge(self, totals: Mapping[str, str]) -> None:
+        trial, rollout = self._trial, self._trial.rollout
+        verdict = assess(
+            read_evidence(totals),
+            rollout.plan,
+            rollout.arms,
+            certify=rollout.certify,
+            since=rollout.since,
+            tripped=trial.breaker.is_tripped,
+        )
+        if verdict.kind is Kind.FAIL:
+            self._guilty = verdict
+        elif trial.breaker.revision is not None and self._alarmed != trial.revision:
+            self._alarmed = trial.revision
+            log.error(
+                "this worker (%s) alone finds version %d of %r bad and asks it no more, the fleet does not: look at "
+                "this host", self._worker, rollout.candidate, trial.model,
+            )  # fmt: skip
+
+    async def _take_back(self, verdict: Verdict) -> None:
+        trial = self._trial
+        guard = verdict.reasons[0].guard
+        was_first = await self._reverter.roll_back(trial.model, trial.rollout.id, verdict.text, guard)
+        self._is_over = True
+        log.warning(
+            "version %d of %r is taken back%s: %s",
+            trial.rollout.candidate, trial.model, "" if was_first else " already", verdict.text,
+        )  # fmt: skip
+
+
+class EvidenceDuty:
+    """The task of a worker that does this for all its rollouts."""
+
+    def __init__(self, trials: Trials, store: EvidenceStore, reverter: Reverter, worker: str) -> None:
+        """*worker* names this incarnation: no other process, before or after, has the same."""
+        self._trials = trials
+        self._store = store
+        self._reverter = reverter
+        self._worker = worker
+        self._numbers = count(1)
+        self._open: dict[str, tuple[Trial, Correspondence]] = {}
+
+    async def run_forever(self) -> None:
+        """Go round for ever."""
+        async with asyncio.TaskGroup() as exchanges:
+            while True:
+                await self._wait()
+                self.go_round(exchanges)
+                await asyncio.sleep(AT_MOST_EVERY_SECONDS)
+
+    def go_round(self, exchanges: asyncio.TaskGroup) -> None:
+        """Look at every rollout once, and start what is due with the store in *exchanges*."""
+        now = time.monotonic()
+        under_way = self._trials.under_way
+        self._open = {model: each for model, each in self._open.items() if under_way.get(model) is each[0]}
+        for model, trial in under_way.items():
+            if model not in self._open:
+                made = Correspondence(trial, self._store, self._reverter, self._worker, self._numbers)
+                self._open[model] = trial, made
+            _, correspondence = self._open[model]
+            trial.windows.pass_time(now)
+            correspondence.look()
+            if not correspondence.is_busy:
+                exchanges.create_task(correspondence.go_on())
+
+    async def _wait(self) -> None:
+        """Return when something stirs, or the next round is due; without a rollout there is none."""
+        stirred = self._trials.stirred
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stirred.wait(), EVERY_SECONDS if self._trials.under_way else None)
+        stirred.clear()

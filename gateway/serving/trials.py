@@ -1,0 +1,174 @@
+"""The rollouts that are under way, as this worker sees them: what it counted of each, and its breaker.
+
+A trial outlives the revisions of its rollout; each has its own tallies, and a request that ends late counts for the
+revision it was dispatched under. Nothing here talks to the store: ``evidence.py`` sends what is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.analysis import assess
+from gateway.core.breaker import LOCAL_SHARE_OF_ALPHA, Breaker
+from gateway.core.evidence import Counter, Evidence
+from gateway.core.slots import seats
+from gateway.core.verdicts import Kind
+from gateway.serving.tallies import Tally
+from gateway.serving.windows import BatchWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from gateway.core.evidence import Shares
+    from gateway.core.rollout import Rollout
+    from gateway.core.routing import Routing, Values
+    from gateway.serving.batching import Lane
+
+SAMPLE_MASK: Final = 15
+"""Of a sticky route's keys those whose point ends in four zero bits stand for all in the check of the assignment."""
+
+SEEN_KEYS: Final = 10_000
+"""So many keys of a kind are remembered; whoever comes later is not counted. The store keeps the same number."""
+
+
+class Trial:
+    """One rollout in this worker."""
+
+    def __init__(self, model: str, rollout: Rollout, stirred: asyncio.Event) -> None:
+        """*stirred* is set when something happened that should not wait."""
+        self.model = model
+        self.rollout = rollout
+        self.revision = 0
+        self.is_sticky = False
+        self.breaker = Breaker()
+        self.windows = BatchWindows()
+        self.sightings: list[tuple[Counter, tuple[int, ...]]] = []
+        """Failed runs, and sampled keys, of a sticky route that were not sent yet."""
+        self.canary_runs = 0
+        """How many bad runs of the canary were seen here."""
+        self._stirred = stirred
+        self._shares: dict[int, Shares] = {}
+        self._tallies: dict[tuple[int, int], Tally] = {}
+        self._seen: dict[str, set[int]] = {}
+
+    def follow(self, rollout: Rollout, revision: int, routing: Routing, lanes: Mapping[int, Lane]) -> None:
+        """The route is at *revision* now, seated by *routing* and answered by *lanes*."""
+        self.rollout = rollout
+        self.revision = revision
+        self.is_sticky = routing.source is not None
+        self.breaker = self.breaker.at_revision(revision)
+        self.windows.canary.follow(lanes.get(rollout.candidate))
+        self.windows.baseline.follow(lanes.get(rollout.baseline))
+        self._shares[revision] = seats(routing.document.split)
+
+    def tally(self, version: int) -> Tally:
+        """Return the tally of *version* under the current revision."""
+        place = (self.revision, version)
+        found = self._tallies.get(place)
+        if found is None:
+            found = self._tallies[place] = Tally(*place, self)
+        return found
+
+    # ---- what requests tell
+
+    def sample(self, tally: Tally, routing: Routing, values: Values) -> None:
+        """Count a key that the split gave to a version, if it is of the sample, and once."""
+        point = routing.point(values)
+        if point is not None and not point & SAMPLE_MASK and self._is_new("assigned", (point,)):
+            self.sightings.append((Counter(tally.revision, tally.version, "assigned"), (point,)))
+
+    def asks_a_probe(self, now: float) -> bool:
+        """Say whether a unit of the canary goes through the open breaker at *now*, seconds of the loop's clock.
+
+        Then it ends in ``probed``; the others are answered by the baseline.
+        """
+        if not self.breaker.may_probe(now):
+            return False
+        self.breaker = self.breaker.with_probe()
+        return True
+
+    def probed(self, good: bool | None) -> None:
+        """A probe has ended; None where it told nothing."""
+        self.breaker = self.breaker.after_probe(good)
+
+    def happened(self, tally: Tally, kind: str, points: Sequence[int]) -> None:
+        """Count a failed run, on a sticky route if one of its keys was not seen failing before."""
+        counter = Counter(tally.revision, tally.version, kind, self.windows.batch_class())
+        is_canary = tally.version == self.rollout.candidate
+        if is_canary:
+            self.breaker = self.breaker.after_failure(asyncio.get_running_loop().time())
+        if self.is_sticky:
+            if not self._is_new(kind, points):
+                return
+            self.sightings.append((counter, tuple(points)))
+        tally.runs[counter] = tally.runs.get(counter, 0) + 1
+        if is_canary:
+            self.canary_runs += 1
+            self._stirred.set()
+
+    # ---- what is made of it
+
+    def counts(self) -> dict[Counter, int]:
+        """Return all that was counted so far, but for what is sent as sightings."""
+        found = {counter: count for tally in self._tallies.values() for counter, count in tally.fields() if count}
+        if not self.is_sticky:
+            for tally in self._tallies.values():
+                found |= tally.runs
+        return found
+
+    def judge_alone(self) -> None:
+        """Open the breaker where what this worker saw under this revision is damning by itself."""
+        if self.breaker.revision is not None:
+            return
+        rollout = self.rollout
+        own = [tally for tally in self._tallies.values() if tally.revision == self.revision]
+        verdict = assess(
+            Evidence(_all_counts(own), {self.revision: self._shares[self.revision]}),
+            rollout.plan,
+            rollout.arms,
+            certify=rollout.certify,
+            alpha=rollout.plan.alpha * LOCAL_SHARE_OF_ALPHA,
+        )
+        if verdict.kind is Kind.FAIL:
+            self.breaker = self.breaker.after_verdict(self.revision)
+
+    def _is_new(self, kind: str, points: Iterable[int]) -> bool:
+        """Remember *points*, and say whether one of them was new."""
+        seen = self._seen.setdefault(kind, set())
+        before = len(seen)
+        for point in points:
+            if len(seen) < SEEN_KEYS:
+                seen.add(point)
+        return len(seen) > before
+
+
+class Trials:
+    """All of them, by model."""
+
+    def __init__(self) -> None:
+        self.under_way: dict[str, Trial] = {}
+        self.stirred = asyncio.Event()
+        """Set when something happened that should not wait."""
+
+    def adopt(
+        self, rollout: Rollout | None, revision: int, routing: Routing, lanes: Mapping[int, Lane]
+    ) -> Trial | None:
+        """Return the trial of the route that is served from now on; None, and what was counted is dropped, without."""
+        model = routing.document.model
+        if rollout is None:
+            self.under_way.pop(model, None)
+            return None
+        trial = self.under_way.get(model)
+        if trial is None or trial.rollout.id != rollout.id:
+            trial = self.under_way[model] = Trial(model, rollout, self.stirred)
+        trial.follow(rollout, revision, routing, lanes)
+        self.stirred.set()
+        return trial
+
+
+def _all_counts(tallies: Iterable[Tally]) -> dict[Counter, int]:
+    found: dict[Counter, int] = {}
+    for tally in tallies:
+        found |= dict(tally.fields()) | tally.runs
+    return found

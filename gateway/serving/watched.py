@@ -1,0 +1,234 @@
+"""Runs one request of a rollout, and counts what becomes of it: the evidence for and against the canary.
+
+Both arms are treated alike. A failure is run once more on the baseline, within the caller's deadline and the retry
+budget: where that goes well it was the version's fault, where it fails as well it was the request's. Unless the route
+has ``fallback: none`` the second run is also the caller's answer. Overload, a time-out in the queue and a caller who
+leaves say nothing of a version.
+
+A canary that still runs when half of the time has gone is cut off, which is a failure. A baseline goes on, and counts
+a failure too, without a second run: its lane is busy with the first. That can only speak for the canary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from random import getrandbits
+from typing import TYPE_CHECKING
+
+from gateway.core.errors import DeadlineExceeded, ModelFailed
+from gateway.serving.dispatch import CANARY_PART, FALLS_BACK, Attempt
+from gateway.serving.tallies import End
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.core.routing import Routing, Values
+    from gateway.ports import Tensor
+    from gateway.serving.batching import Job, Result
+    from gateway.serving.live import Arm
+    from gateway.serving.retries import RetryBudget
+    from gateway.serving.tallies import FailedBatch, Tally
+    from gateway.serving.trials import Trial
+
+
+class Watched:
+    """What the requests through one arm of a rollout count into, and where their failures are tried again.
+
+    *again*: the arm of the second run, None where the baseline takes other inputs. *rescues*: that run answers.
+    *confirms*: a failure counts only when the second run shows whose fault it was.
+    """
+
+    __slots__ = ("again", "confirms", "is_canary", "rescues", "routing", "tally", "trial")
+
+    def __init__(self, trial: Trial, version: int, routing: Routing, again: Arm | None) -> None:
+        self.trial = trial
+        self.tally: Tally = trial.tally(version)
+        self.routing = routing
+        self.is_canary = version == trial.rollout.candidate
+        self.again = again
+        self.rescues = routing.document.fallback == "baseline"
+        self.confirms = trial.rollout.plan.confirm == "on"
+
+    def point(self, values: Values) -> int | None:
+        """Return what stands for the unit of a request that failed: its key's point, or any for one without a key."""
+        if not self.trial.is_sticky:
+            return None
+        point = self.routing.point(values)
+        return getrandbits(64) if point is None else point
+
+
+def start_watched(
+    arm: Arm,
+    watched: Watched,
+    feeds: tuple[Tensor, ...],
+    rows: int,
+    deadline: float,
+    done: Callable[[Arm, Result], None],
+    retries: RetryBudget,
+    values: Values,
+    priority: int = 0,
+) -> Attempt:
+    """Start a request that the split gave to *arm*. The parameters are those of ``Attempt``.
+
+    *values* reads the request's key, if it fails. Where the breaker is open the baseline answers at once, which takes
+    no place in the budget and counts for nobody.
+    """
+    trial = watched.trial
+    if trial.is_sticky:
+        trial.sample(watched.tally, watched.routing, values)
+    else:
+        watched.tally.assigned += 1
+    is_probe = False
+    if watched.is_canary and arm.fallback is not None and trial.breaker.is_open:
+        is_probe = trial.asks_a_probe(asyncio.get_running_loop().time())
+        if not is_probe:
+            arm.lane.cells.fell_back("breaker")
+            behind = arm.fallback
+            return Attempt(behind, behind.reordered(feeds), rows, deadline, done, retries, priority)
+    return WatchedAttempt(arm, watched, feeds, rows, deadline, done, retries, values, priority, is_probe=is_probe)
+
+
+class WatchedAttempt(Attempt):
+    """One request of a rollout on its way."""
+
+    __slots__ = ("_failing", "_is_answered", "_is_probe", "_kind", "_values", "_watched")
+
+    _job: Job | None
+    _kind: str
+
+    def __init__(
+        self,
+        arm: Arm,
+        watched: Watched,
+        feeds: tuple[Tensor, ...],
+        rows: int,
+        deadline: float,
+        done: Callable[[Arm, Result], None],
+        retries: RetryBudget,
+        values: Values,
+        priority: int,
+        *,
+        is_probe: bool,
+    ) -> None:
+        self._watched = watched
+        self._values = values
+        self._is_probe = is_probe
+        self._is_answered = False
+        self._failing: FailedBatch | None = None
+        super().__init__(arm, feeds, rows, deadline, done, retries, priority)
+
+    def cancel(self) -> None:
+        """The caller is gone. What is run again only to see whose fault a failure was goes on."""
+        if self._is_answered:
+            return
+        super().cancel()
+        if self._failing is not None:
+            self._conclude(End.UNCONFIRMED)
+        self._end_probe(None)
+
+    def _begin(self) -> None:
+        watched = self._watched
+        if watched.is_canary and watched.again is not None:
+            now = asyncio.get_running_loop().time()
+            self._try(now + (self._deadline - now) * CANARY_PART)
+        else:
+            self._try(self._deadline)
+
+    def _settled(self, result: Result) -> None:
+        watched = self._watched
+        if not isinstance(result, Exception):
+            if watched.is_canary:
+                watched.tally.n += 1
+                self._went_well()
+            elif self._crossed_the_limit():
+                self._note("error")
+                self._conclude(End.CONFIRMED)
+            else:
+                watched.tally.n += 1
+            self._finish(result)
+        elif kind := self._kind_of(result):
+            self._note(kind)
+            self._failed(result)
+        else:
+            self._end_probe(None)
+            super()._settled(result)
+
+    def _kind_of(self, failure: Exception) -> str:
+        """Return the kind of event that *failure* is; empty where it says nothing of the version."""
+        if isinstance(failure, ModelFailed):
+            return "invalid" if failure.code == "nonfinite_output" else "error"
+        if not isinstance(failure, DeadlineExceeded):
+            return ""
+        job = self._job
+        is_cut_off = self._watched.is_canary and job is not None and job.batch > 0
+        return "error" if is_cut_off or self._crossed_the_limit() else ""
+
+    def _crossed_the_limit(self) -> bool:
+        """Say whether a run was under way when half of the time had gone, and is over only now.
+
+        One on the loop waits for nobody, and has no timer.
+        """
+        job = self._job
+        if job is None or job.timer is None or not job.batch:
+            return False
+        passed = time.perf_counter() - job.arrived
+        limit = (self._deadline - asyncio.get_running_loop().time() + passed) * CANARY_PART
+        return job.began - job.arrived < limit < passed
+
+    def _went_well(self) -> None:
+        trial = self._watched.trial
+        if trial.breaker.failures:
+            trial.breaker = trial.breaker.after_good()
+        self._end_probe(True)
+
+    def _failed(self, failure: Exception) -> None:
+        """Run it again where that can be and is of use, and let the caller have the better of the two."""
+        watched = self._watched
+        is_late_baseline = isinstance(failure, DeadlineExceeded) and not watched.is_canary
+        if is_late_baseline or not watched.confirms:
+            self._conclude(End.CONFIRMED)
+            super()._settled(failure)
+        elif watched.again is None or not self._retries.has_room():
+            self._conclude(End.UNCONFIRMED)
+            self._finish(failure)
+        else:
+            self._try_again(watched.again, failure)
+
+    def _try_again(self, again: Arm, failure: Exception) -> None:
+        if not self._watched.rescues:
+            self._is_answered = True
+            self._finish(failure)
+        elif self._watched.is_canary and isinstance(failure, FALLS_BACK):
+            self._first = self._arm.lane.cells, failure
+        self._run_again(again)
+
+    def _ended(self, result: Result, was_run: bool) -> None:
+        if self._failing is not None:
+            self._conclude(_end_of(result, was_run))
+        if not self._is_answered:
+            self._finish(result)
+
+    def _note(self, kind: str) -> None:
+        self._kind = kind
+        self._failing = self._watched.tally.failing(self._job.batch if self._job is not None else 0)
+
+    def _conclude(self, end: End) -> None:
+        failing, self._failing = self._failing, None
+        assert failing is not None
+        point = self._watched.point(self._values) if end is End.CONFIRMED else None
+        self._watched.tally.conclude(failing, self._kind, end, point)
+        self._end_probe(False if end is End.CONFIRMED else None)
+
+    def _end_probe(self, good: bool | None) -> None:
+        if self._is_probe:
+            self._is_probe = False
+            self._watched.trial.probed(good)
+
+
+def _end_of(result: Result, was_run: bool) -> End:
+    """Return what a second run says: only one that was run says anything."""
+    if not isinstance(result, Exception):
+        return End.CONFIRMED
+    is_poison = isinstance(result, ModelFailed) or (isinstance(result, DeadlineExceeded) and was_run)
+    return End.POISON if is_poison else End.UNCONFIRMED
