@@ -213,6 +213,21 @@ class VersionCells(Protocol):
         """Count one answer that the baseline gave in place of this version."""
         ...
 
+    def copied(self, outcome: str, seconds: float) -> None:
+        """Count one copy that this version ran as a shadow, how it ended and what the run took."""
+        ...
+
+    def copy_dropped(self, reason: str) -> None:
+        """Count one copy that this version was to get and did not run."""
+        ...
+
+    def compared(self, agrees: bool, mean: float | None, most: float | None) -> None:
+        """Count one answer of this version to a copy that was compared with the caller's.
+
+        *mean* and *most* are of the absolute differences of their numbers, finite; None where there were none.
+        """
+        ...
+
 
 class Metrics(Protocol):
     """The counters of one worker."""

@@ -31,7 +31,7 @@ from gateway.rpc.service import METHODS
 from gateway.settings import CLIENT_VARIABLES, LIMITS, Settings, flag, variable
 from gateway.strict_yaml import read_document
 from gateway.telemetry.collector import GatewayCollector
-from gateway.telemetry.layout import FALLBACKS, REFUSALS
+from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, FALLBACKS, REFUSALS
 from gateway.telemetry.slab import SlabDirectory
 
 if TYPE_CHECKING:
@@ -184,7 +184,14 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("label", "values"), [("outcome", OUTCOMES), ("reason of fallbacks", FALLBACKS), ("reason of refused", REFUSALS)]
+    ("label", "values"),
+    [
+        ("outcome", OUTCOMES),
+        ("reason of fallbacks", FALLBACKS),
+        ("reason of refused", REFUSALS),
+        ("outcome of copies", COPY_OUTCOMES),
+        ("reason of dropped", COPY_DROPS),
+    ],
 )
 def test_every_value_of_a_bounded_label_is_described(label: str, values: Sequence[str]) -> None:
     described = next(cells[1] for cells in rows("docs/metrics.md", "label") if cells[0].startswith(label))

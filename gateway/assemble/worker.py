@@ -24,6 +24,7 @@ from gateway.rest.shortcut import shortcut
 from gateway.serving.adoption import Adoption
 from gateway.serving.lanes import Lanes
 from gateway.serving.live import LiveTable
+from gateway.serving.shadow import Shadows
 from gateway.serving.snapshot import Snapshot
 from gateway.serving.watcher import Watcher, compile_stored
 from gateway.store.redis_store import RedisRouteStore
@@ -120,7 +121,8 @@ def build_worker(start: Start) -> WorkerParts:
     )
     lanes = Lanes(catalog, max_queue=settings.max_queue)
     table = LiveTable()
-    adoption = Adoption(table, catalog, lanes, slab, loads_all=settings.load == "all")
+    shadows = Shadows(lanes.are_waited_for, slab)
+    adoption = Adoption(table, catalog, lanes, slab, loads_all=settings.load == "all", make_route=shadows.route)
     snapshot = Snapshot(settings.state_dir)
     store = RedisRouteStore(start.store_url or settings.redis_url)
     names: set[str] = set()

@@ -10,7 +10,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.control.checks import check_health, check_presence, check_reason, check_signatures, check_unload
+from gateway.control.checks import (
+    check_health,
+    check_presence,
+    check_reason,
+    check_shadows,
+    check_signatures,
+    check_unload,
+)
 from gateway.control.deadline import answered_within
 from gateway.control.fleet import models_of, versions_of
 from gateway.control.route_reader import CurrentRoute, RouteReader
@@ -22,7 +29,8 @@ from gateway.core.errors import (
     UnknownRoute,
     UnknownVersion,
 )
-from gateway.core.splits import parse_weights
+from gateway.core.shadowing import copied_percents, shadows_of
+from gateway.core.splits import parse_weights, written
 from gateway.core.stored import Held
 from gateway.ports import AuditEntry
 
@@ -113,8 +121,10 @@ class Operations:
             is_key = source is not None and (kind, name) == (source.kind, source.name)
             return (key,) if is_key else values(kind, name)
 
-        explanation = routing.compile_route(current.document, current.seating).explain(key, with_key)
-        return {"model": model, "revision": current.revision, **explanation.as_dict()}
+        compiled = routing.compile_route(current.document, current.seating)
+        explanation = compiled.explain(key, with_key)
+        copies = copied_percents(compiled, shadows_of(current.document, current.rollout), explanation)
+        return {"model": model, "revision": current.revision, **explanation.as_dict(), "copied": written(copies)}
 
     async def put_route(
         self, model: str, data: object, *, expected: int | None, who: str, reason: str
@@ -179,6 +189,7 @@ class Operations:
         fleet = self.versions(model)
         check_presence(route, fleet, self._known().get(model, ()))
         check_signatures(route, fleet)
+        check_shadows(None, route, fleet, self._known().get(model, ()))
         payload = stored.encode(Held(route, seating.seat_route(route)))
         entry = AuditEntry(1, who, reason, "route", None, route.as_dict())
         try:
@@ -244,6 +255,7 @@ class Operations:
         check_presence(new, fleet, self._known().get(new.model, ()))
         check_health(new, fleet)
         check_signatures(new, fleet)
+        check_shadows(current.document, new, fleet, self._known().get(new.model, ()))
         before = current.document.as_dict() if current.document else None
         entry = AuditEntry(current.revision + 1, who, reason, "route", before, new.as_dict())
         payload = stored.encode(Held(new, self._seats(current, new), current.rollout, current.quarantine))

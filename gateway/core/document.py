@@ -82,7 +82,11 @@ class RouteDocument:
 
     def versions(self) -> frozenset[int]:
         """Return every version that is named anywhere, at whatever weight."""
-        return frozenset({self.baseline}).union(self.split, self.shadow, *(rule.split for rule in self.rules))
+        return self.answering().union(self.shadow)
+
+    def answering(self) -> frozenset[int]:
+        """Return every version that is named, at whatever weight, as one that answers: all but mere shadows."""
+        return frozenset({self.baseline}).union(self.split, *(rule.split for rule in self.rules))
 
     def with_split(self, split: Mapping[int, int]) -> RouteDocument:
         """Return this document with another *split* for what no rule takes; the baseline stays."""

@@ -178,7 +178,8 @@ class Exchange(Generic[AnswerT]):
         if parameters and "timeout" in parameters:
             timeout = microseconds(parameters["timeout"])
             self._deadline = min(self._deadline, self._inference.clock() + timeout)
-        self._attempt = Attempt(arm, feeds, rows, self._deadline, self._settled)
+        done = self._settled if arm.tap is None else arm.tap.behind(self._settled, feeds, rows)
+        self._attempt = Attempt(arm, feeds, rows, self._deadline, done)
 
     def _settled(self, arm: Arm, result: Result) -> None:
         """Take the result of the arm that ended the request."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.core.watching import Mark
     from gateway.ports import Metrics, VersionCells
     from gateway.serving.batching import Lane
+    from gateway.serving.shadow import Tap
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -33,7 +34,7 @@ class Arm:
     cells that count it.
     """
 
-    __slots__ = ("absent", "block", "fallback", "headers", "lane", "rule")
+    __slots__ = ("absent", "block", "fallback", "headers", "lane", "rule", "tap")
 
     def __init__(
         self,
@@ -49,6 +50,8 @@ class Arm:
         self.rule = rule
         self.fallback = fallback
         self.absent = absent
+        self.tap: Tap | None = None
+        """Copies the requests that go this way for shadows; None but for a request that was drawn for it."""
         headers = [
             (b"x-gateway-version", str(lane.version.version).encode()),
             (b"x-gateway-revision", str(revision).encode()),

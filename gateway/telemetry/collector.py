@@ -30,7 +30,7 @@ from prometheus_client.utils import floatToGoString
 from gateway import __version__
 from gateway.core.outcomes import OUTCOMES
 from gateway.core.versions import VersionState
-from gateway.telemetry.layout import FALLBACKS, REFUSALS, ROW_EDGES
+from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, DIFFERENCE_EDGES, FALLBACKS, REFUSALS, ROW_EDGES
 from gateway.telemetry.series import Ledger
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class GatewayCollector(Collector):
         now = self._clock()
         snapshot = self._ledger.take(self._slabs.read(), now)
         yield from _of_versions(snapshot, self._slabs.layout)
+        yield from _of_shadows(snapshot, self._slabs.layout)
         yield from _of_workers(snapshot, now)
         yield from _of_routes(self._workers.reports(), self._shares())
         build = InfoMetricFamily("gateway_build", "The release that runs, and what it runs on.")
@@ -112,6 +113,28 @@ def _of_versions(snapshot: Snapshot, layout: Layout) -> Iterator[Metric]:
     yield _histogram("batch_rows", "Rows in one run of the engine.", _bucket_names(ROW_EDGES), cut(layout.rows))
     text = "Answers that the baseline gave in place of this version."
     yield _counter("fallbacks", text, "reason", FALLBACKS, cut(layout.fallbacks))
+
+
+def _of_shadows(snapshot: Snapshot, layout: Layout) -> Iterator[Metric]:
+    def cut(where: slice) -> Cells:
+        return {key: counts[where] for key, counts in snapshot.counts.items()}
+
+    text = "Copies that the version ran as a shadow, by how they ended."
+    yield _counter("shadow_requests", text, "outcome", COPY_OUTCOMES, cut(layout.copies))
+    text = "Copies that the version was to get and did not run."
+    yield _counter("shadow_dropped", text, "reason", COPY_DROPS, cut(layout.copies_dropped))
+    for place, name in enumerate(("agreements", "disagreements")):
+        text = f"Pairs of an answer and the answer to its copy: {name}."
+        family = CounterMetricFamily(f"gateway_shadow_{name}", text, labels=VERSION_LABELS)
+        for key, cells in cut(layout.pairs).items():
+            family.add_metric(key, cells[place])
+        yield family
+    durations, edges = _bucket_names(layout.duration_edges), _bucket_names(DIFFERENCE_EDGES)
+    yield _histogram("shadow_duration_seconds", "One run over a copy.", durations, cut(layout.copy_seconds))
+    text = "Mean absolute difference of the numbers of a pair."
+    yield _histogram("shadow_mean_difference", text, edges, cut(layout.mean_difference))
+    text = "Largest absolute difference of the numbers of a pair."
+    yield _histogram("shadow_max_difference", text, edges, cut(layout.max_difference))
 
 
 def _counter(name: str, text: str, label: str, values: Sequence[str], versions: Cells) -> Metric:
