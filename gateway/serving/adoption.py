@@ -173,7 +173,7 @@ class Adoption:
 
     def _swap(self, wanted: Wanted, lanes: dict[int, Lane]) -> None:
         route = self._make_route(wanted.routing, wanted.mark, lanes, self._metrics, wanted.rollout)
-        missing = sorted(wanted.routing.document.versions() - set(lanes))
+        missing = sorted(wanted.routing.document.answering() - set(lanes))
         if missing:
             log.error(
                 "route %s revision %d names versions that are not ready here: %s; the baseline answers for them",
