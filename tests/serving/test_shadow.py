@@ -179,6 +179,17 @@ async def test_a_copy_that_is_answered_otherwise_differs(floor: ShadowFloor) -> 
     assert floor.shadow.pairs == [(False, 1.0, 1.0)]
 
 
+async def test_the_caller_has_its_answer_before_the_copy_is_offered(floor: ShadowFloor) -> None:
+    floor.held.move("fraud", 3, FAILED, "so that each offer is counted at once")
+    floor.serve({"1": 1}, shadow={"3": 100})
+    arm, offered_before = floor.arm(), []
+    assert arm.tap is not None
+
+    arm.tap.behind(lambda *_: offered_before.append(len(floor.shadow.drops)), (pairs(1),), 1)(arm, [pairs(2)])
+
+    assert (offered_before, floor.shadow.drops) == ([0], ["unavailable"])
+
+
 async def test_a_copy_runs_after_the_answer_and_off_the_loop(floor: ShadowFloor) -> None:
     floor.serve({"1": 1}, shadow={"3": 100})
     session = floor.held.sessions["fraud", 3]
@@ -309,8 +320,13 @@ async def test_large_copies_do_not_pile_up(floor: ShadowFloor, monkeypatch: pyte
     await floor.ask(1)  # 16 bytes with its answer
     await floor.ask(2)
     await floor.ask(3)
+    full = list(floor.shadow.drops)
+    floor.busy = False
+    await until(lambda: len(floor.shadow.copies) == 2)
+    await floor.ask(4)
+    await until(lambda: len(floor.shadow.copies) == 3)
 
-    assert floor.shadow.drops == ["full"]
+    assert (full, floor.shadow.drops) == (["full"], ["full"])
 
 
 async def test_a_slice_of_copies_ends_and_the_rest_has_its_turn(
