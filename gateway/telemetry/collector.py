@@ -4,8 +4,8 @@ Labels are bounded: models and versions come from the catalog (a name that calle
 ``_unknown``), outcomes and reasons from fixed lists. A version's counters are all there from the
 moment it is loaded, as zeros, so that ``rate()`` sees its first event.
 
-Measured on one noisy core, 60 versions in 4 workers, 5,000 lines: 43 ms as text, 74 ms as OpenMetrics,
-of which reading the slabs takes 3. That is long for an event loop: render in a thread.
+Measured on one noisy core, 60 versions in 4 workers, 8,500 lines: 70 ms as text, 122 ms as OpenMetrics,
+of which reading the slabs takes 4. That is long for an event loop: render in a thread.
 """
 
 from __future__ import annotations
