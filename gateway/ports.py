@@ -291,6 +291,21 @@ class VersionCells(Protocol):
         """Count a rare event in the life of this version; *event* is one of the telemetry's EVENTS."""
         ...
 
+    def copied(self, outcome: str, seconds: float) -> None:
+        """Count one copy that this version ran as a shadow, how it ended and what the run took."""
+        ...
+
+    def copy_dropped(self, reason: str) -> None:
+        """Count one copy that this version was to get and did not run."""
+        ...
+
+    def compared(self, agrees: bool, mean: float | None, most: float | None) -> None:
+        """Count one answer of this version to a copy that was compared with the caller's.
+
+        *mean* and *most* are of the absolute differences of their numbers, finite; None where there were none.
+        """
+        ...
+
 
 class RunSeat(Protocol):
     """Where one lane writes down what it runs, for whoever looks after a crash. One run at a time, on any thread.

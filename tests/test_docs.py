@@ -34,7 +34,7 @@ from gateway.rpc.service import METHODS
 from gateway.settings import CLIENT_VARIABLES, LIMITS, Settings, flag, variable
 from gateway.strict_yaml import read_document
 from gateway.telemetry.collector import GatewayCollector
-from gateway.telemetry.layout import FALLBACKS, REFUSALS
+from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, FALLBACKS, REFUSALS
 from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
 
@@ -201,6 +201,8 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
         ("reason of fallbacks", FALLBACKS),
         ("reason of refused", REFUSALS),
         ("reason of rollbacks", ROLLBACK_REASONS),
+        ("outcome of copies", COPY_OUTCOMES),
+        ("reason of dropped", COPY_DROPS),
     ],
 )
 def test_every_value_of_a_bounded_label_is_described(label: str, values: Sequence[str]) -> None:

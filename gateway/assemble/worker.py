@@ -27,7 +27,8 @@ from gateway.rest.shortcut import shortcut
 from gateway.serving.adoption import Adoption
 from gateway.serving.evidence import EvidenceDuty
 from gateway.serving.lanes import Lanes
-from gateway.serving.live import LiveTable
+from gateway.serving.live import LiveRoute, LiveTable
+from gateway.serving.shadow import Shadows
 from gateway.serving.snapshot import Snapshot
 from gateway.serving.watchdog import Watchdog
 from gateway.serving.watcher import Watcher, compile_stored
@@ -137,7 +138,8 @@ def build_worker(start: Start) -> WorkerParts:
     )
     lanes = Lanes(catalog, watchdog, runs, max_queue=settings.max_queue)
     table = LiveTable()
-    adoption = Adoption(table, catalog, lanes, slab, loads_all=settings.load == "all")
+    shadows = Shadows(lanes.are_waited_for, slab, on_pair=LiveRoute.paired)
+    adoption = Adoption(table, catalog, lanes, slab, loads_all=settings.load == "all", make_route=shadows.route)
     snapshot = Snapshot(settings.state_dir)
     store = RedisRouteStore(start.store_url or settings.redis_url)
     names: set[str] = set()

@@ -137,7 +137,8 @@ def _explain(args: argparse.Namespace, client: Client) -> int:
     if args.json:
         print_json(answer)
     else:
-        print_table(("WHAT", "VALUE"), list(answer.items()))
+        copied = " ".join(f"{version}={percent:g}%" for version, percent in answer["copied"].items())
+        print_table(("WHAT", "VALUE"), list({**answer, "copied": copied}.items()))
     return 0
 
 

@@ -76,6 +76,37 @@ def check_signatures(document: RouteDocument, fleet: Mapping[int, FleetVersion])
             )
 
 
+def check_shadows(
+    before: RouteDocument | None,
+    document: RouteDocument,
+    fleet: Mapping[int, FleetVersion],
+    on_disk: Collection[int],
+) -> None:
+    """Refuse copies for a version that is nowhere, or whose inputs, as far as they are known, are not the baseline's.
+
+    Only what *before*, the document that is replaced, did not have is looked at: a shadow answers nobody, so one that
+    is gone or has FAILED must not be in the way of a change of weights. Raises InvalidDocument.
+    """
+    baseline = _signature(document.baseline, fleet)
+    for version, percent in document.shadow.items():
+        if not percent or (before is not None and before.shadow.get(version)):
+            continue
+        field = f"shadow.{version}"
+        if not _is_present(version, fleet, on_disk):
+            raise InvalidDocument(
+                field,
+                f"version {version} is not in the repository; "
+                f"`gateway versions list {document.model}` shows those that are",
+            )
+        signature = _signature(version, fleet)
+        if baseline is not None and signature is not None and not baseline.takes_the_same_inputs(signature):
+            raise InvalidDocument(
+                field,
+                f"version {version} takes other inputs than the baseline, version {document.baseline}, so it cannot "
+                f"run copies: {_difference(baseline, signature)}",
+            )
+
+
 def check_unload(
     model: str,
     version: int,
@@ -140,6 +171,8 @@ def _check_unrouted(route: RouteDocument, version: int) -> None:
         raise VersionInUse(route.model, version, f"the route gives it weight {route.split[version]}; {move}")
     if route.baseline == version:
         raise VersionInUse(route.model, version, "it is the route's baseline; name another one first")
+    if route.shadow.get(version):
+        raise VersionInUse(route.model, version, "the route copies requests to it; take it out of its shadow first")
     for number, rule in enumerate(route.rules, start=1):
         if version in rule.split:
             raise VersionInUse(route.model, version, f"rule {number} of the route names it; change the rule first")

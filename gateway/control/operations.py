@@ -11,7 +11,14 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.control.checks import check_health, check_presence, check_reason, check_signatures, check_unload
+from gateway.control.checks import (
+    check_health,
+    check_presence,
+    check_reason,
+    check_shadows,
+    check_signatures,
+    check_unload,
+)
 from gateway.control.deadline import answered_within
 from gateway.control.fleet import models_of, versions_of
 from gateway.control.rollout_writes import check_quarantine, edited, fence_of, is_under_way
@@ -25,7 +32,8 @@ from gateway.core.errors import (
     UnknownRoute,
     UnknownVersion,
 )
-from gateway.core.splits import parse_weights
+from gateway.core.shadowing import copied_percents, shadows_of
+from gateway.core.splits import parse_weights, written
 from gateway.core.stored import Held
 from gateway.core.versions import WHOLE_MODEL
 from gateway.ports import AuditEntry
@@ -118,8 +126,10 @@ class Operations:
             is_key = source is not None and (kind, name) == (source.kind, source.name)
             return (key,) if is_key else values(kind, name)
 
-        explanation = routing.compile_route(current.document, current.seating).explain(key, with_key)
-        return {"model": model, "revision": current.revision, **explanation.as_dict()}
+        compiled = routing.compile_route(current.document, current.seating)
+        explanation = compiled.explain(key, with_key)
+        copies = copied_percents(compiled, shadows_of(current.document, current.rollout), explanation)
+        return {"model": model, "revision": current.revision, **explanation.as_dict(), "copied": written(copies)}
 
     async def put_route(
         self, model: str, data: object, *, expected: int | None, who: str, reason: str, force: bool = False
@@ -186,6 +196,7 @@ class Operations:
         fleet = self.versions(model)
         check_presence(route, fleet, self._known().get(model, ()))
         check_signatures(route, fleet)
+        check_shadows(None, route, fleet, self._known().get(model, ()))
         payload = stored.encode(Held(route, seating.seat_route(route)))
         entry = AuditEntry(1, who, reason, "route", None, route.as_dict())
         try:
@@ -264,6 +275,7 @@ class Operations:
         check_presence(new, fleet, self._known().get(new.model, ()), before=current.document)
         check_health(new, fleet)
         check_signatures(new, fleet)
+        check_shadows(current.document, new, fleet, self._known().get(new.model, ()))
         before = current.document.as_dict() if current.document else None
         entry = AuditEntry(current.revision + 1, who, reason, "route", before, new.as_dict())
         digests = {version: each.digest for version, each in fleet.items()}

@@ -85,8 +85,12 @@ class RouteDocument:
             object.__setattr__(self, "shadow", percents_of(self.shadow))
 
     def versions(self) -> frozenset[int]:
-        """Return every version that the route itself may choose or copy to, at whatever weight, and the baseline."""
-        return frozenset({self.baseline}).union(self.split, self.shadow, *(rule.split for rule in self.rules))
+        """Return every version that is named anywhere, at whatever weight."""
+        return self.answering().union(self.shadow)
+
+    def answering(self) -> frozenset[int]:
+        """Return every version that is named, at whatever weight, as one that answers: all but mere shadows."""
+        return frozenset({self.baseline}).union(self.split, *(rule.split for rule in self.rules))
 
     def needed(self) -> frozenset[int]:
         """Return every version that is to be loaded: those of ``versions``, and those that only an alias names."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.members import at, shown, step_of
 from gateway.core.names import version_number
+
+NumberT = TypeVar("NumberT", int, float)
 
 MAX_VERSIONS: Final = 255
 MAX_WEIGHT: Final = 1_000_000_000
@@ -58,5 +60,5 @@ def _numbers(data: object, most: int, what: str) -> Mapping[int, int]:
     return MappingProxyType(dict(sorted(weights.items())))
 
 
-def written(split: Mapping[int, int]) -> dict[str, int]:
+def written(split: Mapping[int, NumberT]) -> dict[str, NumberT]:
     return {str(version): weight for version, weight in split.items()}

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from gateway.serving.batching import Lane
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import LiveTable
+    from gateway.serving.trials import Trial
+
+    MakeRoute = Callable[[Routing, Mark, Mapping[int, Lane], Metrics, Trial | None], LiveRoute]
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +55,17 @@ class Adoption:
     """The one writer of the live table."""
 
     def __init__(
-        self, table: LiveTable, catalog: Catalog, lanes: Lanes, metrics: Metrics, *, loads_all: bool = True
+        self,
+        table: LiveTable,
+        catalog: Catalog,
+        lanes: Lanes,
+        metrics: Metrics,
+        *,
+        loads_all: bool = True,
+        make_route: MakeRoute = LiveRoute,
     ) -> None:
+        """*make_route* builds what is served of a route: ``Shadows.route`` where requests may be copied."""
+        self._make_route = make_route
         self._table = table
         self._catalog = catalog
         self._lanes = lanes
@@ -156,22 +168,23 @@ class Adoption:
         return all(status is not None and status.state is VersionState.FAILED for status in states)
 
     def _ready_lanes(self, wanted: RouteDocument) -> tuple[dict[int, Lane], bool]:
-        """Return the lanes that *wanted* can use now, and whether one more is on its way."""
+        """Return the lanes that *wanted* can use now, and whether one more that is to answer is on its way."""
         lanes: dict[int, Lane] = {}
         waiting = False
+        answering = wanted.answering()
         for version in wanted.versions():
             lane = self._lanes.ready(wanted.model, version)
             if lane is not None:
                 lanes[version] = lane
                 continue
             status = self._catalog.status(wanted.model, version)
-            waiting = waiting or (status is not None and status.state in COMING)
+            waiting = waiting or (version in answering and status is not None and status.state in COMING)
         return lanes, waiting
 
     def _swap(self, wanted: Wanted, lanes: dict[int, Lane]) -> None:
         trial = self.trials.adopt(wanted.rollout, wanted.mark.revision, wanted.routing, lanes)
-        route = LiveRoute(wanted.routing, wanted.mark, lanes, self._metrics, trial)
-        missing = sorted(self._needed(wanted.routing.document) - set(lanes))
+        route = self._make_route(wanted.routing, wanted.mark, lanes, self._metrics, trial)
+        missing = sorted(self._needed(wanted.routing.document) & wanted.routing.document.answering() - set(lanes))
         if missing:
             log.error(
                 "route %s revision %d names versions that are not ready here: %s; the baseline answers for them",

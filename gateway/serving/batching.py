@@ -159,6 +159,18 @@ class Lane:
             self._schedule()
         return job
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Say whether a request queues."""
+        return bool(self._queue)
+
+    def attempt(self, feeds: tuple[Tensor, ...], rows: int) -> Result:
+        """Run one request by itself, past the queue, on the calling thread, uncounted; return outputs or ModelFailed.
+
+        The caller holds the version. Raises VersionUnavailable where it was just unloaded.
+        """
+        return self._runner.alone(feeds, rows)
+
     def close(self) -> None:
         """Give the threads back; called when the version has drained."""
         self.is_closed = True

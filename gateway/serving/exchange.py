@@ -186,12 +186,13 @@ class Exchange(Generic[AnswerT]):
                 timeout = microseconds(parameters["timeout"])
                 self._deadline = min(self._deadline, self._inference.clock() + timeout)
             priority = urgency(parameters.get("priority", 0))
+        done = self._settled if arm.tap is None else arm.tap.behind(self._settled, feeds, rows)
         retries, watched = self._inference.retries, arm.watched
         if watched is None:
-            self._attempt = Attempt(arm, feeds, rows, self._deadline, self._settled, retries, priority)
+            self._attempt = Attempt(arm, feeds, rows, self._deadline, done, retries, priority)
         else:
             self._attempt = start_watched(
-                arm, watched, feeds, rows, self._deadline, self._settled, retries, self._values, priority
+                arm, watched, feeds, rows, self._deadline, done, retries, self._values, priority
             )
 
     def _settled(self, arm: Arm, result: Result) -> None:

@@ -35,6 +35,10 @@ class Lanes:
             lane = self._lanes[loaded] = Lane(loaded, self._watchdog, self._runs, max_queue=self._max_queue)
         return lane
 
+    def are_waited_for(self) -> bool:
+        """Say whether a request queues for any version."""
+        return any(lane.is_waited_for for lane in self._lanes.values())
+
     def named(self, model: str, version: int) -> Lane:
         """Return the lane of a version that a caller asked for by its number.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.core.watching import Mark
     from gateway.ports import Metrics, Tensor, VersionCells
     from gateway.serving.batching import Lane
+    from gateway.serving.shadow import Tap
     from gateway.serving.trials import Trial
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -38,7 +39,7 @@ class Arm:
     falls back from, each of its own inputs is; None where both have them in one order.
     """
 
-    __slots__ = ("absent", "block", "fallback", "headers", "is_trusted", "lane", "order", "rule", "watched")
+    __slots__ = ("absent", "block", "fallback", "headers", "is_trusted", "lane", "order", "rule", "tap", "watched")
 
     def __init__(
         self,
@@ -59,6 +60,8 @@ class Arm:
         self.fallback = fallback
         self.absent = absent
         self.watched: Watched | None = None
+        self.tap: Tap | None = None
+        """Copies the requests that go this way for shadows; None but for a request that was drawn for it."""
         headers = [
             (b"x-gateway-version", str(lane.version.version).encode()),
             (b"x-gateway-revision", str(revision).encode()),
@@ -111,6 +114,11 @@ class LiveRoute:
         if arm is None:
             arm = self._pinned[lane] = Arm(lane, PINNED, self.revision)
         return arm
+
+    def paired(self, version: int, differs: bool) -> None:
+        """Count, for the rollout under way, a copy's answer by *version* that was compared with the baseline's."""
+        if self._trial is not None:
+            self._trial.paired(self.revision, version, differs=differs)
 
     def _make(self, version: int, rule: str) -> Arm:
         """Build the arm of *version*: its own lane, or the baseline's where it is not ready on this worker."""

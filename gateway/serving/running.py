@@ -72,6 +72,10 @@ class Runner:
             execution.results = [exc] * len(batch)
         return execution
 
+    def alone(self, feeds: tuple[Tensor, ...], rows: int) -> Result:
+        """Run one request that is in no batch, and count nothing."""
+        return self._attempt(feeds, rows, Execution())
+
     def _results(self, batch: Sequence[Job], execution: Execution) -> list[Result]:
         if not self.records:
             return self._together(batch, execution)

@@ -14,7 +14,7 @@ from gateway.core.evidence import Counter
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-KINDS: Final = ("assigned", "n", "failed", "poison", "unconfirmed")
+KINDS: Final = ("assigned", "n", "failed", "poison", "unconfirmed", "pair_n", "differ")
 REMEMBERED_BATCHES: Final = 64
 """So many failed batches are remembered, for those of their requests that end later."""
 
@@ -63,6 +63,8 @@ class Tally:
         self.failed = 0
         self.poison = 0
         self.unconfirmed = 0
+        self.pair_n = 0
+        self.differ = 0
         self.runs: dict[Counter, int] = {}
         """Events of runs by kind and batch class."""
         self._batches: dict[int, FailedBatch] = {}

@@ -64,10 +64,12 @@ class Trial:
 
     def tally(self, version: int) -> Tally:
         """Return the tally of *version* under the current revision."""
-        place = (self.revision, version)
-        found = self._tallies.get(place)
+        return self._tally(self.revision, version)
+
+    def _tally(self, revision: int, version: int) -> Tally:
+        found = self._tallies.get((revision, version))
         if found is None:
-            found = self._tallies[place] = Tally(*place, self)
+            found = self._tallies[revision, version] = Tally(revision, version, self)
         return found
 
     # ---- what requests tell
@@ -77,6 +79,12 @@ class Trial:
         point = routing.point(values)
         if point is not None and not point & SAMPLE_MASK and self._is_new("assigned", (point,)):
             self.sightings.append((Counter(tally.revision, tally.version, "assigned"), (point,)))
+
+    def paired(self, revision: int, version: int, *, differs: bool) -> None:
+        """Count a shadow pair of *version*, of a request that was dispatched under *revision*."""
+        tally = self._tally(revision, version)
+        tally.pair_n += 1
+        tally.differ += differs
 
     def asks_a_probe(self, now: float) -> bool:
         """Say whether a unit of the canary goes through the open breaker at *now*, seconds of the loop's clock.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
-from gateway.telemetry.layout import EVENTS, FALLBACKS, ROW_EDGES
+from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, DIFFERENCE_EDGES, EVENTS, FALLBACKS, ROW_EDGES
 
 if TYPE_CHECKING:
     from gateway.telemetry.layout import Layout
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _FALLBACK: Final = {reason: place for place, reason in enumerate(FALLBACKS)}
 _OTHER_FALLBACK: Final = _FALLBACK["other"]
 _EVENT: Final = {event: place for place, event in enumerate(EVENTS)}
+_COPY: Final = {outcome: place for place, outcome in enumerate(COPY_OUTCOMES)}
+_DROP: Final = {reason: place for place, reason in enumerate(COPY_DROPS)}
 
 
 class BlockCells:
@@ -26,7 +28,10 @@ class BlockCells:
     The last cell of a histogram is its sum. A bucket holds what is at most its edge, hence bisect_left.
     """
 
-    __slots__ = ("_edges", "_events", "_fallbacks", "_inference", "_outcomes", "_queue", "_request", "_rows")
+    __slots__ = (
+        "_copies", "_copy_seconds", "_drops", "_edges", "_events", "_fallbacks", "_inference", "_max_difference",
+        "_mean_difference", "_outcomes", "_pairs", "_queue", "_request", "_rows",
+    )  # fmt: skip
 
     def __init__(self, counts: memoryview[float], layout: Layout) -> None:
         self._edges = layout.duration_edges
@@ -37,6 +42,12 @@ class BlockCells:
         self._rows = counts[layout.rows]
         self._fallbacks = counts[layout.fallbacks]
         self._events = counts[layout.events]
+        self._copies = counts[layout.copies]
+        self._drops = counts[layout.copies_dropped]
+        self._pairs = counts[layout.pairs]
+        self._copy_seconds = counts[layout.copy_seconds]
+        self._mean_difference = counts[layout.mean_difference]
+        self._max_difference = counts[layout.max_difference]
 
     def answered(self, outcome: int, seconds: float) -> None:
         self._outcomes[outcome] += 1.0
@@ -62,3 +73,21 @@ class BlockCells:
 
     def happened(self, event: str, times: int = 1) -> None:
         self._events[_EVENT[event]] += times
+
+    def copied(self, outcome: str, seconds: float) -> None:
+        self._copies[_COPY.get(outcome, _COPY["other"])] += 1.0
+        _observe(self._copy_seconds, self._edges, seconds)
+
+    def copy_dropped(self, reason: str) -> None:
+        self._drops[_DROP.get(reason, _DROP["other"])] += 1.0
+
+    def compared(self, agrees: bool, mean: float | None, most: float | None) -> None:
+        self._pairs[0 if agrees else 1] += 1.0
+        if mean is not None and most is not None:
+            _observe(self._mean_difference, DIFFERENCE_EDGES, mean)
+            _observe(self._max_difference, DIFFERENCE_EDGES, most)
+
+
+def _observe(histogram: memoryview[float], edges: tuple[float, ...], value: float) -> None:
+    histogram[bisect_left(edges, value)] += 1.0
+    histogram[-1] += value

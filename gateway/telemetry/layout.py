@@ -18,7 +18,7 @@ from gateway.core.outcomes import OUTCOMES
 
 CELL_BYTES: Final = 8
 HEADER_BYTES: Final = 4096
-BLOCK_CELLS: Final = 128
+BLOCK_CELLS: Final = 256
 BLOCK_BYTES: Final = BLOCK_CELLS * CELL_BYTES
 BLOCKS: Final = 4096
 FILE_BYTES: Final = HEADER_BYTES + BLOCKS * BLOCK_BYTES
@@ -56,6 +56,15 @@ FALLBACKS: Final = ("error", "timeout", "invalid", "overload", "unavailable", "b
 EVENTS: Final = ("crashed", "stopped", "stuck", "quarantined", "nonfinite_in", "nonfinite_out")
 """Label values of ``gateway_version_events_total{event}``."""
 
+COPY_OUTCOMES: Final = ("ok", "error", "invalid", "timeout", "other")
+"""Label values of ``gateway_shadow_requests_total{outcome}``; one that is not listed counts as other."""
+
+COPY_DROPS: Final = ("busy", "full", "inputs", "unavailable", "other")
+"""Label values of ``gateway_shadow_dropped_total{reason}``; one that is not listed counts as other."""
+
+PAIRS: Final = ("agree", "differ")
+"""What is counted of the pairs of an answer and its copy, in the order of the cells."""
+
 DURATION_EDGES: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
@@ -63,9 +72,15 @@ DURATION_EDGES: Final = (
 
 ROW_EDGES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
+DIFFERENCE_EDGES: Final = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0, 100.0)
+"""Upper edges of the buckets of absolute differences; the first holds what is equal."""
+
 MOST_EDGES: Final = 20
 
-_SCHEMA: Final = (HEADER_BYTES, BLOCK_BYTES, GAUGES, REFUSALS, OUTCOMES, FALLBACKS, EVENTS, ROW_EDGES, KEY_BYTES)
+_SCHEMA: Final = (
+    HEADER_BYTES, BLOCK_BYTES, GAUGES, REFUSALS, OUTCOMES, FALLBACKS, EVENTS, ROW_EDGES, KEY_BYTES, COPY_OUTCOMES,
+    COPY_DROPS, PAIRS, DIFFERENCE_EDGES,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +134,42 @@ class Layout:
 
     @property
     def events(self) -> slice:
-        start = self.fallbacks.stop
-        return slice(start, start + len(EVENTS))
+        return _after(self.fallbacks, len(EVENTS))
+
+    @property
+    def copies(self) -> slice:
+        return _after(self.events, len(COPY_OUTCOMES))
+
+    @property
+    def copies_dropped(self) -> slice:
+        return _after(self.copies, len(COPY_DROPS))
+
+    @property
+    def pairs(self) -> slice:
+        return _after(self.copies_dropped, len(PAIRS))
+
+    @property
+    def copy_seconds(self) -> slice:
+        return _after(self.pairs, len(self.duration_edges) + 2)
+
+    @property
+    def mean_difference(self) -> slice:
+        return _after(self.copy_seconds, len(DIFFERENCE_EDGES) + 2)
+
+    @property
+    def max_difference(self) -> slice:
+        return _after(self.mean_difference, len(DIFFERENCE_EDGES) + 2)
 
     @property
     def counters(self) -> int:
         """How many counters a block has."""
-        return int(self.events.stop)
+        return int(self.max_difference.stop)
 
     def _histogram(self, which: int) -> slice:
         width = len(self.duration_edges) + 2
         start = len(OUTCOMES) + which * width
         return slice(start, start + width)
+
+
+def _after(where: slice, cells: int) -> slice:
+    return slice(where.stop, where.stop + cells)

@@ -116,6 +116,18 @@ def test_an_explanation_takes_what_else_the_request_holds(terminal: Terminal, tm
     assert json.loads(result.out)["version"] == "3"
 
 
+def test_an_explanation_names_the_shadows_and_their_percent(terminal: Terminal, tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text('model: fraud\nsplit: {"1": 1}\nshadow: {"2": 20, "3": 100}\n', encoding="utf-8")
+    terminal.run("routes", "apply", "-f", str(path))
+
+    lines = terminal.run("routes", "explain", "fraud", "ann").out.splitlines()
+    shown = terminal.run("routes", "show", "fraud").out
+
+    assert ["copied", "2=20%", "3=100%"] in [line.split() for line in lines]
+    assert "shadow" in shown
+
+
 def test_a_revision_is_restored(routed: Terminal) -> None:
     routed.run("weights", "set", "fraud", "2=1")
 

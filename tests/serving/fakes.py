@@ -108,6 +108,9 @@ class FakeCells:
     waits: list[float] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+    drops: list[str] = field(default_factory=list)
+    pairs: list[tuple[bool, float | None, float | None]] = field(default_factory=list)
 
     def answered(self, outcome: int, seconds: float) -> None:
         self.outcomes.append(OUTCOMES[outcome])
@@ -120,6 +123,15 @@ class FakeCells:
 
     def fell_back(self, reason: str) -> None:
         self.fallbacks.append(reason)
+
+    def copied(self, outcome: str, seconds: float) -> None:
+        self.copies.append(outcome)
+
+    def copy_dropped(self, reason: str) -> None:
+        self.drops.append(reason)
+
+    def compared(self, agrees: bool, mean: float | None, most: float | None) -> None:
+        self.pairs.append((agrees, mean, most))
 
     def happened(self, event: str, times: int = 1) -> None:
         self.events += [event] * times

@@ -135,6 +135,24 @@ def test_fallbacks_are_counted_by_reason(slabs: SlabDirectory, collector: Gatewa
     assert value(samples, "fallbacks_total", reason="error", **FRAUD_1) == 0
 
 
+def test_what_a_shadow_did_with_its_copies_is_shown(slabs: SlabDirectory, collector: GatewayCollector) -> None:
+    cells = slabs.acquire().version("fraud", "1")
+    cells.copied("ok", 0.002)
+    cells.copy_dropped("full")
+    cells.compared(False, 0.5, 2.0)
+
+    samples = scrape(collector)
+
+    assert value(samples, "shadow_requests_total", outcome="ok", **FRAUD_1) == 1
+    assert value(samples, "shadow_dropped_total", reason="full", **FRAUD_1) == 1
+    assert value(samples, "shadow_agreements_total", **FRAUD_1) == 0
+    assert value(samples, "shadow_disagreements_total", **FRAUD_1) == 1
+    assert value(samples, "shadow_duration_seconds_sum", **FRAUD_1) == 0.002
+    assert value(samples, "shadow_mean_difference_sum", **FRAUD_1) == 0.5
+    assert value(samples, "shadow_max_difference_sum", **FRAUD_1) == 2.0
+    assert value(samples, "requests_total", outcome="ok", **FRAUD_1) == 0
+
+
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
 def test_every_series_of_an_unloaded_version_is_scraped_once_more_and_then_gone(
     slabs: SlabDirectory, workers: FakeWorkers, now: Callable[[], float], accept: str

@@ -11,13 +11,17 @@ from hypothesis import strategies as st
 from gateway.core.outcomes import OUTCOMES
 from gateway.telemetry.layout import (
     BLOCK_CELLS,
-    DURATION_EDGES,
+    COPY_DROPS,
+    COPY_OUTCOMES,
+    DIFFERENCE_EDGES,
     EVENTS,
+    DURATION_EDGES,
     FALLBACKS,
     FIRST_COUNT,
     FIRST_REFUSAL,
     HEADER_BYTES,
     MOST_EDGES,
+    PAIRS,
     REFUSALS,
     ROW_EDGES,
     Layout,
@@ -38,12 +42,19 @@ def test_counters_lie_side_by_side_and_fit_a_block_with_any_number_of_edges(edge
             layout.rows,
             layout.fallbacks,
             layout.events,
+            layout.copies,
+            layout.copies_dropped,
+            layout.pairs,
+            layout.copy_seconds,
+            layout.mean_difference,
+            layout.max_difference,
         )
         for cell in range(part.start, part.stop)
     ]
 
     assert cells == list(range(layout.counters))
-    assert len(cells) == len(OUTCOMES) + 3 * (edges + 2) + len(ROW_EDGES) + 2 + len(FALLBACKS) + len(EVENTS)
+    histograms = 4 * (edges + 2) + len(ROW_EDGES) + 2 + 2 * (len(DIFFERENCE_EDGES) + 2)
+    assert len(cells) == histograms + sum(map(len, (OUTCOMES, FALLBACKS, EVENTS, COPY_OUTCOMES, COPY_DROPS, PAIRS)))
     assert FIRST_COUNT + layout.counters <= BLOCK_CELLS
 
 

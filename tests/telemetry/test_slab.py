@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from gateway.core.outcomes import MODEL_ERROR, OK, OUTCOMES
 from gateway.telemetry import slab as slab_module
 from gateway.telemetry.cells import BlockCells
-from gateway.telemetry.layout import BLOCK_CELLS, DURATION_EDGES, FALLBACKS, REFUSALS, ROW_EDGES, Layout
+from gateway.telemetry.layout import (
+    BLOCK_CELLS,
+    COPY_DROPS,
+    COPY_OUTCOMES,
+    DIFFERENCE_EDGES,
+    DURATION_EDGES,
+    FALLBACKS,
+    REFUSALS,
+    ROW_EDGES,
+    Layout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +65,31 @@ def test_each_call_counts_where_its_name_says(slabs: SlabDirectory) -> None:
     assert block.counts[LAYOUT.rows][-1] == 3
     assert dict(zip(FALLBACKS, block.counts[LAYOUT.fallbacks], strict=True))["timeout"] == 1
     assert sum(map(bool, block.counts)) == 10
+
+
+def test_what_became_of_copies_is_counted_beside_the_requests_and_not_among_them(slabs: SlabDirectory) -> None:
+    cells = slabs.acquire().version("fraud", "3")
+
+    cells.copied("invalid", 0.002)
+    cells.copied("sunk", 0.002)
+    cells.copy_dropped("busy")
+    cells.copy_dropped("lost")
+    cells.compared(True, 0.0, 0.0)
+    cells.compared(False, 0.5, 2.0)
+    cells.compared(False, None, None)
+
+    [block] = blocks(slabs)
+    copies = dict(zip(COPY_OUTCOMES, block.counts[LAYOUT.copies], strict=True))
+    drops = dict(zip(COPY_DROPS, block.counts[LAYOUT.copies_dropped], strict=True))
+    assert (copies["invalid"], copies["other"], sum(copies.values())) == (1, 1, 2)
+    assert (drops["busy"], drops["other"], sum(drops.values())) == (1, 1, 2)
+    assert block.counts[LAYOUT.pairs] == (1, 2)
+    assert block.counts[LAYOUT.copy_seconds][DURATION_EDGES.index(0.0025)] == 2
+    assert block.counts[LAYOUT.mean_difference][0] == block.counts[LAYOUT.max_difference][0] == 1
+    assert block.counts[LAYOUT.mean_difference][DIFFERENCE_EDGES.index(1.0)] == 1
+    assert block.counts[LAYOUT.max_difference][DIFFERENCE_EDGES.index(10.0)] == 1
+    assert (block.counts[LAYOUT.mean_difference][-1], block.counts[LAYOUT.max_difference][-1]) == (0.5, 2.0)
+    assert not any(block.counts[: LAYOUT.copies.start])
 
 
 @given(st.floats(0, 1e6), st.integers(1, 10_000))
