@@ -6,8 +6,6 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Final
 
-import pytest
-
 from tests.flows import metrics
 from tests.flows.gateway_process import eventually
 from tests.flows.load import Load

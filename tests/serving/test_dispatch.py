@@ -60,6 +60,20 @@ async def test_the_baseline_answers_for_a_canary_that_fails_and_the_answer_says_
     assert (floor.cells(2).fallbacks, floor.cells(1).fallbacks) == ([reason], [])
 
 
+async def test_the_baseline_gets_each_input_by_its_name_in_whatever_order_both_versions_have_them(floor: Floor) -> None:
+    a, b = (TensorSpec(name, "FP32", (-1, 1)) for name in "ab")
+    y = (TensorSpec("y", "FP32", (-1, 1)),)
+    floor.held.hold("fraud", 1, lambda feeds: [feeds["a"] * 10 + feeds["b"]], signature=Signature((b, a), y))
+    floor.held.hold("fraud", 2, raising, signature=Signature((a, b), y))
+    floor.adoption.want(Mark("a", 7, "d"), compiled({"1": 0, "2": 1}, baseline="1"))
+    arm = floor.table.route("fraud").decide(nothing, 0)
+
+    _, result = await Dispatched(arm, np.float32([[3]]), np.float32([[4]])).ending()
+
+    assert isinstance(result, list)
+    assert float(result[0][0, 0]) == 34
+
+
 async def test_a_canary_that_answers_is_not_stood_in_for(floor: Floor) -> None:
     arm = all_to_the_canary(floor, lambda feeds: [feeds["x"] * 2])
 
