@@ -46,12 +46,15 @@ def aliases_of(data: object) -> Mapping[str, int]:
     return MappingProxyType(dict(sorted(aliases.items())))
 
 
-def resolve(route: RouteDocument, alias: str) -> int:
-    """Return the version that *alias* points to under *route*. Raises UnknownAlias, which says why to none."""
+def resolve(route: RouteDocument, alias: str, candidate: int | None = None) -> int:
+    """Return the version that *alias* points to under *route*. Raises UnknownAlias, which says why to none.
+
+    *candidate*: that of the rollout under way, which is the canary at whatever weight.
+    """
     if alias == STABLE:
         return route.baseline
     if alias == CANARY:
-        return _canary(route)
+        return _canary(route) if candidate is None else candidate
     version = route.aliases.get(alias)
     if version is None:
         known = ", ".join([STABLE, CANARY, *route.aliases])

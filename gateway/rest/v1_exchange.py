@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.aliases import resolve
 from gateway.rest import v1_codec
 from gateway.rest.exchange import OK_HEADERS, Answer, Exchange
 from gateway.rest.lookup import HttpValues
@@ -38,7 +37,7 @@ class PredictionExchange(Exchange):
         """Pin the version that the label points to now. Raises UnknownAlias, VersionUnavailable."""
         if self._label is not None:
             inference = self._inference
-            self._version = resolve(inference.table.route(self._model).routing.document, self._label)
+            self._version = inference.table.route(self._model).labelled(self._label)
             inference.find(self._model, self._version)
 
     def _run(self, body: bytes) -> None:

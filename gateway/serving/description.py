@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.aliases import resolve
 from gateway.core.errors import UnknownModel, UnknownVersion
 from gateway.core.names import is_model_name, version_number
 from gateway.core.versions import VersionState
@@ -58,7 +57,7 @@ class Description:
     def labelled(self, model: str, label: str) -> int:
         """Return the version that *label* points to now. Raises UnknownModel, UnknownAlias."""
         self.named(model, None)
-        return resolve(self._table.route(model).routing.document, label)
+        return self._table.route(model).labelled(label)
 
     def statuses(self, model: str, version: int | None) -> Sequence[VersionStatus]:
         """Return what there is to say of a version, or of all of the model's, ascending. Raises UnknownVersion."""

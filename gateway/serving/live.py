@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.core.aliases import resolve
 from gateway.core.errors import UnknownModel, VersionUnavailable
 from gateway.serving.watched import Watched
 
@@ -114,6 +115,11 @@ class LiveRoute:
         if arm is None:
             arm = self._pinned[lane] = Arm(lane, PINNED, self.revision)
         return arm
+
+    def labelled(self, label: str) -> int:
+        """Return the version that *label* points to under this route. Raises UnknownAlias."""
+        candidate = self.rollout.candidate if self.rollout is not None else None
+        return resolve(self.routing.document, label, candidate)
 
     def paired(self, version: int, differs: bool) -> None:
         """Count, for the rollout under way, a copy's answer by *version* that was compared with the baseline's."""

@@ -102,6 +102,10 @@ def test_an_alias_points_where_the_route_says() -> None:
     assert resolve(route({"1": 1}, aliases={"champion": "2"}), "champion") == 2
 
 
+def test_in_a_rollout_canary_is_its_candidate_at_whatever_weight() -> None:
+    assert resolve(route({"1": 1, "2": 0, "3": 1}), "canary", 2) == 2
+
+
 @pytest.mark.parametrize("alias", ["Champion", "latest", "", "2"])
 def test_what_the_route_does_not_name_points_nowhere_and_is_told_what_would(alias: str) -> None:
     with pytest.raises(UnknownAlias, match="which has stable, canary, champion"):
