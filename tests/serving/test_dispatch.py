@@ -68,7 +68,7 @@ async def test_the_baseline_gets_each_input_by_its_name_in_whatever_order_both_v
     floor.adoption.want(Mark("a", 7, "d"), compiled({"1": 0, "2": 1}, baseline="1"))
     arm = floor.table.route("fraud").decide(nothing, 0)
 
-    _, result = await Dispatched(arm, np.float32([[3]]), np.float32([[4]])).ending()
+    _, result = await Dispatched(arm, np.array([[3]], np.float32), np.array([[4]], np.float32)).ending()
 
     assert isinstance(result, list)
     assert float(result[0][0, 0]) == 34
