@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from load_tests import work
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from load_tests.servers import Server
 
@@ -49,11 +49,14 @@ class Load:
     core: int
     body: Path
     wrk: str | None
+    path: str = work.PATH
+    json_bytes: int | None = None
+    """How much of the body is JSON, where binary tensors are behind it."""
 
     @classmethod
-    def of(cls, body: Path, core: int) -> Load:
-        """Return a load that sends the request body in the file *body*."""
-        return cls(core, body, shutil.which("wrk"))
+    def of(cls, body: Path, core: int, path: str = work.PATH, json_bytes: int | None = None) -> Load:
+        """Return a load that sends the request body in the file *body* to *path*."""
+        return cls(core, body, shutil.which("wrk"), path, json_bytes)
 
     @property
     def name(self) -> str:
@@ -61,29 +64,55 @@ class Load:
 
     def on(self, server: Server, connections: int, seconds: int) -> Measurement:
         """Send requests over *connections* for *seconds* and return what was measured. Raises NotMeasurable."""
-        before = server.cpu_seconds()
-        run = subprocess.run(
-            ["taskset", "-c", str(self.core), *self._command(server.port, connections, seconds)],
-            cwd=work.ROOT, env=os.environ | {"WRK_BODY": str(self.body)}, capture_output=True, text=True,
-            timeout=seconds + 60, check=False,
-        )  # fmt: skip
-        spent = server.cpu_seconds() - before
-        line = next((line for line in run.stdout.splitlines() if line.startswith("@@")), None)
-        if line is None:
-            raise work.NotMeasurable(f"{self.name} printed no result: {run.stdout[-500:]}{run.stderr[-500:]}")
-        seen = json.loads(line.removeprefix("@@"))
-        requests = max(1, seen["requests"])
-        return Measurement(
-            server.name, connections, seen["requests"], seen["errors"], seen["requests"] / seen["seconds"],
-            seen["p50_ms"], seen["p99_ms"], spent / requests * 1e6,
-        )  # fmt: skip
+        sent = {"WRK_BODY": str(self.body)}
+        if self.json_bytes is not None:
+            sent["WRK_JSON_BYTES"] = str(self.json_bytes)
+        command = self._command(server.port, connections, seconds)
+        return _measured(server, command, self.core, connections, seconds, sent)
 
     def _command(self, port: int, connections: int, seconds: int) -> list[str]:
         if self.wrk:
             return [self.wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT),
-                    f"http://127.0.0.1:{port}{work.PATH}"]  # fmt: skip
-        return [sys.executable, "-m", "load_tests.generator", "--port", str(port), "--path", work.PATH,
+                    f"http://127.0.0.1:{port}{self.path}"]  # fmt: skip
+        return [sys.executable, "-m", "load_tests.generator", "--port", str(port), "--path", self.path,
                 "--body", str(self.body), "--connections", str(connections), "--seconds", str(seconds)]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcLoad:
+    """Load over gRPC, on *port* instead of the server's HTTP port, with `load_tests.grpc_generator`."""
+
+    core: int
+    model: str
+    port: int
+
+    def on(self, server: Server, connections: int, seconds: int) -> Measurement:
+        """Keep so many calls under way for *seconds* and return what was measured. Raises NotMeasurable."""
+        asked = {"port": self.port, "model": self.model, "connections": connections, "seconds": seconds}
+        flags = [part for name, value in asked.items() for part in (f"--{name}", str(value))]
+        command = [sys.executable, "-m", "load_tests.grpc_generator", *flags]
+        return _measured(server, command, self.core, connections, seconds, {})
+
+
+def _measured(
+    server: Server, command: Sequence[str], core: int, connections: int, seconds: int, sent: Mapping[str, str]
+) -> Measurement:
+    """Run *command*, which loads *server* for *seconds*, on *core*, and return what it and the server's tree say."""
+    before = server.cpu_seconds()
+    run = subprocess.run(
+        ["taskset", "-c", str(core), *command], cwd=work.ROOT, env={**os.environ, **sent}, capture_output=True,
+        text=True, timeout=seconds + 60, check=False,
+    )  # fmt: skip
+    spent = server.cpu_seconds() - before
+    line = next((line for line in run.stdout.splitlines() if line.startswith("@@")), None)
+    if line is None:
+        raise work.NotMeasurable(f"the load printed no result: {run.stdout[-500:]}{run.stderr[-500:]}")
+    seen = json.loads(line.removeprefix("@@"))
+    requests = max(1, seen["requests"])
+    return Measurement(
+        server.name, connections, seen["requests"], seen["errors"], seen["requests"] / seen["seconds"],
+        seen["p50_ms"], seen["p99_ms"], spent / requests * 1e6,
+    )  # fmt: skip
 
 
 def median(measurements: Sequence[Measurement], member: str) -> float:

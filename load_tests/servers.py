@@ -54,12 +54,14 @@ def reference_command(port: int) -> list[str]:
             "--http", "httptools", "--no-access-log", "--log-level", "warning"]  # fmt: skip
 
 
-def gateway_command(port: int, workers: int, directory: Path) -> list[str]:
-    """Return what starts the gateway with the shipped models, one route, and its state below *directory*."""
+def gateway_command(
+    port: int, workers: int, directory: Path, *, models: Path = work.MODELS, grpc_port: int = 0
+) -> list[str]:
+    """Return what starts the gateway with *models*, one route, and its state below *directory*."""
     routes = directory / "routes"
     routes.mkdir(parents=True, exist_ok=True)
     (routes / "breast-cancer.yaml").write_text(ROUTE, encoding="utf-8")
-    flags = {"workers": workers, "port": port, "admin-port": free_port(), "grpc-port": 0, "models": work.MODELS,
+    flags = {"workers": workers, "port": port, "admin-port": free_port(), "grpc-port": grpc_port, "models": models,
              "routes": routes, "state-dir": directory / "state"}  # fmt: skip
     return [sys.executable, "-m", "gateway", "serve", *(part for flag in flags.items() for part in _flag(*flag))]
 

@@ -2,7 +2,9 @@
 local file = assert(io.open(os.getenv("WRK_BODY"), "rb"))
 wrk.method = "POST"
 wrk.body = file:read("*a")
-wrk.headers["content-type"] = "application/json"
+local json_bytes = os.getenv("WRK_JSON_BYTES")
+wrk.headers["content-type"] = json_bytes and "application/octet-stream" or "application/json"
+if json_bytes then wrk.headers["inference-header-content-length"] = json_bytes end
 file:close()
 
 done = function(summary, latency)

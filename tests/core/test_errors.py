@@ -30,6 +30,10 @@ SAID = [
     (errors.UnsupportedMediaType("text/xml"), ["text/xml"]),
     (errors.Overloaded("fraud", 7), ["7", "'fraud'", "try again"]),
     (errors.DeadlineExceeded("fraud", 7), ["7", "'fraud'", "deadline"]),
+    (errors.RejectedInput("fraud", 7), ["7", "'fraud'", "out of range", "send values"]),
+    (errors.RunStopped("fraud", 7), ["7", "'fraud'", "stopped"]),
+    (errors.VersionStuck("fraud", 7), ["7", "'fraud'", "hangs", "try again"]),
+    (errors.Quarantined("fraud", 7), ["7", "'fraud'", "two workers crashed", "ten minutes"]),
     (errors.TooManyAttempts(30), ["30 s"]),
     (errors.ModelFailed("fraud", 7, "no output"), ["7", "'fraud'", "no output"]),
 ]
