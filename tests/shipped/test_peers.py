@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("sklearn", reason="the rows of the benchmark come with the `convert` extra")
 
 from load_tests import peers, servers
+from load_tests.bench import two_cores
 from load_tests.measure import GrpcLoad, Measurement
 from load_tests.peers import Comparison
 
@@ -29,7 +30,7 @@ def test_the_image_model_takes_any_number_of_images() -> None:
 def test_rows_over_grpc_and_images_in_binary_reach_a_gateway(tmp_path: Path) -> None:
     models, port, grpc_port = peers._repository(tmp_path / "models"), servers.free_port(), servers.free_port()
     command = servers.gateway_command(port, 1, tmp_path / "gateway", models=models, grpc_port=grpc_port)
-    cores = peers.two_cores()
+    cores = two_cores()
 
     with servers.running("gateway", command, port, cores, tmp_path / "log") as gateway:
         rows = GrpcLoad(cores[1], "breast-cancer", grpc_port).on(gateway, 4, 1)
