@@ -116,9 +116,9 @@ async def show_route(call: Call) -> Response:
 
 
 async def put_route(call: Call) -> Response:
+    expected = ask.expected_revision(call.request)
     data = await ask.json_body(call.request)
     query = ask.query_members(call.request, ("reason", "force"))
-    expected = ask.expected_revision(call.request)
     return _route(
         *await call.operations.put_route(
             call.model, data, expected=expected, who=call.who.name, reason=query.get("reason", ""),
@@ -128,9 +128,9 @@ async def put_route(call: Call) -> Response:
 
 
 async def patch_weights(call: Call) -> Response:
+    expected = ask.expected_revision(call.request)
     data = ask.members(await ask.json_body(call.request), ("weights", "reason", "force"), needed=("weights",))
     reason, force = ask.text_member(data, "reason"), ask.truth_member(data, "force")
-    expected = ask.expected_revision(call.request)
     return _route(
         *await call.operations.set_weights(
             call.model, data["weights"], expected=expected, who=call.who.name, reason=reason, force=force

@@ -24,6 +24,7 @@ OWN: Final = ("candidate", "reason", "supersede", "force")
 
 
 async def start_rollout(call: Call) -> Response:
+    expected = ask.expected_revision(call.request)
     data = ask.members(await ask.json_body(call.request), (*OWN, *plan.MEMBERS), needed=("candidate",))
     with at("candidate"):
         candidate = version_of(data["candidate"])
@@ -31,7 +32,7 @@ async def start_rollout(call: Call) -> Response:
         call.model,
         candidate,
         {name: value for name, value in data.items() if name not in OWN},
-        expected=ask.expected_revision(call.request),
+        expected=expected,
         who=call.who.name,
         reason=ask.text_member(data, "reason"),
         supersede=ask.truth_member(data, "supersede"),
@@ -69,11 +70,12 @@ async def retry_rollout(call: Call) -> Response:
 
 
 async def _move(call: Call, event: Event, switches: tuple[str, ...] = ()) -> Response:
+    expected = ask.expected_revision(call.request)
     data = await ask.optional_members(call.request, ("reason", *switches))
     moved = await call.operations.rollouts.move(
         call.model,
         event,
-        expected=ask.expected_revision(call.request),
+        expected=expected,
         who=call.who.name,
         reason=ask.text_member(data, "reason"),
         **{name: ask.truth_member(data, name) for name in switches},
