@@ -15,7 +15,7 @@ from gateway.serving.evidence import EvidenceDuty
 from gateway.serving.run_times import FIRST_RUNS, RunTimes
 from gateway.serving.trials import Trials
 from gateway.serving.windows import WINDOW_SECONDS
-from tests.serving.fakes import SLOW, Dispatched, Floor, Gate, compiled, doubled, pairs, rollout_of
+from tests.serving.fakes import SLOW, Caller, Dispatched, Floor, Gate, compiled, doubled, pairs, rollout_of
 from tests.serving.test_evidence import FakeReverter, opened, rounds, totals
 from tests.serving.test_watched import REVISION, arm_of, counted, raising, values_of
 
@@ -250,11 +250,17 @@ async def test_a_canary_on_a_thread_is_cut_off_long_before_its_callers_deadline(
     assert counted(trial) == {"2 n": 1, "2 failed": 1, "2 error": 1}
 
 
-async def test_a_baseline_that_hangs_past_its_deadline_took_too_long(floor: Floor) -> None:
-    gate = Gate()
-    trial = serve(floor, TIGHT, baseline=gate, slow_baseline=SLOW)
+async def test_a_baseline_that_began_late_and_hangs_past_its_deadline_took_too_long(floor: Floor) -> None:
+    before, gate = Gate(), Gate()
+    gates = iter((before, gate))
+    trial = serve(floor, TIGHT, baseline=lambda feeds: next(gates)(feeds), slow_baseline=SLOW)
 
-    hung = Dispatched(arm_of(floor, 1), pairs(1), deadline=asyncio.get_running_loop().time() + 0.1)
+    ahead = Caller(floor.lane(1), pairs(1))
+    await before.begun.wait()
+    hung = Dispatched(arm_of(floor, 1), pairs(1), deadline=asyncio.get_running_loop().time() + 0.5)
+    await asyncio.sleep(0.35)
+    before.open()
+    await ahead.outputs()
     await hung.ending()
     gate.open()
 
