@@ -139,7 +139,15 @@ def build_worker(start: Start) -> WorkerParts:
     lanes = Lanes(catalog, watchdog, runs, max_queue=settings.max_queue)
     table = LiveTable()
     shadows = Shadows(lanes.are_waited_for, slab, on_pair=LiveRoute.paired)
-    adoption = Adoption(table, catalog, lanes, slab, loads_all=settings.load == "all", make_route=shadows.route)
+    adoption = Adoption(
+        table,
+        catalog,
+        lanes,
+        slab,
+        loads_all=settings.load == "all",
+        make_route=shadows.route,
+        lost=[(lost.model, lost.version) for lost in start.lost],
+    )
     snapshot = Snapshot(settings.state_dir)
     store = RedisRouteStore(start.store_url or settings.redis_url)
     names: set[str] = set()

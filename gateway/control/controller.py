@@ -90,7 +90,12 @@ class Controller:
             return
         assessment = await assessed(self._store, model, rollout)
         self._news.judged(model, assessment)
-        await self._act(model, self._next(model, current, assessment))
+        action = self._next(model, current, assessment)
+        after = rollout.after_runs(assessment.evidence)
+        if isinstance(action, Wait) and after is not rollout:
+            await self._operations.rollouts.freeze(model, after.limits, expected=current.revision, who=WHO)
+            return
+        await self._act(model, action)
 
     def _next(self, model: str, current: CurrentRoute, assessment: Assessed) -> Action:
         rollout = assessment.rollout

@@ -25,6 +25,7 @@ from gateway.core.errors import (
     VersionQuarantined,
 )
 from gateway.core.evidence import Arms
+from gateway.core.latency import told
 from gateway.core.members import at
 from gateway.core.phases import Event, MoveRefused
 from gateway.core.plan import read_plan
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from gateway.control.fleet import FleetVersion
     from gateway.control.rollout_status import Assessed
     from gateway.control.route_reader import CurrentRoute, RouteReader
+    from gateway.core.latency import Limits
     from gateway.core.plan import Plan
     from gateway.core.rollout import Change, Rollout
     from gateway.core.stored import Held
@@ -180,6 +182,18 @@ class Rollouts:
             assert held.rollout is not None
             after = replace(held, rollout=held.rollout.after_absence(seconds))
             reason = f"the store was away for {seconds:.0f} s, which do not count"
+            return written_as(held, after, revision, who=who, reason=reason)
+
+        return await self._write(model, build, expected=expected)
+
+    async def freeze(self, model: str, limits: Limits, *, expected: int, who: str) -> tuple[Rollout, int]:
+        """Hold runs against *limits* from the next revision on; the rollout stays where it stands."""
+
+        async def build(held: Held, revision: int) -> RouteWrite:
+            assert held.rollout is not None
+            new = {rows: edges for rows, edges in limits.items() if rows not in held.rollout.limits}
+            after = replace(held, rollout=replace(held.rollout, limits=limits))
+            reason = f"the baseline's runs take at most, 50/90/99 % of them, {told(new)}: slower ones count from now on"
             return written_as(held, after, revision, who=who, reason=reason)
 
         return await self._write(model, build, expected=expected)

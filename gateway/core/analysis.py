@@ -22,6 +22,7 @@ from gateway.core.eprocess import (
     stability,
 )
 from gateway.core.guards import WEIGHTS
+from gateway.core.latency import SLOW
 from gateway.core.quantities import written_percent
 from gateway.core.verdicts import Certificate, Kind, Reason, Verdict
 
@@ -36,7 +37,6 @@ FLOOR: Final = 3
 """Below so many failures of the canary its e-value is capped at 1: the first seconds are one-sided, because a canary's
 failures arrive sooner than a baseline's time-outs."""
 
-SLOW: Final = ("slow50", "slow90", "slow99")
 HOLD_FROM: Final = 10.0
 DISAGREE_FROM: Final = 20.0
 MISMATCH_FROM: Final = 1000.0

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.core.errors import InvalidDocument
+from gateway.core.latency import SLOW, TIME_KINDS
 from gateway.core.members import shown
 from gateway.core.names import version_number
 from gateway.core.slots import SLOTS
@@ -31,13 +32,15 @@ CLASSES: Final = 14
 BINS: Final = 20
 """Bins of the distribution of outputs: ``out_0`` to ``out_19``."""
 
-RUN_KINDS: Final = ("error", "invalid", "slow50", "slow90", "slow99")
+RUN_KINDS: Final = ("error", "invalid", *SLOW)
 """Counted per run of the engine, so their fields carry a batch class."""
 
 KINDS: Final = (
     *RUN_KINDS, "n", "failed", "assigned", "labelled", "wrong", "pair_n", "pair_lost", "pair_won", "differ", "deaths",
     "poison", "unconfirmed", *(f"out_{index}" for index in range(BINS)),
 )  # fmt: skip
+
+_KNOWN: Final = frozenset((*KINDS, *(kind for kinds in TIME_KINDS for kind in kinds)))
 
 NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 
@@ -173,6 +176,10 @@ class Evidence:
         """Return how many outputs of *version* fell into each of the BINS bins."""
         return tuple(self.total(version, f"out_{index}") for index in range(BINS))
 
+    def run_times(self, version: int) -> tuple[tuple[int, ...], ...]:
+        """Return, per class of rows, how many runs of *version* took as long as each bucket of ``latency`` says."""
+        return tuple(tuple(self.total(version, kind) for kind in kinds) for kinds in TIME_KINDS)
+
     def as_fields(self) -> dict[str, str]:
         """Return the fields of the store's hash: ``read_evidence`` reads the same value from them."""
         slots = {f"{revision}|slots": written_slots(shares) for revision, shares in self.slots.items()}
@@ -205,8 +212,9 @@ def read_counter(name: str) -> Counter:
     if len(parts) not in {3, 4}:
         raise InvalidDocument(name, "is no counter; it is written revision|version|kind or revision|version|kind|class")
     kind = parts[2]
-    if kind not in KINDS:
-        raise InvalidDocument(name, f"{shown(kind)} is no kind; known are {', '.join(KINDS)}")
+    if kind not in _KNOWN:
+        times = f"{TIME_KINDS[0][0]} to {TIME_KINDS[-1][-1]}"
+        raise InvalidDocument(name, f"{shown(kind)} is no kind; known are {', '.join(KINDS)}, and {times}")
     batch_class = 0
     if len(parts) == 4:
         batch_class = _number(name, parts[3], least=1)

@@ -6,13 +6,14 @@ the one door: it follows the table in ``phases.py`` and refuses what is not in i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import gcd
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.evidence import Arms
+from gateway.core.latency import bounds_of, check_limits, frozen
 from gateway.core.members import at, shown, text_of
 from gateway.core.phases import TABLE, Event, Goto, MoveRefused, Phase
 from gateway.core.slots import SLOTS, seats
@@ -21,6 +22,8 @@ from gateway.core.splits import weights_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.core.evidence import Evidence
+    from gateway.core.latency import Bounds, Limits
     from gateway.core.plan import Plan
 
 STOPPED: Final = (Phase.HOLD, Phase.PAUSED)
@@ -37,7 +40,8 @@ class Rollout:
     not count. entered, stopped: when the current goal, and a stop of it, began, in its own seconds (``time``).
     step: index into the plan's steps. since: the first revision of the current goal. origin: the phase that a stopped
     rollout goes on from, None where it is not stopped. overdue: stopped for lack of evidence. gate: stopped at the end
-    of a step that asks for approval. approved: this step's gate was opened. reason: of the last move.
+    of a step that asks for approval. approved: this step's gate was opened. reason: of the last move. limits: how long
+    the baseline's runs take, for those classes of rows of which enough were seen.
     """
 
     id: str
@@ -58,6 +62,7 @@ class Rollout:
     gate: bool = False
     approved: bool = False
     reason: str = ""
+    limits: Limits = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         with at("id"):
@@ -69,6 +74,8 @@ class Rollout:
             if not self.before.get(self.baseline):
                 reason = f"gives the baseline {self.baseline} no weight, so nothing could be compared; give it some"
                 raise InvalidDocument("", reason)
+        with at("limits"):
+            object.__setattr__(self, "limits", check_limits(self.limits))
         with at("step"):
             if type(self.step) is not int or not 0 <= self.step < len(self.plan.steps):
                 raise InvalidDocument("", f"{shown(self.step)} is none of the plan's {len(self.plan.steps)} steps")
@@ -98,6 +105,17 @@ class Rollout:
         if self.goal is Phase.STEP:
             return self.plan.steps[self.step].seconds
         return self.plan.holdback.seconds if self.goal is Phase.BAKE else 0
+
+    def bounds(self, version: int) -> tuple[Bounds | None, ...]:
+        """Return what the runs of *version* are held against, per class of rows: the canary may be a little slower."""
+        guard = self.plan.guard("latency")
+        tolerate = guard.tolerate if guard else None
+        return bounds_of(self.limits, (tolerate or 0.0) if version == self.candidate else 0.0)
+
+    def after_runs(self, evidence: Evidence) -> Rollout:
+        """Return this rollout with the limits that *evidence* suffices for; itself where there are no new ones."""
+        limits = frozen(self.limits, evidence.run_times(self.baseline))
+        return self if limits is self.limits else replace(self, limits=limits)
 
     def after_absence(self, seconds: float) -> Rollout:
         """Return this rollout after the store was away for *seconds*, in which no clock ran."""

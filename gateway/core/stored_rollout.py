@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.guards import check_truth
+from gateway.core.latency import read_limits, written_limits
 from gateway.core.members import at, check_choice, members_of, shown
 from gateway.core.phases import Phase
 from gateway.core.plan import read_plan
@@ -21,7 +22,8 @@ TIMES: Final = ("started", "entered", "stopped", "away_seconds")
 SWITCHES: Final = ("overdue", "gate", "approved")
 NUMBERS: Final = ("step", "since")
 MEMBERS: Final = (
-    "id", "candidate", "baseline", "plan", "before", "certify", "phase", "origin", "reason", *TIMES, *SWITCHES, *NUMBERS
+    "id", "candidate", "baseline", "plan", "before", "certify", "phase", "origin", "reason", "limits",
+    *TIMES, *SWITCHES, *NUMBERS,
 )  # fmt: skip
 
 
@@ -37,6 +39,7 @@ def as_dict(rollout: Rollout) -> dict[str, Any]:
         "phase": rollout.phase.value,
         "origin": rollout.origin.value if rollout.origin else None,
         "reason": rollout.reason,
+        "limits": written_limits(rollout.limits),
     } | {name: getattr(rollout, name) for name in (*TIMES, *SWITCHES, *NUMBERS)}
 
 
@@ -58,6 +61,7 @@ def read_rollout(data: object) -> Rollout:
         phase=read("phase", _phase),
         origin=read("origin", _origin),
         reason=read("reason", _text),
+        limits=read("limits", read_limits),
         **{name: read(name, _time) for name in TIMES},
         **{name: read(name, check_truth) for name in SWITCHES},
         **{name: read(name, _count) for name in NUMBERS},

@@ -17,7 +17,7 @@ from gateway.serving.live import LiveRoute
 from gateway.serving.trials import Trials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.core.document import RouteDocument
     from gateway.core.rollout import Rollout
@@ -63,8 +63,12 @@ class Adoption:
         *,
         loads_all: bool = True,
         make_route: MakeRoute = LiveRoute,
+        lost: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """*make_route* builds what is served of a route: ``Shadows.route`` where requests may be copied."""
+        """*make_route* builds what is served of a route: ``Shadows.route`` where requests may be copied.
+
+        *lost*: models and versions that the worker before this one was running when it crashed.
+        """
         self._make_route = make_route
         self._table = table
         self._catalog = catalog
@@ -74,7 +78,7 @@ class Adoption:
         self._wanted: dict[str, Wanted] = {}
         self._orders: dict[str, Mapping[int, str]] = {}
         self._listeners: list[Callable[[], None]] = []
-        self.trials = Trials()
+        self.trials = Trials(lost)
         """What this worker sees of the rollouts of the routes that it serves."""
         catalog.subscribe(lambda _: self.settle())
 

@@ -29,6 +29,7 @@ from gateway.core.errors import (
     RunStopped,
     VersionStuck,
 )
+from gateway.core.latency import rows_class
 from gateway.core.signature import FREE
 from gateway.serving.running import FLOATS, Runner
 
@@ -59,10 +60,13 @@ class Job:
 
     *settle* is called once, on the event loop, with the outputs or the error; never for a job that was cancelled.
     *batch* numbers the lane's batch that took it, 0 while it queues; *arrived* and *began*, when it was taken, are on
-    ``time.perf_counter``.
+    ``time.perf_counter``. *cuts*: after how many seconds of a run on a thread it is given up, per class of the run's
+    rows; None there, or for all, is at the deadline.
     """
 
-    __slots__ = ("arrived", "batch", "began", "deadline", "ended", "feeds", "priority", "rows", "settle", "timer")
+    __slots__ = (
+        "arrived", "batch", "began", "cuts", "deadline", "ended", "feeds", "priority", "rows", "settle", "timer",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class Job:
         self.began = 0.0
         self.batch = 0
         self.ended = False
+        self.cuts: Sequence[float | None] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
     def cancel(self) -> None:
@@ -122,6 +127,8 @@ class Lane:
         self.batches = 0
         """Batches that were taken so far, and below the rows in them: together what an average run is."""
         self.batch_rows = 0
+        self.last_run: tuple[int, float] | None = None
+        """Rows and seconds of the run whose results are being told; None where a batch took several runs."""
         self._queue: list[Job] = []
         self._flush_scheduled = False
         self._loop = asyncio.get_running_loop()
@@ -260,10 +267,21 @@ class Lane:
         self._running = self._runner.records = True
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{self.version.model}")
+        self._cut(batch)
         self._overdue = self._loop.call_at(max(job.deadline for job in batch), self._stop)
         self._loop.run_in_executor(self._pool, self._runner.execute, batch).add_done_callback(
             lambda done: self._finished(batch, done)
         )
+
+    def _cut(self, batch: Sequence[Job]) -> None:
+        """Bring the deadlines forward of those who wait for a run of so many rows only so long."""
+        of_rows, now = rows_class(sum(job.rows for job in batch)), self._loop.time()
+        for job in batch:
+            after = job.cuts[of_rows] if job.cuts is not None else None
+            if after is not None and job.timer is not None and now + after < job.deadline:
+                job.timer.cancel()
+                job.deadline = now + after
+                job.timer = self._loop.call_at(job.deadline, self._expire, job)
 
     def _stop(self) -> None:
         """Nobody waits for the run any more."""
@@ -318,6 +336,7 @@ class Lane:
     def _deliver(self, batch: Sequence[Job], execution: Execution) -> None:
         for rows, seconds in execution.runs:
             self.cells.ran(rows, seconds)
+        self.last_run = execution.runs[0] if len(execution.runs) == 1 else None
         for job, result in zip(batch, execution.results, strict=True):
             if isinstance(result, Exception):
                 self._failed(job, result)

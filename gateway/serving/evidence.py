@@ -33,6 +33,9 @@ EVERY_SECONDS: Final = 0.2
 AT_MOST_EVERY_SECONDS: Final = 0.02
 """How close together two rounds may be when something does not wait."""
 
+TELLING: Final = frozenset((*RUN_KINDS, "deaths"))
+"""The kinds that may take a canary back, so that totals are judged when one of its is sent."""
+
 
 class Outbox:
     """What the store has of one trial, and what is on its way there."""
@@ -58,12 +61,12 @@ class Outbox:
         return number, Deltas(fields, [(str(each), points) for each, points in sightings])
 
     def speaks_of(self, canary: int) -> bool:
-        """Say whether what is on its way has failed runs of *canary*."""
+        """Say whether what is on its way has failed or slow runs of *canary*, or deaths."""
         if self._waiting is None:
             return False
         _, counts, sightings = self._waiting
         counters = [*counts, *(each for each, _ in sightings)]
-        return any(each.version == canary and each.kind in RUN_KINDS for each in counters)
+        return any(each.version == canary and each.kind in TELLING for each in counters)
 
     def done(self) -> None:
         """The store took it, or will never want it."""
@@ -197,7 +200,7 @@ class EvidenceDuty:
                 made = Correspondence(trial, self._store, self._reverter, self._worker, self._numbers)
                 self._open[model] = trial, made
             _, correspondence = self._open[model]
-            trial.windows.pass_time(now)
+            trial.pass_time(now)
             correspondence.look()
             if not correspondence.is_busy:
                 exchanges.create_task(correspondence.go_on())

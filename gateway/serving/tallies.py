@@ -53,7 +53,7 @@ class FailedBatch:
 class Tally:
     """The counters of *version* under *revision*. Attributes for speed: one is added to on every request."""
 
-    __slots__ = (*KINDS, "_batches", "_events", "revision", "runs", "version")
+    __slots__ = (*KINDS, "_batches", "_events", "deaths", "revision", "runs", "times", "version")
 
     def __init__(self, revision: int, version: int, events: Events) -> None:
         self.revision = revision
@@ -65,8 +65,11 @@ class Tally:
         self.unconfirmed = 0
         self.pair_n = 0
         self.differ = 0
+        self.deaths = 0
         self.runs: dict[Counter, int] = {}
         """Events of runs by kind and batch class."""
+        self.times: dict[str, int] = {}
+        """Runs by the kind that says how long they took."""
         self._batches: dict[int, FailedBatch] = {}
         self._events = events
 
@@ -100,9 +103,11 @@ class Tally:
             self._count(batch)
 
     def fields(self) -> Iterator[tuple[Counter, int]]:
-        """Yield what is counted by requests."""
-        for kind in KINDS:
+        """Yield what is counted by requests, and of runs what is no event of a key."""
+        for kind in (*KINDS, "deaths"):
             yield Counter(self.revision, self.version, kind), getattr(self, kind)
+        for kind, many in self.times.items():
+            yield Counter(self.revision, self.version, kind), many
 
     def _count(self, batch: FailedBatch) -> None:
         for kind, points in batch.points.items():

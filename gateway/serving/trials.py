@@ -14,6 +14,7 @@ from gateway.core.breaker import LOCAL_SHARE_OF_ALPHA, Breaker
 from gateway.core.evidence import Counter, Evidence
 from gateway.core.slots import seats
 from gateway.core.verdicts import Kind
+from gateway.serving.run_times import RunTimes
 from gateway.serving.tallies import Tally
 from gateway.serving.windows import BatchWindows
 
@@ -43,10 +44,11 @@ class Trial:
         self.is_sticky = False
         self.breaker = Breaker()
         self.windows = BatchWindows()
+        self.times = RunTimes(rollout.baseline)
         self.sightings: list[tuple[Counter, tuple[int, ...]]] = []
         """Failed runs, and sampled keys, of a sticky route that were not sent yet."""
         self.canary_runs = 0
-        """How many bad runs of the canary were seen here."""
+        """How many bad or slow runs of the canary were seen here."""
         self._stirred = stirred
         self._shares: dict[int, Shares] = {}
         self._tallies: dict[tuple[int, int], Tally] = {}
@@ -102,18 +104,35 @@ class Trial:
 
     def happened(self, tally: Tally, kind: str, points: Sequence[int]) -> None:
         """Count a failed run, on a sticky route if one of its keys was not seen failing before."""
-        counter = Counter(tally.revision, tally.version, kind, self.windows.batch_class())
         is_canary = tally.version == self.rollout.candidate
         if is_canary:
             self.breaker = self.breaker.after_failure(asyncio.get_running_loop().time())
+        if self._count(tally, kind, self.windows.batch_class(), points) and is_canary:
+            self._stirred.set()
+
+    def pass_time(self, now: float) -> None:
+        """Count the slow runs of a window that is over at *now*, seconds of a monotonic clock."""
+        batch_class = self.windows.pass_time(now)
+        if batch_class is None:
+            return
+        for slow in self.times.close():
+            for kind in slow.kinds:
+                self._count(slow.tally, kind, batch_class, slow.points)
+
+    def died(self, times: int) -> None:
+        """Count workers that died while they ran the canary."""
+        self.tally(self.rollout.candidate).deaths += times
+
+    def _count(self, tally: Tally, kind: str, batch_class: int, points: Sequence[int]) -> bool:
+        """Count an event of a run and return True, or False where all its keys had one of this kind before."""
+        counter = Counter(tally.revision, tally.version, kind, batch_class)
         if self.is_sticky:
             if not self._is_new(kind, points):
-                return
+                return False
             self.sightings.append((counter, tuple(points)))
         tally.runs[counter] = tally.runs.get(counter, 0) + 1
-        if is_canary:
-            self.canary_runs += 1
-            self._stirred.set()
+        self.canary_runs += tally.version == self.rollout.candidate
+        return True
 
     # ---- what is made of it
 
@@ -154,7 +173,9 @@ class Trial:
 class Trials:
     """All of them, by model."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost: Sequence[tuple[str, str]] = ()) -> None:
+        """*lost*: models and versions that the worker whose place this one takes was running when it crashed."""
+        self._lost = list(lost)
         self.under_way: dict[str, Trial] = {}
         self.stirred = asyncio.Event()
         """Set when something happened that should not wait."""
@@ -164,6 +185,7 @@ class Trials:
     ) -> Trial | None:
         """Return the trial of the route that is served from now on; None, and what was counted is dropped, without."""
         model = routing.document.model
+        lost = self._take_lost(model) if revision else frozenset()
         if rollout is None:
             self.under_way.pop(model, None)
             return None
@@ -171,8 +193,16 @@ class Trials:
         if trial is None or trial.rollout.id != rollout.id:
             trial = self.under_way[model] = Trial(model, rollout, self.stirred)
         trial.follow(rollout, revision, routing, lanes)
+        if str(rollout.candidate) in lost:
+            trial.died(1)
         self.stirred.set()
         return trial
+
+    def _take_lost(self, model: str) -> frozenset[str]:
+        """Return the versions of *model* that were lost, once: to the first route that a store gave, and no later."""
+        mine = frozenset(version for lost, version in self._lost if lost == model)
+        self._lost = [each for each in self._lost if each[0] != model]
+        return mine
 
 
 def _all_counts(tallies: Iterable[Tally]) -> dict[Counter, int]:

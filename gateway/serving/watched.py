@@ -6,7 +6,8 @@ has ``fallback: none`` the second run is also the caller's answer. Overload, a t
 leaves say nothing of a version.
 
 A canary that still runs when half of the time has gone is cut off, which is a failure. A baseline goes on, and counts
-a failure too, without a second run: its lane is busy with the first. That can only speak for the canary.
+a failure too, without a second run: its lane is busy with the first. That can only speak for the canary. Once the
+rollout knows how long runs take, one over three times the baseline's 99 % quantile is cut off, and counts, likewise.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from random import getrandbits
 from typing import TYPE_CHECKING
 
 from gateway.core.errors import DeadlineExceeded, ModelFailed
+from gateway.core.latency import rows_class
+from gateway.serving.batching import Job
 from gateway.serving.dispatch import CANARY_PART, FALLS_BACK, Attempt
+from gateway.serving.run_times import FIRST_RUNS
 from gateway.serving.tallies import End
 
 if TYPE_CHECKING:
@@ -25,9 +29,10 @@ if TYPE_CHECKING:
 
     from gateway.core.routing import Routing, Values
     from gateway.ports import Tensor
-    from gateway.serving.batching import Job, Result
+    from gateway.serving.batching import Result
     from gateway.serving.live import Arm
     from gateway.serving.retries import RetryBudget
+    from gateway.serving.run_times import Run, SlowRun
     from gateway.serving.tallies import FailedBatch, Tally
     from gateway.serving.trials import Trial
 
@@ -39,7 +44,10 @@ class Watched:
     *confirms*: a failure counts only when the second run shows whose fault it was.
     """
 
-    __slots__ = ("again", "confirms", "is_canary", "rescues", "routing", "tally", "trial")
+    __slots__ = (
+        "again", "bounds", "confirms", "cuts", "is_canary", "is_too_long", "newest", "rescues", "routing", "slow",
+        "tally", "trial",
+    )  # fmt: skip
 
     def __init__(self, trial: Trial, version: int, routing: Routing, again: Arm | None) -> None:
         self.trial = trial
@@ -49,6 +57,12 @@ class Watched:
         self.again = again
         self.rescues = routing.document.fallback == "baseline"
         self.confirms = trial.rollout.plan.confirm == "on"
+        self.bounds = trial.rollout.bounds(version)
+        self.cuts = tuple(bound.most if bound is not None else None for bound in self.bounds)
+        self.newest: Run | None = None
+        """The run that was counted last, and of it: whether it took longer than it may, and what is slow of it."""
+        self.is_too_long = False
+        self.slow: SlowRun | None = None
 
     def point(self, values: Values) -> int | None:
         """Return what stands for the unit of a request that failed: its key's point, or any for one without a key."""
@@ -56,6 +70,17 @@ class Watched:
             return None
         point = self.routing.point(values)
         return getrandbits(64) if point is None else point
+
+    def ran(self, run: Run) -> None:
+        """Count a good run, of which some requests are about to end. One that took too long is a failure, not slow."""
+        self.newest, self.slow, self.is_too_long = run, None, False
+        bound = self.bounds[rows_class(run[0])]
+        if bound is None:
+            self.trial.times.measured(self.tally, run)
+        elif run[1] > bound.most:
+            self.is_too_long = True
+        elif run[1] > bound.slow[0]:
+            self.slow = self.trial.times.was_slow(self.tally, run, bound)
 
 
 def start_watched(
@@ -132,27 +157,37 @@ class WatchedAttempt(Attempt):
         if watched.is_canary and watched.again is not None:
             now = asyncio.get_running_loop().time()
             self._try(now + (self._deadline - now) * CANARY_PART)
+            if isinstance(self._job, Job) and self._arm.lane.batches >= FIRST_RUNS:
+                self._job.cuts = watched.cuts
         else:
             self._try(self._deadline)
 
     def _settled(self, result: Result) -> None:
-        watched = self._watched
-        if not isinstance(result, Exception):
-            if watched.is_canary:
-                watched.tally.n += 1
-                self._went_well()
-            elif self._crossed_the_limit():
-                self._note("error")
-                self._conclude(End.CONFIRMED)
-            else:
-                watched.tally.n += 1
-            self._finish(result)
-        elif kind := self._kind_of(result):
+        kind = self._kind_of(result) if isinstance(result, Exception) else self._lateness()
+        if kind:
             self._note(kind)
             self._failed(result)
-        else:
+        elif isinstance(result, Exception):
             self._end_probe(None)
             super()._settled(result)
+        else:
+            self._went_well(result)
+
+    def _lateness(self) -> str:
+        """Return the kind of bad event that outputs are which were too long in coming; empty for all others.
+
+        The first runs of a lane may take their time.
+        """
+        watched, job, run = self._watched, self._job, self._arm.lane.last_run
+        if job is not None and job.timer is not None and not watched.is_canary and self._crossed_half():
+            return "error"
+        if run is None or job is None or job.batch <= FIRST_RUNS:
+            return ""
+        if run is not watched.newest:
+            watched.ran(run)
+        if watched.slow is not None and (point := watched.point(self._values)) is not None:
+            watched.slow.points.append(point)
+        return "error" if watched.is_too_long else ""
 
     def _kind_of(self, failure: Exception) -> str:
         """Return the kind of event that *failure* is; empty where it says nothing of the version."""
@@ -161,10 +196,19 @@ class WatchedAttempt(Attempt):
         if not isinstance(failure, DeadlineExceeded):
             return ""
         job = self._job
-        is_cut_off = self._watched.is_canary and job is not None and job.batch > 0
-        return "error" if is_cut_off or self._crossed_the_limit() else ""
+        if job is None or not job.batch:
+            return ""
+        return "error" if self._watched.is_canary or self._crossed_half() or self._ran_too_long(job) else ""
 
-    def _crossed_the_limit(self) -> bool:
+    def _ran_too_long(self, job: Job) -> bool:
+        """Say whether the run of *job*, which was given up at its deadline, had taken longer than it may by then.
+
+        Held against runs of its own rows: of how many the run was, only its end tells.
+        """
+        most = self._watched.cuts[rows_class(job.rows)]
+        return most is not None and job.batch > FIRST_RUNS and time.perf_counter() - job.began > most
+
+    def _crossed_half(self) -> bool:
         """Say whether a run was under way when half of the time had gone, and is over only now.
 
         One on the loop waits for nobody, and has no timer.
@@ -176,16 +220,23 @@ class WatchedAttempt(Attempt):
         limit = (self._deadline - asyncio.get_running_loop().time() + passed) * CANARY_PART
         return job.began - job.arrived < limit < passed
 
-    def _went_well(self) -> None:
-        trial = self._watched.trial
-        if trial.breaker.failures:
-            trial.breaker = trial.breaker.after_good()
-        self._end_probe(True)
-
-    def _failed(self, failure: Exception) -> None:
-        """Run it again where that can be and is of use, and let the caller have the better of the two."""
+    def _went_well(self, result: Result) -> None:
         watched = self._watched
-        is_late_baseline = isinstance(failure, DeadlineExceeded) and not watched.is_canary
+        watched.tally.n += 1
+        if watched.is_canary:
+            trial = watched.trial
+            if trial.breaker.failures:
+                trial.breaker = trial.breaker.after_good()
+            self._end_probe(True)
+        self._finish(result)
+
+    def _failed(self, failure: Result) -> None:
+        """Run it again where that can be and is of use, and let the caller have the better of the two.
+
+        *failure* is the outputs where they were only too long in coming.
+        """
+        watched = self._watched
+        is_late_baseline = not watched.is_canary and not isinstance(failure, ModelFailed)
         if is_late_baseline or not watched.confirms:
             self._conclude(End.CONFIRMED)
             super()._settled(failure)
@@ -195,8 +246,8 @@ class WatchedAttempt(Attempt):
         else:
             self._try_again(watched.again, failure)
 
-    def _try_again(self, again: Arm, failure: Exception) -> None:
-        if not self._watched.rescues:
+    def _try_again(self, again: Arm, failure: Result) -> None:
+        if not self._watched.rescues or not isinstance(failure, Exception):
             self._is_answered = True
             self._finish(failure)
         elif self._watched.is_canary and isinstance(failure, FALLS_BACK):

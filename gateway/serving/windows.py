@@ -53,10 +53,13 @@ class BatchWindows:
         self._closed_class = 0
         self._previous_mean = 1.0
 
-    def pass_time(self, now: float) -> None:
-        """Close the window when its second is over; *now* is seconds of a monotonic clock."""
+    def pass_time(self, now: float) -> int | None:
+        """Close the window when its second is over, and return its class; None where it stays open.
+
+        *now* is seconds of a monotonic clock.
+        """
         if now - self._opened < WINDOW_SECONDS:
-            return
+            return None
         self._closed_class = self._open_class()
         runs = self.baseline.runs()
         if runs.runs:
@@ -64,6 +67,7 @@ class BatchWindows:
         self.canary.reset()
         self.baseline.reset()
         self._opened = now
+        return self._closed_class
 
     def batch_class(self) -> int:
         """Return the class of an event that leaves now: the larger one of the open and of the last closed window."""

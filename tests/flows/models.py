@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onnx import helper
+
 from tests.engine import graphs
-from tests.engine.graphs import INT64, node, value
+from tests.engine.graphs import BOOL, INT64, node, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +38,24 @@ def crashing(version: int) -> bytes:
         inputs=[value("x", shape=["n", 2])],
         outputs=[value("y", shape=["n", 2]), value("version", INT64, ["n"])],
         tensors=[graphs.weights("last", [1], [1], INT64), graphs.weights("table", [version], [1], INT64)],
+    )
+
+
+def busy(version: int, rounds: int) -> bytes:
+    """Like ``tagged``, after so many *rounds* of a loop: about 2 µs each."""
+    body = helper.make_graph(
+        [node("Identity", ["go"], ["goes"]), node("Neg", ["v"], ["w"])],
+        "body",
+        [value("i", INT64, []), value("go", BOOL, []), value("v", shape=["n", 2])],
+        [value("goes", BOOL, []), value("w", shape=["n", 2])],
+    )
+    return graphs.graph(
+        node("Loop", ["rounds", "yes", "x"], ["y"], body=body),
+        node("Shape", ["x"], ["rows"], start=0, end=1),
+        node("ConstantOfShape", ["rows"], ["version"], value=graphs.weights("number", [version], [1], INT64)),
+        inputs=[value("x", shape=["n", 2])],
+        outputs=[value("y", shape=["n", 2]), value("version", INT64, ["n"])],
+        tensors=[graphs.weights("rounds", [rounds], [], INT64), graphs.weights("yes", [1], [], BOOL)],
     )
 
 

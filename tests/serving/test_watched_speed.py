@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 40
 REQUESTS = 100
-MORE_MICROSECONDS = 6.0
-"""Measured: 1 µs."""
+MORE_MICROSECONDS = 9.0
+"""Measured on a busy machine: 5 µs, two of them for the time of the run."""
 
 
 def quietly(arm: Arm, result: Result) -> None:
