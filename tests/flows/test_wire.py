@@ -40,7 +40,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     root = tmp_path_factory.mktemp("wire")
     models = root / "models"
     kinds = {name.lower(): (kind, ("n", 4)) for name, kind in graphs.KINDS.items()} | {
-        "any": (graphs.FLOAT, ("n", "m"))
+        "any": (graphs.FLOAT, ("n", "m")),
+        "fixed": (graphs.FLOAT, (1, 4)),
     }
     for name, (kind, shape) in kinds.items():
         file = models / name / "1" / "model.onnx"
