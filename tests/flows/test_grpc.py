@@ -188,13 +188,13 @@ def test_a_stop_fails_no_call_that_was_begun(served: tuple[Gateway, str]) -> Non
 
 def test_a_stop_fails_nobody_who_honours_the_health_check(begin: Callable[..., Gateway]) -> None:
     port = free_port()
-    gateway = begin(flags=("--grpc-port", str(port), "--drain-delay", "1.5s"), route=STICKY)
+    gateway = begin(flags=("--grpc-port", str(port), "--drain-delay", "4s"), route=STICKY)
     is_serving = threading.Event()
     is_serving.set()
 
     with Callers(f"127.0.0.1:{port}", is_serving.is_set) as callers:
         gateway.signal(signal.SIGTERM)
-        eventually(lambda: health(port) != SERVING, 1.4, "the health check says so before the stop")
+        eventually(lambda: health(port) != SERVING, 3.5, "the health check says so before the stop")
         is_serving.clear()
         code = gateway.wait()
 
