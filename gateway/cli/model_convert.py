@@ -42,7 +42,8 @@ def add_parser(verbs: Any) -> None:
                         help="how far numbers may differ, relative above 1 [0.0001]")  # fmt: skip
     parser.add_argument("--beyond", type=_count, default=0, metavar="ROWS", help="rows that may differ by more [0]")
     parser.add_argument("--notes", default="", metavar="TEXT", help="what people should know of the version")
-    parser.add_argument("--parent", action="append", default=[], metavar="MODEL/VERSION", help="what it was made from")
+    parser.add_argument("--parent", action="append", default=[], metavar="PARENT",
+                        help="what it was made from: MODEL/VERSION, or MODEL/VERSION:fine-tuned-from and the like")  # fmt: skip
     parser.add_argument("--timeout", type=_count, default=300, metavar="SECONDS", help="how long it may take [300]")
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
 

@@ -96,7 +96,7 @@ def _check(wish: Wish) -> None:
             f"{wish.file.name} is a pickle, and reading it runs whatever code it holds; add --trust if you trust "
             f"whoever wrote it, or have it saved with skops, which is read without running anything"
         )
-    provenance.check_parents(wish.models, wish.parents)
+    provenance.check_parents(wish.models, wish.name, wish.parents)
 
 
 def _import(wish: Wish) -> Done:
