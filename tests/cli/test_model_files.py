@@ -102,3 +102,30 @@ def test_a_parent_must_be_there_and_may_not_come_from_its_child(
     assert (unknown[0], "copy/9 is not there" in unknown[1]) == (1, True)
     assert (ring[0], "copy/3 cannot come from copy/2" in ring[1]) == (1, True)
     assert not (tmp_path / "copy" / "3").exists()
+
+
+SAMPLE_COLUMNS = ",".join(f"c{number}" for number in range(30))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (f"{SAMPLE_COLUMNS}\n{','.join(['0.5'] * 30)}\n", ""),
+        ("a,b\n1,2\n", "does not fit the input input FP32"),
+        ("a,b\nx,2\n", "name its columns so"),
+    ],
+)
+def test_an_onnx_file_is_asked_the_sample_before_it_is_published(
+    rows: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pandas", reason="CSV files are read with the `convert` extra")
+    (tmp_path / "rows.csv").write_text(rows, encoding="utf-8")
+    file = MODELS / "breast-cancer" / "1" / "model.onnx"
+    words = ["models", "convert", str(file), "--models", str(tmp_path / "models"), "--name", "copy"]
+
+    code = main([*words, "--sample", str(tmp_path / "rows.csv")])
+
+    assert (code, said in capsys.readouterr().err) == (1 if said else 0, True)
+    assert (tmp_path / "models").exists() is not bool(said)
+    if not said:
+        assert "sample:\n  name: rows.csv" in (tmp_path / "models" / "copy" / "1" / "metadata.yaml").read_text()
