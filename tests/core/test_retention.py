@@ -51,6 +51,10 @@ def test_the_ancestor_of_another_model_s_version_stays() -> None:
     assert found.reason == "an ancestor of small/1"
 
 
+def test_an_ancestor_that_is_gone_already_is_nobody_s_concern() -> None:
+    assert going(1, lineage=line(("m/6", "m/9"), ("m/6", "small/1"))) == [1, 2, 3, 4, 5]
+
+
 def test_keeping_none_would_use_a_number_twice() -> None:
     with pytest.raises(ValueError, match="no number is given twice"):
         fates("m", [1], keep=0, used={}, lineage=line())
