@@ -17,6 +17,7 @@ from gateway.control.rollout_news import RolloutNews
 from gateway.control.steward import Steward
 from gateway.core.errors import InvalidSettings
 from gateway.models.metadata import read_metadata
+from gateway.models.pedigree import Pedigree
 from gateway.models.repository import Repository
 from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory
@@ -98,6 +99,7 @@ def build_control(start: Start) -> ControlParts:
         collector.render,
         {"name": "canary-gateway", "version": __version__},
         describe=describe,
+        lineage=Pedigree(settings.models),
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 NOUNS: Final = {
     "serve": ("gateway.cli.serve", "start a gateway"),
     "demo": ("gateway.cli.demo", "play the whole story on real data with live traffic"),
-    "models": ("gateway.cli.models", "show, make and compare models"),
-    "versions": ("gateway.cli.versions", "show, load and unload versions"),
+    "models": ("gateway.cli.models", "show, make, compare and remove models"),
+    "versions": ("gateway.cli.versions", "show, compare, load and unload versions"),
     "routes": ("gateway.cli.routes", "show, change, explain and restore routes"),
     "weights": ("gateway.cli.weights", "move traffic between the versions of a model"),
     "rollouts": ("gateway.cli.rollouts", "walk a canary through its steps, watched by its guards"),

@@ -22,8 +22,8 @@ FILE is .joblib, .pkl or .pickle (a pickle: read only with --trust), .skops, or 
 The sample's columns name the inputs; its rows are asked of both, and the differences are kept in metadata.yaml.
 Exit code 1 where the two differ: the version is then published as failed, and no gateway serves it."""
 
-KEPT_FROM: Final = ("no network", "no other processes", "no writing elsewhere")
-"""What the process that reads a file is kept from where the kernel can."""
+KEPT_FROM: Final = ("no network", "no other processes", "no writing elsewhere", "few processes")
+"""What the process that reads a file is kept from where the kernel can; it never limits the processes of root."""
 
 
 def add_parser(verbs: Any) -> None:
@@ -42,7 +42,8 @@ def add_parser(verbs: Any) -> None:
                         help="how far numbers may differ, relative above 1 [0.0001]")  # fmt: skip
     parser.add_argument("--beyond", type=_count, default=0, metavar="ROWS", help="rows that may differ by more [0]")
     parser.add_argument("--notes", default="", metavar="TEXT", help="what people should know of the version")
-    parser.add_argument("--parent", action="append", default=[], metavar="MODEL/VERSION", help="what it was made from")
+    parser.add_argument("--parent", action="append", default=[], metavar="PARENT",
+                        help="what it was made from: MODEL/VERSION, or MODEL/VERSION:fine-tuned-from")  # fmt: skip
     parser.add_argument("--timeout", type=_count, default=300, metavar="SECONDS", help="how long it may take [300]")
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
 

@@ -1,10 +1,10 @@
-"""``gateway models``: what is there, what is made, what fits in place of what."""
+"""``gateway models``: what is there, what is made, what fits in place of what, what goes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli import model_check, model_convert
+from gateway.cli import model_check, model_convert, model_prune
 from gateway.cli.client import add_flags, connect
 from gateway.cli.output import print_json, print_table, say, weights
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Any) -> None:
     """Add the noun."""
-    line = "show, make and compare models"
+    line = "show, make, compare and remove models"
     parser = subparsers.add_parser("models", help=line, description=f"{line.capitalize()}.")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = verbs.add_parser(
@@ -23,11 +23,12 @@ def add_parser(subparsers: Any) -> None:
     add_flags(listing)
     model_convert.add_parser(verbs)
     model_check.add_parser(verbs)
+    model_prune.add_parser(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb and return the exit code."""
-    verbs = {"list": _list, "convert": model_convert.run, "check": model_check.run}
+    verbs = {"list": _list, "convert": model_convert.run, "check": model_check.run, "prune": model_prune.run}
     return verbs[args.verb](args)
 
 

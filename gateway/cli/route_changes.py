@@ -56,8 +56,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         for change in changes:
             print("\n".join(plain(line) if line else line for line in change.lines()))
-    if args.verb == "diff" or args.dry_run:
+    if args.verb == "diff":
         return _show(args, changes)
+    if args.dry_run:
+        return _try(args, client, changes)
     return _apply(args, client, changes)
 
 
@@ -90,9 +92,31 @@ def _now(client: Client, model: str) -> tuple[Mapping[str, Any] | None, str]:
     return answer.data, answer.etag or "*"
 
 
-def _show(args: argparse.Namespace, changes: list[Change]) -> int:
+def _try(args: argparse.Namespace, client: Client, changes: list[Change]) -> int:
+    """Have the gateway check each change without writing it, and say which would be refused, and why."""
+    refused = {}
+    query = {"force": "true"} if args.force else {}
+    for change in changes:
+        try:
+            client.send("POST", change.model, "route", "check", body=dict(change.after), query=query)
+        except Refused as exc:
+            refused[change.model] = str(exc)
+    _show(args, changes, refused)
+    if refused:
+        said = "; ".join(f"{model}: {why}" for model, why in refused.items())
+        raise CommandFailed(f"{len(refused)} of {len(changes)} routes would be refused: {said}")
+    return 0
+
+
+def _show(args: argparse.Namespace, changes: list[Change], refused: Mapping[str, str] | None = None) -> int:
+    """Print the changes as JSON, where that is asked for; with *refused*, a dry run's, why one would be refused."""
     if args.json:
-        print_json([{"model": change.model, "before": change.before, "after": change.after} for change in changes])
+        shown: list[dict[str, Any]] = [
+            {"model": change.model, "before": change.before, "after": change.after} for change in changes
+        ]
+        for each in shown if refused is not None else ():
+            each["refused"] = (refused or {}).get(each["model"])
+        print_json(shown)
     elif not changes:
         say("nothing differs")
     return 1 if args.verb == "diff" and args.exit_code and changes else 0

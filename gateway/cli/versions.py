@@ -1,10 +1,11 @@
-"""``gateway versions``: show, load and unload the versions of a model."""
+"""``gateway versions``: show, compare, load and unload the versions of a model."""
 
 from __future__ import annotations
 
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.cli import lineage_drawing, version_diff
 from gateway.cli.client import add_flags, connect
 from gateway.cli.errors import CommandFailed
 from gateway.cli.output import plain, print_json, print_table, say
@@ -21,7 +22,7 @@ STALE_SECONDS: Final = 3.0
 
 def add_parser(subparsers: Any) -> None:
     """Add the noun."""
-    parser = subparsers.add_parser("versions", help="show, load and unload versions")
+    parser = subparsers.add_parser("versions", help="show, compare, load and unload versions")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = verbs.add_parser("list", help="the versions of a model", epilog="example: gateway versions list fraud")
     listing.add_argument("model", metavar="MODEL")
@@ -36,6 +37,7 @@ def add_parser(subparsers: Any) -> None:
     unloading = verbs.add_parser(
         "unload", help="unload a version that no route needs", epilog="example: gateway versions unload fraud 1"
     )
+    _comparing(verbs)
     for verb in (showing, loading, unloading):
         verb.add_argument("model", metavar="MODEL")
         verb.add_argument("version", metavar="VERSION")
@@ -47,9 +49,27 @@ def add_parser(subparsers: Any) -> None:
         add_flags(verb)
 
 
+def _comparing(verbs: Any) -> None:
+    tracing = verbs.add_parser(
+        "lineage",
+        help="what versions were made from, and what was made from them",
+        epilog="example: gateway versions lineage fraud --format mermaid",
+    )
+    tracing.add_argument("name", metavar="MODEL[/VERSION]", help="all versions of a model, or one")
+    tracing.add_argument("--format", choices=[*lineage_drawing.FORMATS, "json"], default="tree", help="[tree]")
+    diffing = verbs.add_parser("diff", help="what differs between two versions", epilog=version_diff.EXAMPLE)
+    diffing.add_argument("old", metavar="OLD", help="MODEL/VERSION")
+    diffing.add_argument("new", metavar="NEW", help="MODEL/VERSION")
+    for verb in (tracing, diffing):
+        add_flags(verb)
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the verb and return the exit code."""
-    verbs = {"list": _list, "show": _show, "load": _load, "unload": _unload}
+    verbs = {
+        "list": _list, "show": _show, "load": _load, "unload": _unload,
+        "lineage": _lineage, "diff": version_diff.run,
+    }  # fmt: skip
     return verbs[args.verb](args, connect(args))
 
 
@@ -85,6 +105,16 @@ def _show(args: argparse.Namespace, client: Client) -> int:
         rows += [(direction, f"{t['name']} {t['datatype']} {t['shape']}") for t in tensors]
     rows += [(name, value) for name, value in (answer["metadata"] or {}).items() if value]
     print_table(("WHAT", "VALUE"), rows)
+    return 0
+
+
+def _lineage(args: argparse.Namespace, client: Client) -> int:
+    model, slash, version = args.name.partition("/")
+    answer = client.get(model, "lineage", **({"version": version} if slash else {})).data
+    if args.json or args.format == "json":
+        print_json(answer)
+    else:
+        print(lineage_drawing.FORMATS[args.format](answer))
     return 0
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.control.auth import Door
     from gateway.control.endpoint import Endpoint
     from gateway.control.operations import Operations
+    from gateway.core.lineage import Lineage
     from gateway.ports import Workers
 
 ANYBODY: Final = Principal("anybody", Role.VIEWER)
@@ -51,15 +52,17 @@ def create_admin(
     about: Mapping[str, Any],
     *,
     describe: Callable[[str, int], Mapping[str, Any] | None] | None = None,
+    lineage: Callable[[], Lineage] | None = None,
 ) -> Starlette:
     """Return the admin application.
 
     *render_metrics* turns an Accept header into a scrape and its content type, *about* is what ``/``
     says of this gateway (``name``, ``version``), *describe* returns a version's metadata as JSON
-    values or None; it may block, and may raise InvalidModel.
+    values or None; it may block, and may raise InvalidModel. *lineage* returns that of all versions; it may block.
     """
-    known = {} if describe is None else {"describe": describe}
-    admin = Admin(operations, workers, door, render_metrics, about, **known)
+    known: dict[str, Any] = {"describe": describe, "lineage": lineage}
+    given = {name: value for name, value in known.items() if value is not None}
+    admin = Admin(operations, workers, door, render_metrics, about, **given)
     app = Starlette(
         routes=[Route(path, Resource(admin, methods), name=path) for path, methods in _by_path(ENDPOINTS).items()],
         middleware=[Middleware(SafeHeaders)],

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.control import admin_requests as ask
 from gateway.control import admin_views as views
 from gateway.core.errors import InvalidDocument, InvalidModel, UnknownModel, UnknownVersion
+from gateway.core.lineage import Lineage
 from gateway.core.members import shown
 
 if TYPE_CHECKING:
@@ -33,11 +34,15 @@ def _no_metadata(_model: str, _version: int) -> Mapping[str, Any] | None:
     return None
 
 
+def _no_lineage() -> Lineage:
+    return Lineage({})
+
+
 @dataclass(frozen=True, slots=True)
 class Admin:
     """What the answers are made from.
 
-    *about* names this gateway, *describe* returns a version's metadata and may block.
+    *about* names this gateway, *describe* returns a version's metadata, *lineage* that of all; both may block.
     """
 
     operations: Operations
@@ -46,6 +51,7 @@ class Admin:
     render_metrics: Callable[[str], tuple[bytes, str]]
     about: Mapping[str, Any] = field(default_factory=dict)
     describe: Callable[[str, int], Mapping[str, Any] | None] = _no_metadata
+    lineage: Callable[[], Lineage] = _no_lineage
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,13 @@ async def put_route(call: Call) -> Response:
             force=ask.truth(query.get("force", "false"), "force"),
         )
     )  # fmt: skip
+
+
+async def check_route(call: Call) -> Response:
+    """Answer as the write would, with the same problem documents, and write nothing."""
+    data = await ask.json_body(call.request)
+    force = ask.truth(ask.query_members(call.request, ("force",)).get("force", "false"), "force")
+    return JSONResponse((await call.operations.check_route(call.model, data, force=force)).as_dict())
 
 
 async def patch_weights(call: Call) -> Response:

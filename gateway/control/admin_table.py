@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import JSONResponse
 
 from gateway.control import admin_answers as answers
+from gateway.control import lineage_answers as lineage
 from gateway.control import rollout_answers as rollouts
 from gateway.control.auth import Role
 from gateway.control.endpoint import Endpoint
@@ -54,6 +55,10 @@ ENDPOINTS: Final = (
     Endpoint("GET", "/api/v1/models", Role.VIEWER, answers.list_models, "All models, their routes and versions"),
     Endpoint("GET", MODEL, Role.VIEWER, answers.show_model, "One model, its route and versions"),
     Endpoint("GET", MODEL + "/versions", Role.VIEWER, answers.list_versions, "The versions of a model"),
+    Endpoint(
+        "GET", MODEL + "/lineage", Role.VIEWER, lineage.show_lineage,
+        "What the versions of a model were made from, and what was made from them", query=("version",),
+    ),
     Endpoint("GET", VERSION, Role.VIEWER, answers.show_version, "One version with its signature and metadata"),
     Endpoint(
         "POST", VERSION + "/load", Role.OPERATOR, answers.load_version,
@@ -67,6 +72,10 @@ ENDPOINTS: Final = (
     Endpoint(
         "PUT", MODEL + "/route", Role.OPERATOR, answers.put_route, "Replace the route",
         query=("reason", "force"), body=ROUTE, needs_match=True,
+    ),
+    Endpoint(
+        "POST", MODEL + "/route/check", Role.OPERATOR, answers.check_route,
+        "Say whether the route would be taken, and write nothing", query=("force",), body=ROUTE,
     ),
     Endpoint(
         "PATCH", MODEL + "/route/weights", Role.OPERATOR, answers.patch_weights,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.fleet import is_last_ready
+from gateway.core.compatibility import compare, compare_inputs, explain, misfits
 from gateway.core.errors import InvalidDocument, UnknownVersion, VersionInUse, VersionUnavailable
 from gateway.core.versions import VersionState
 
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from gateway.control.fleet import FleetVersion
+    from gateway.core.compatibility import Finding
     from gateway.core.document import RouteDocument
-    from gateway.core.signature import Signature, TensorSpec
+    from gateway.core.signature import Signature
     from gateway.ports import WorkerReport
 
 MAX_REASON: Final = 500
+
+MAX_FINDINGS: Final = 4
+"""Differences that one refusal names; a version with other columns differs in dozens."""
 
 
 def check_presence(
@@ -62,17 +67,21 @@ def check_health(document: RouteDocument, fleet: Mapping[int, FleetVersion]) -> 
 
 
 def check_signatures(document: RouteDocument, fleet: Mapping[int, FleetVersion]) -> None:
-    """Refuse traffic for a version whose inputs, as far as they are known, differ from the baseline's."""
+    """Refuse traffic for a version that callers of the baseline would notice, as far as both signatures are known.
+
+    One that merely takes or answers more is let in: the baseline stands in for it where it can run the request.
+    """
     baseline = _signature(document.baseline, fleet)
     if baseline is None:
         return
     for field, version in weighted(document):
         signature = _signature(version, fleet)
-        if signature is not None and not baseline.takes_the_same_inputs(signature):
+        found = misfits(compare(baseline, signature)) if signature is not None else ()
+        if found:
             raise InvalidDocument(
                 field,
-                f"version {version} takes other inputs than the baseline, version {document.baseline}: "
-                f"{_difference(baseline, signature)}",
+                f"version {version} cannot share a route with the baseline, version {document.baseline}: "
+                f"{_said(found)}; or give it all the traffic and make it the baseline, in one change",
             )
 
 
@@ -82,7 +91,7 @@ def check_shadows(
     fleet: Mapping[int, FleetVersion],
     on_disk: Collection[int],
 ) -> None:
-    """Refuse copies for a version that is nowhere, or whose inputs, as far as they are known, are not the baseline's.
+    """Refuse copies for a version that is nowhere, or that cannot run what the baseline can, as far as both are known.
 
     Only what *before*, the document that is replaced, did not have is looked at: a shadow answers nobody, so one that
     is gone or has FAILED must not be in the way of a change of weights. Raises InvalidDocument.
@@ -99,11 +108,12 @@ def check_shadows(
                 f"`gateway versions list {document.model}` shows those that are",
             )
         signature = _signature(version, fleet)
-        if baseline is not None and signature is not None and not baseline.takes_the_same_inputs(signature):
+        found = misfits(compare_inputs(baseline, signature)) if baseline is not None and signature is not None else ()
+        if found:
             raise InvalidDocument(
                 field,
-                f"version {version} takes other inputs than the baseline, version {document.baseline}, so it cannot "
-                f"run copies: {_difference(baseline, signature)}",
+                f"version {version} cannot run copies of what the baseline, version {document.baseline}, is asked: "
+                f"{_said(found)}",
             )
 
 
@@ -137,7 +147,7 @@ def check_reason(reason: str) -> None:
 
 
 def check_candidate(document: RouteDocument, candidate: int, fleet: Mapping[int, FleetVersion]) -> None:
-    """Refuse a canary that nobody has, that FAILED, that is the baseline, or that takes other inputs than the baseline.
+    """Refuse a canary that nobody has, that FAILED, that is the baseline, or that its callers would notice.
 
     Raises UnknownVersion, VersionUnavailable or InvalidDocument.
     """
@@ -189,13 +199,7 @@ def _signature(version: int, fleet: Mapping[int, FleetVersion]) -> Signature | N
     return fleet[version].signature if version in fleet else None
 
 
-def _difference(baseline: Signature, other: Signature) -> str:
-    """Name the tensors that only one of the two takes, with their types and shapes."""
-    wanted, given = frozenset(baseline.inputs), frozenset(other.inputs)
-    here = ", ".join(_spelled(spec) for spec in other.inputs if spec not in wanted) or "nothing more"
-    there = ", ".join(_spelled(spec) for spec in baseline.inputs if spec not in given) or "nothing more"
-    return f"it takes {here}, the baseline {there}"
-
-
-def _spelled(spec: TensorSpec) -> str:
-    return f"{spec.name} {spec.datatype} {list(spec.shape)}"
+def _said(found: Sequence[Finding]) -> str:
+    """Return the first of the differences in words, and how many more there are."""
+    more = f", and {len(found) - MAX_FINDINGS} more" if len(found) > MAX_FINDINGS else ""
+    return "; ".join(explain(each) for each in found[:MAX_FINDINGS]) + more

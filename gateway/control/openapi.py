@@ -123,6 +123,7 @@ QUERY: Final[dict[str, Any]] = {
     "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100}},
     "reason": {"schema": {"type": "string", "maxLength": 500}},
     "force": {"schema": {"enum": ["true", "false"], "default": "false"}},
+    "version": {"schema": {"type": "string", "pattern": f"^(?:{VERSION_NUMBER.pattern})$"}},
     "key": {"schema": {"type": "string"}, "required": True},
 }
 

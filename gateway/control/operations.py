@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from gateway.control.route_reader import RoutesNow
     from gateway.core.document import RouteDocument
     from gateway.core.routing import Values
+    from gateway.core.stored import Quarantined
     from gateway.ports import LastGood, RouteHead, Store, StoredRoute, Workers
 
 WRITE_SECONDS: Final = 1.0
@@ -146,11 +147,21 @@ class Operations:
         new = document.parse(data, model=model)
 
         def replaced(current: CurrentRoute) -> RouteDocument:
-            if current.damage is not None and current.damage.reason == "newer_schema":
-                raise current.damage
+            _refuse_newer(current)
             return new
 
         return await self._change(model, replaced, expected=expected, who=who, reason=reason, force=force)
+
+    async def check_route(self, model: str, data: object, *, force: bool = False) -> RouteDocument:
+        """Return the document *data* as `put_route` would write it, and write nothing. Raises what that would."""
+        self._check_model(model)
+        new = document.parse(data, model=model)
+        async with answered_within(self._write_seconds):
+            current = await self._reader.current(model)
+        _refuse_newer(current)
+        if new != current.document:
+            self._check(current, new, force=force)
+        return new
 
     async def set_weights(
         self, model: str, weights: object, *, expected: int | None, who: str, reason: str, force: bool = False
@@ -271,15 +282,9 @@ class Operations:
         raise AssertionError("a change ends with an answer or an error")
 
     async def _write(self, current: CurrentRoute, new: RouteDocument, *, who: str, reason: str, force: bool) -> int:
-        fleet = self.versions(new.model)
-        check_presence(new, fleet, self._known().get(new.model, ()), before=current.document)
-        check_health(new, fleet)
-        check_signatures(new, fleet)
-        check_shadows(current.document, new, fleet, self._known().get(new.model, ()))
+        quarantine = self._check(current, new, force=force)
         before = current.document.as_dict() if current.document else None
         entry = AuditEntry(current.revision + 1, who, reason, "route", before, new.as_dict())
-        digests = {version: each.digest for version, each in fleet.items()}
-        quarantine = check_quarantine(new, current.document, digests, current.quarantine, force=force)
         rollout = current.rollout
         if rollout is not None and current.document is not None and is_under_way(rollout):
             now = await self._store.now()
@@ -289,6 +294,16 @@ class Operations:
         payload = stored.encode(held)
         written = await self._store.write(new.model, payload, entry, expected=current.revision, fence=fence)
         return written.revision
+
+    def _check(self, current: CurrentRoute, new: RouteDocument, *, force: bool) -> tuple[Quarantined, ...]:
+        """Refuse what cannot be routed here and now; return the quarantine as the write leaves it."""
+        fleet, on_disk = self.versions(new.model), self._known().get(new.model, ())
+        check_presence(new, fleet, on_disk, before=current.document)
+        check_health(new, fleet)
+        check_signatures(new, fleet)
+        check_shadows(current.document, new, fleet, on_disk)
+        digests = {version: each.digest for version, each in fleet.items()}
+        return check_quarantine(new, current.document, digests, current.quarantine, force=force)
 
     def _seats(self, current: CurrentRoute, new: RouteDocument) -> seating.Seating:
         """Move as few units as possible, also when the store lost the route and its seats are on disk only."""
@@ -339,3 +354,9 @@ class Operations:
     def _check_version(self, model: str, version: int) -> None:
         if version not in self.versions(model):
             raise UnknownVersion(model, str(version))
+
+
+def _refuse_newer(current: CurrentRoute) -> None:
+    """Refuse to replace a route that a newer release wrote."""
+    if current.damage is not None and current.damage.reason == "newer_schema":
+        raise current.damage

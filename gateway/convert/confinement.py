@@ -13,16 +13,17 @@ import os
 import resource
 import signal
 import struct
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
 
 MAX_MEMORY_BYTES: Final = 16 << 30
 """Of address space, of which the libraries alone reserve some gigabytes."""
 
 MAX_FILE_BYTES: Final = 4 << 30
 MAX_FILES: Final = 256
+MAX_PROCESSES: Final = 64
+"""Processes and threads, of which the libraries start a few."""
 
 _NEW_USER, _NEW_NET, _NEW_PID, _NEW_IPC = 0x10000000, 0x40000000, 0x20000000, 0x08000000
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -45,8 +46,11 @@ def confine(scratch: Path, *, seconds: int) -> list[str]:
     Forks: the caller goes on in a process that ends when its parent does, and takes its own children with it.
     *seconds* bounds the processor time, per processor.
     """
+    _libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     _limit(seconds * (os.cpu_count() or 1))
     held = ["limits"]
+    if _limit_processes():
+        held.append("few processes")
     if _alone():
         held += ["no network", "no other processes"]
         _become_first()
@@ -68,6 +72,30 @@ def _limit(seconds: int) -> None:
         hard = resource.getrlimit(which)[1]
         bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(which, (bound, bound))
+
+
+def _limit_processes() -> bool:
+    """Have the kernel refuse more than MAX_PROCESSES beside those this user has; say whether it does.
+
+    It counts the user's threads everywhere, and never those of root.
+    """
+    if os.geteuid() == 0:
+        return False
+    most = MAX_PROCESSES + _threads_of(os.getuid())
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_NPROC, (bound, bound))
+    return True
+
+
+def _threads_of(user: int) -> int:
+    """Return how many threads the *user* has now; a process that ends meanwhile counts for none."""
+    found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if process.stat().st_uid == user:
+                found += sum(1 for _ in (process / "task").iterdir())
+    return found
 
 
 def _alone() -> bool:

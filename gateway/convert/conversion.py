@@ -7,9 +7,7 @@ answer as its original is published as failed: its number and its proof can be l
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,6 +17,8 @@ from gateway.convert import isolation, messages, parity, provenance
 from gateway.convert.errors import CannotConvert, NotTrusted
 from gateway.convert.estimators import PICKLES, SKOPS
 from gateway.convert.samples import Sample, is_text, read_sample
+from gateway.convert.scratch import scratch_directory
+from gateway.convert.trial import ask_sample
 from gateway.core.errors import ModelFailed
 from gateway.core.names import is_model_name
 from gateway.engine.onnx import OnnxEngine
@@ -28,6 +28,9 @@ from gateway.models.repository import METADATA_FILE, MODEL_FILE
 from gateway.models.warmup import warm_up
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from gateway.convert.messages import Report
     from gateway.convert.parity import Parity
     from gateway.ports import Session
@@ -72,13 +75,13 @@ class Done:
 def convert(wish: Wish) -> Done:
     """Publish the version that *wish* describes. Raises CannotConvert and InvalidModel; then nothing was written."""
     _check(wish)
-    with tempfile.TemporaryDirectory(prefix="gateway-convert-") as directory:
-        if wish.file.suffix == ONNX:
-            return _import(wish)
-        assert wish.sample is not None
-        scratch = Path(directory)
+    if wish.file.suffix == ONNX:
+        return _import(wish)
+    assert wish.sample is not None
+    with scratch_directory() as scratch, scratch_directory() as apart:
         report = isolation.run(scratch, wish.file, wish.sample, trusted=wish.trusted, seconds=wish.seconds)
-        return _prove(wish, scratch, report, read_sample(wish.sample))
+        messages.take_graph(scratch, apart / messages.GRAPH)
+        return _prove(wish, apart / messages.GRAPH, messages.read_answers(scratch), report, read_sample(wish.sample))
 
 
 def _check(wish: Wish) -> None:
@@ -96,31 +99,35 @@ def _check(wish: Wish) -> None:
             f"{wish.file.name} is a pickle, and reading it runs whatever code it holds; add --trust if you trust "
             f"whoever wrote it, or have it saved with skops, which is read without running anything"
         )
-    provenance.check_parents(wish.models, wish.parents)
+    provenance.check_parents(wish.models, wish.name, wish.parents)
 
 
 def _import(wish: Wish) -> Done:
-    """Publish an ONNX file as it is, once it loads and warms."""
-    _warm(wish.file, {})
+    """Publish an ONNX file as it is, once it loads, warms, and answers the sample where there is one."""
+    session = _warm(wish.file, {})
+    tried = {}
+    if wish.sample is not None:
+        sample = read_sample(wish.sample)
+        ask_sample(session, sample)
+        tried = _described(wish, sample)
     try:
         content = wish.file.read_bytes()
     except OSError as exc:
         raise CannotConvert(f"{wish.file} cannot be read: {exc.strerror}") from exc
-    return _publish(wish, content, {**_origin(wish, content), "converter": "none: imported as it was"}, None)
+    return _publish(wish, content, {**_origin(wish, content), **tried, "converter": "none: imported as it was"}, None)
 
 
-def _prove(wish: Wish, scratch: Path, report: Report, sample: Sample) -> Done:
-    """Compare the graph in *scratch* with the original's answers beside it, and publish it with the result."""
+def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report, sample: Sample) -> Done:
+    """Compare the answers of the file at *graph* with those of the *original*, and publish it with the result."""
     sample = sample.only(report.columns)
     serving = _serving(sample)
-    session = _warm(scratch / messages.GRAPH, serving)
+    session = _warm(graph, serving)
     converted = dict(zip((spec.name for spec in session.signature.outputs), _ask(session, sample), strict=True))
-    found = parity.compare(messages.read_answers(scratch), converted, tolerance=wish.tolerance, allowed=wish.allowed)
-    content = (scratch / messages.GRAPH).read_bytes()
-    data = {"name": wish.sample.name if wish.sample else "", "digest": f"sha256:{sample.digest}", "rows": sample.rows}
+    found = parity.compare(original, converted, tolerance=wish.tolerance, allowed=wish.allowed)
+    content = graph.read_bytes()
     described = {
         **_origin(wish, content),
-        ("training_data" if wish.is_training_data else "sample"): data,
+        **_described(wish, sample),
         "estimator": report.estimator,
         "parameters": report.parameters,
         "classes": report.classes,
@@ -130,6 +137,12 @@ def _prove(wish: Wish, scratch: Path, report: Report, sample: Sample) -> Done:
         "serving": serving,
     }
     return _publish(wish, content, described, found, report)
+
+
+def _described(wish: Wish, sample: Sample) -> dict[str, Any]:
+    """Return what the metadata says of the rows."""
+    data = {"name": wish.sample.name if wish.sample else "", "digest": f"sha256:{sample.digest}", "rows": sample.rows}
+    return {"training_data" if wish.is_training_data else "sample": data}
 
 
 def _warm(path: Path, serving: dict[str, Any]) -> Session:

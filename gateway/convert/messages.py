@@ -6,16 +6,21 @@ as a pickle.
 
 from __future__ import annotations
 
+import os
+import shutil
 import zipfile
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import msgspec
 import numpy as np
 
 from gateway.convert.errors import CannotConvert
+from gateway.core.errors import InvalidModel
 from gateway.models.files import open_regular
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,6 +33,7 @@ WORDS: Final = "stderr"
 
 MAX_REPORT_BYTES: Final = 8 << 20
 MAX_ANSWERS_BYTES: Final = 1 << 30
+MAX_GRAPH_BYTES: Final = 4 << 30
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,8 +73,8 @@ def read_report(scratch: Path) -> Report | None:
     """Return what the process left in *scratch*, None where it left nothing. Raises CannotConvert for nonsense."""
     if not (scratch / REPORT).is_file():
         return None
-    with open_regular(scratch / REPORT, max_bytes=MAX_REPORT_BYTES):
-        content = (scratch / REPORT).read_bytes()
+    with _left(scratch / REPORT, MAX_REPORT_BYTES) as file:
+        content = file.read()
     try:
         return msgspec.json.decode(content, type=Report)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -83,10 +89,27 @@ def write_answers(scratch: Path, answers: dict[str, NDArray[Any]]) -> None:
 
 def read_answers(scratch: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays that the process left. Raises CannotConvert where they are none."""
-    with open_regular(scratch / ANSWERS, max_bytes=MAX_ANSWERS_BYTES):
-        pass
     try:
-        with np.load(scratch / ANSWERS, allow_pickle=False) as found:
+        with _left(scratch / ANSWERS, MAX_ANSWERS_BYTES) as file, np.load(file, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
     except (ValueError, OSError, zipfile.BadZipFile, KeyError) as exc:
         raise CannotConvert(f"the process that read the file left answers that are none: {exc}") from exc
+
+
+def take_graph(scratch: Path, to: Path) -> None:
+    """Copy the graph that the process left to a new file at *to*, which it never knew. Raises CannotConvert."""
+    with _left(scratch / GRAPH, MAX_GRAPH_BYTES) as file, to.open("xb") as copy:
+        shutil.copyfileobj(file, copy)
+
+
+@contextmanager
+def _left(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
+    """Yield the file at *path*, opened as what it was checked to be: a regular file of its own. Raises CannotConvert.
+
+    Anything else could be a door to a file that the process itself was kept from, or a pipe that never ends.
+    """
+    try:
+        with open_regular(path, max_bytes=max_bytes) as (descriptor, _), os.fdopen(os.dup(descriptor), "rb") as file:
+            yield file
+    except InvalidModel as exc:
+        raise CannotConvert(f"the process that read the file left something that is no answer: {exc.reason}") from exc

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from gateway.convert.errors import CannotConvert
-from gateway.core.names import is_model_name, version_number
-from gateway.models.repository import MODEL_FILE
+from gateway.core.errors import InvalidSettings
+from gateway.core.lineage import InvalidLineage, VersionName, read_parent
+from gateway.models.pedigree import Pedigree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,12 +59,17 @@ def _git(git: str, directory: Path, *words: str) -> str | None:
     return done.stdout.strip()
 
 
-def check_parents(models: Path, parents: Sequence[str]) -> tuple[str, ...]:
-    """Return *parents*, each the ``NAME/VERSION`` of a version below *models*. Raises CannotConvert."""
-    for parent in parents:
-        name, _, number = parent.partition("/")
-        if not is_model_name(name) or version_number(number) is None:
-            raise CannotConvert(f"{parent!r} is no parent; write NAME/VERSION, such as fraud/3")
-        if not (models / name / number / MODEL_FILE).is_file():
-            raise CannotConvert(f"the parent {parent} is not in {models}; name a version that is")
-    return tuple(parents)
+def check_parents(models: Path, child: str, parents: Sequence[str]) -> None:
+    """Refuse *parents* of the next version of the model *child* that are not below *models*, or come from it.
+
+    Each is ``NAME/VERSION``, or ``NAME/VERSION:RELATION``. Raises CannotConvert.
+    """
+    if not parents:
+        return
+    try:
+        named = [read_parent(text) for text in parents]
+        lineage = Pedigree(models)()
+        highest = max((name.version for name in lineage.parents if name.model == child), default=0)
+        lineage.check_new(VersionName(child, highest + 1), named)
+    except (InvalidLineage, InvalidSettings) as exc:
+        raise CannotConvert(f"--parent: {exc}; what is there lies in {models}") from exc

@@ -63,6 +63,38 @@ def compare(
     )
 
 
+def compare_inputs(old: Signature, new: Signature) -> tuple[Finding, ...]:
+    """Return the differences of the inputs alone: what counts where nobody reads the answers."""
+    return tuple(_tensors("input", old.inputs, new.inputs))
+
+
+def misfits(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return those of *findings* that callers notice."""
+    return tuple(each for each in findings if each.verdict is not Verdict.COMPATIBLE)
+
+
+def explain(finding: Finding) -> str:
+    """Return one of the `misfits` in words: the tensor, what was and is, its rule, and what would make it fit."""
+    tensor = f"the {finding.rule.partition(' ')[0]} {finding.tensor}"
+    change = f"was {finding.old or 'not there'} and is {finding.new or 'not there'}"
+    remedy = next(text for words, text in _REMEDIES if words in finding.rule)
+    return f"{tensor} {change} ({finding.rule}: {finding.verdict.value}; {remedy.format(old=finding.old)})"
+
+
+_REMEDIES: Final = (
+    ("renamed", "publish it under its old name"),
+    ("input removed", "publish it with this input, used or not"),
+    ("output removed", "publish it with this output too"),
+    ("input added", "publish it without, with the value inside the graph"),
+    ("type", "publish it with {old}, and a Cast inside the graph"),
+    ("input shape", "publish it with {old}, or with n where the two differ"),
+    ("output shape", "publish it with {old}"),
+    ("rank", "publish it with {old}, and a Reshape inside the graph"),
+    ("class", "publish it with the classes {old}"),
+)
+"""Words of a rule → what whoever makes the version can do about it."""
+
+
 def worst(findings: Sequence[Finding]) -> Verdict:
     """Return the verdict on all *findings* together."""
     verdicts = {each.verdict for each in findings}

@@ -6,7 +6,10 @@ Datatypes carry the names of the Open Inference Protocol, version 2, section "Te
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DATATYPES: Final = {
     "BOOL": 1, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8, "INT8": 1, "INT16": 2, "INT32": 4, "INT64": 8,
@@ -32,6 +35,22 @@ class TensorSpec:
         if any(size < FREE for size in self.shape):
             raise ValueError(f"tensor {self.name!r} has a negative dimension in {self.shape}")
 
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Say whether a tensor of this *shape*, FREE where it may have any size, is one of those that are meant."""
+        return len(shape) == len(self.shape) and all(
+            mine in (FREE, size) for mine, size in zip(self.shape, shape, strict=True)
+        )
+
+    def takes_all_of(self, other: TensorSpec) -> bool:
+        """Say whether every tensor that is an *other* is one of these too."""
+        return self.datatype == other.datatype and self.fits(other.shape)
+
+    def overlaps(self, other: TensorSpec) -> bool:
+        """Say whether some tensor is both."""
+        if self.datatype != other.datatype or len(self.shape) != len(other.shape):
+            return False
+        return all(each[0] == each[1] or FREE in each for each in zip(self.shape, other.shape, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -40,6 +59,24 @@ class Signature:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
-    def takes_the_same_inputs(self, other: Signature) -> bool:
-        """Say whether a request made for this signature can be run by a version with the *other* one."""
-        return frozenset(self.inputs) == frozenset(other.inputs)
+    def takes_all_of(self, other: Signature) -> bool:
+        """Say whether a version with this signature can run every request that one with the *other* takes.
+
+        It does where both name the same inputs, of the same types and ranks, and each axis is as the other's or FREE
+        here. The order of the inputs is of no account.
+        """
+        theirs = {spec.name: spec for spec in other.inputs}
+        return len(self.inputs) == len(theirs) and all(
+            spec.name in theirs and spec.takes_all_of(theirs[spec.name]) for spec in self.inputs
+        )
+
+    def shares_inputs_with(self, other: Signature) -> bool:
+        """Say whether there are requests that both can run: as `takes_all_of`, with FREE on either side."""
+        theirs = {spec.name: spec for spec in other.inputs}
+        return len(self.inputs) == len(theirs) and all(
+            spec.name in theirs and spec.overlaps(theirs[spec.name]) for spec in self.inputs
+        )
+
+    def fits(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Say whether tensors of these *shapes*, one per input and in its order, can be run by this version."""
+        return all(spec.fits(shape) for spec, shape in zip(self.inputs, shapes, strict=True))

@@ -36,8 +36,8 @@ def publish(root: Path, model: str, files: Mapping[str, bytes]) -> int:
     root.mkdir(parents=True, exist_ok=True)
     directory = root / model
     directory.mkdir(exist_ok=True)
-    _sync(root)
-    with _locked(directory):
+    sync(root)
+    with locked(directory):
         for left in directory.glob(f"{_UNFINISHED}*"):  # its writer is dead: it would hold the lock
             shutil.rmtree(left)
         fresh = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=directory))
@@ -45,17 +45,17 @@ def publish(root: Path, model: str, files: Mapping[str, bytes]) -> int:
             for name, content in files.items():
                 _write(fresh / name, content)
             fresh.chmod(0o755)
-            _sync(fresh)
+            sync(fresh)
             number = _take_number(fresh, directory)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
-        _sync(directory)
+        sync(directory)
         return number
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     """Hold the lock of *directory*; the kernel gives it up when its holder dies."""
     descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -87,7 +87,8 @@ def _write(path: Path, content: bytes) -> None:
     path.chmod(0o644)
 
 
-def _sync(directory: Path) -> None:
+def sync(directory: Path) -> None:
+    """Have the entries of *directory* on the disk."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -35,11 +35,12 @@ RELATIVE_TOLERANCE: Final = 1e-5
 HALF_TOLERANCE: Final = 2e-3
 """For FP16, which has 11 bits."""
 
-_NUMPY: Final = {
+NUMPY: Final = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
     "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
     "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_,
 }  # fmt: skip
+"""Datatype of the protocol → numpy's."""
 
 _INTEGER_ROWS: Final = ((1, 0), (0, 1))
 """What integers are tried: 0 is no divisor, 1 is no index into a table of one row."""
@@ -99,7 +100,7 @@ def _tensor(spec: TensorSpec, wish: WarmUpInput | None, row: int, integer: int) 
     shape = tuple(1 if size == FREE else size for size in spec.shape)
     if wish is not None and wish.shape is not None:
         shape = wish.shape if spec.shape[0] != FREE else (1, *wish.shape[1:])
-    kind = _NUMPY[spec.datatype]
+    kind = NUMPY[spec.datatype]
     count = math.prod(shape)
     if count * np.dtype(kind).itemsize > MAX_INPUT_BYTES:
         raise InvalidModel("warm_up", f"one row of input {spec.name!r} has {count} elements, too many to warm up with")

@@ -101,8 +101,8 @@ class Attempt:
             self._finish(result)
 
     def _fall_back(self, behind: Arm, failure: Failure) -> None:
-        """Let *behind* answer, where the budget has room."""
-        if not self._retries.has_room():
+        """Let *behind* answer, where the budget has room and it takes what this version took."""
+        if not self._retries.has_room() or not behind.can_stand_in(self._feeds):
             self._finish(failure)
             return
         self._first = self._arm.lane.cells, failure

@@ -37,10 +37,13 @@ class Arm:
     cells that count it. *is_trusted*: where its version and the runtime refuse a value, the input is at fault.
     That is so for the baseline, and for a version that the caller named, which is compared with nothing. *watched* is
     set where the requests are evidence of a rollout. *order*: where in the tensors of the arm before, which this one
-    falls back from, each of its own inputs is; None where both have them in one order.
+    falls back from, each of its own inputs is; None where both have them in one order. *is_narrower*: the arm before
+    takes requests that this one cannot run.
     """
 
-    __slots__ = ("absent", "block", "fallback", "headers", "is_trusted", "lane", "order", "rule", "tap", "watched")
+    __slots__ = (
+        "absent", "block", "fallback", "headers", "is_narrower", "is_trusted", "lane", "order", "rule", "tap", "watched"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,8 +56,10 @@ class Arm:
         absent: VersionCells | None = None,
         is_trusted: bool = True,
         order: tuple[int, ...] | None = None,
+        is_narrower: bool = False,
     ) -> None:
         self.lane = lane
+        self.is_narrower = is_narrower
         self.is_trusted = is_trusted
         self.order = order
         self.rule = rule
@@ -77,6 +82,12 @@ class Arm:
     def reordered(self, feeds: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return the tensors of the arm before in the order of this one's inputs."""
         return feeds if self.order is None else tuple(feeds[place] for place in self.order)
+
+    def can_stand_in(self, feeds: tuple[Tensor, ...]) -> bool:
+        """Say whether this arm can run the tensors of the arm before, which that one took."""
+        if not self.is_narrower:
+            return True
+        return self.lane.version.signature.fits([each.shape for each in self.reordered(feeds)])
 
 
 class LiveRoute:
@@ -157,29 +168,33 @@ class LiveRoute:
         if version == trial.rollout.baseline:
             again: Arm | None = arm
         elif version == trial.rollout.candidate:
-            is_able = baseline is not None and arm.lane.version.signature.takes_the_same_inputs(
-                baseline.version.signature
-            )
+            is_able = baseline is not None and _share_inputs(baseline, arm.lane)
             again = self._behind(baseline, arm.lane, arm.rule) if baseline and is_able else None
         else:
             return
         arm.watched = Watched(trial, version, self.routing, arm.fallback or again)
 
     def _behind(self, baseline: Lane, lane: Lane, rule: str) -> Arm:
-        """Return the arm of the *baseline* that answers where *lane*, which takes the same inputs, fails."""
-        theirs = [spec.name for spec in lane.version.signature.inputs]
-        order = tuple(theirs.index(spec.name) for spec in baseline.version.signature.inputs)
+        """Return the arm of the *baseline* that answers where *lane*, which shares its inputs, fails."""
+        mine, before = baseline.version.signature, lane.version.signature
+        theirs = [spec.name for spec in before.inputs]
+        order = tuple(theirs.index(spec.name) for spec in mine.inputs)
         return Arm(
             baseline,
             rule,
             self.revision,
             stands_in_for=lane.version.version,
             order=None if order == tuple(range(len(order))) else order,
+            is_narrower=not mine.takes_all_of(before),
         )
 
     def _can_stand_in(self, baseline: Lane, lane: Lane) -> bool:
         wanted = self.routing.document.fallback == "baseline"
-        return wanted and lane.version.signature.takes_the_same_inputs(baseline.version.signature)
+        return wanted and _share_inputs(baseline, lane)
+
+
+def _share_inputs(baseline: Lane, lane: Lane) -> bool:
+    return baseline.version.signature.shares_inputs_with(lane.version.signature)
 
 
 class LiveTable:

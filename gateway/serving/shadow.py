@@ -61,7 +61,7 @@ class Shadows:
         version = made.shadow.version
         if lane is None or lane.is_closed:
             self._metrics.version(made.route.model, str(version)).copy_dropped("unavailable")
-        elif not made.read_by.signature.takes_the_same_inputs(lane.version.signature):
+        elif not lane.version.signature.takes_all_of(made.read_by.signature):
             lane.cells.copy_dropped("inputs")
         else:
             line = self._lines.get(lane)

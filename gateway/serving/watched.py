@@ -107,9 +107,9 @@ def start_watched(
     is_probe = False
     if watched.is_canary and arm.fallback is not None and trial.breaker.is_open:
         is_probe = trial.asks_a_probe(asyncio.get_running_loop().time())
-        if not is_probe:
+        behind = arm.fallback
+        if not is_probe and behind.can_stand_in(feeds):
             arm.lane.cells.fell_back("breaker")
-            behind = arm.fallback
             return Attempt(behind, behind.reordered(feeds), rows, deadline, done, retries, priority)
     return WatchedAttempt(arm, watched, feeds, rows, deadline, done, retries, values, priority, is_probe=is_probe)
 
@@ -240,7 +240,7 @@ class WatchedAttempt(Attempt):
         if is_late_baseline or not watched.confirms:
             self._conclude(End.CONFIRMED)
             super()._settled(failure)
-        elif watched.again is None or not self._retries.has_room():
+        elif watched.again is None or not self._retries.has_room() or not watched.again.can_stand_in(self._feeds):
             self._conclude(End.UNCONFIRMED)
             self._finish(failure)
         else:

@@ -49,7 +49,10 @@ def house() -> House:
 @pytest.fixture
 def url(house: House) -> Iterator[str]:
     """The address of an admin port that serves *house*."""
-    app = create_admin(house.operations, house.workers, house.door, no_metrics, {})
+    app = create_admin(
+        house.operations, house.workers, house.door, no_metrics, {},
+        describe=lambda model, version: house.described.get((model, version)), lineage=lambda: house.lineage,
+    )  # fmt: skip
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)

@@ -75,7 +75,7 @@ def test_a_refusal_is_one_sentence_on_stderr(routed: Terminal, house: House) -> 
     result = routed.run("weights", "set", "fraud", "1=1", "3=1")
 
     assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("gateway: split.3: version 3 takes other inputs")
+    assert result.err.startswith("gateway: split.3: version 3 cannot share a route with")
     assert len(result.err.splitlines()) == 1
 
 
@@ -168,6 +168,21 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(routed: Terminal, tm
     result = routed.run("routes", "apply", "-f", str(path), "--dry-run")
 
     assert (result.code, "+  '1': 90" in result.out) == (0, True)
+    assert routed.run("routes", "show", "fraud").out.startswith("# revision 1\n")
+
+
+def test_a_dry_run_says_what_would_be_refused_and_why(routed: Terminal, house: House, tmp_path: Path) -> None:
+    house.workers.say("fraud", 3, READY, signature=FIVE_FLOATS)
+    path = tmp_path / "fraud.yaml"
+    path.write_text('model: fraud\nsplit: {"1": 90, "3": 10}\n', encoding="utf-8")
+
+    told = routed.run("routes", "apply", "-f", str(path), "--dry-run")
+    scripted = routed.run("routes", "apply", "-f", str(path), "--dry-run", "--json")
+
+    assert told.code == scripted.code == 1
+    assert "+  '1': 90" in told.out
+    assert "1 of 1 routes would be refused: fraud: split.3: version 3 cannot share a route" in told.err
+    assert "publish it with" in json.loads(scripted.out)[0]["refused"]
     assert routed.run("routes", "show", "fraud").out.startswith("# revision 1\n")
 
 

@@ -58,7 +58,8 @@ def test_an_onnx_file_is_published_as_it_is(tmp_path: Path, capsys: pytest.Captu
         (["model.pkl", "--sample", "rows.csv"], 1, "add --trust"),
         (["model.onnx"], 1, "not an ONNX model"),
         (["model.onnx", "--parent", "fraud"], 1, "write NAME/VERSION"),
-        (["model.onnx", "--parent", "fraud/3"], 1, "is not in"),
+        (["model.onnx", "--parent", "fraud/3"], 1, "cannot be read"),
+        (["model.onnx", "--parent", "fraud/3:copied-from"], 1, "trained-from, fine-tuned-from"),
         (["model.onnx", "--tolerance", "-1"], 2, "--tolerance"),
         (["model.onnx", "--timeout", "0"], 2, "--timeout"),
         (["model.onnx", "--sample", "a", "--data", "b"], 2, "--data"),
@@ -83,3 +84,48 @@ def test_a_name_that_is_no_model_s_is_refused(tmp_path: Path, capsys: pytest.Cap
 
     assert main([*words, "--name", "../escaped"]) == 1
     assert "cannot name a model" in capsys.readouterr().err
+
+
+def test_a_parent_must_be_there_and_may_not_come_from_its_child(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = MODELS / "breast-cancer" / "1" / "model.onnx"
+    words = ["models", "convert", str(file), "--models", str(tmp_path), "--name", "copy"]
+    assert main(words) == 0
+    assert main([*words, "--parent", "copy/1:adapted-from"]) == 0
+    (tmp_path / "copy" / "1" / "metadata.yaml").write_text("parents: [copy/3]\n", encoding="utf-8")
+
+    unknown = main([*words, "--parent", "copy/9"]), capsys.readouterr().err
+    ring = main([*words, "--parent", "copy/2"]), capsys.readouterr().err
+
+    assert "- copy/1:adapted-from" in (tmp_path / "copy" / "2" / "metadata.yaml").read_text()
+    assert (unknown[0], "copy/9 is not there" in unknown[1]) == (1, True)
+    assert (ring[0], "copy/3 cannot come from copy/2" in ring[1]) == (1, True)
+    assert not (tmp_path / "copy" / "3").exists()
+
+
+SAMPLE_COLUMNS = ",".join(f"c{number}" for number in range(30))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (f"{SAMPLE_COLUMNS}\n{','.join(['0.5'] * 30)}\n", ""),
+        ("a,b\n1,2\n", "does not fit the input input FP32"),
+        ("a,b\nx,2\n", "name its columns so"),
+    ],
+)
+def test_an_onnx_file_is_asked_the_sample_before_it_is_published(
+    rows: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pandas", reason="CSV files are read with the `convert` extra")
+    (tmp_path / "rows.csv").write_text(rows, encoding="utf-8")
+    file = MODELS / "breast-cancer" / "1" / "model.onnx"
+    words = ["models", "convert", str(file), "--models", str(tmp_path / "models"), "--name", "copy"]
+
+    code = main([*words, "--sample", str(tmp_path / "rows.csv")])
+
+    assert (code, said in capsys.readouterr().err) == (1 if said else 0, True)
+    assert (tmp_path / "models").exists() is not bool(said)
+    if not said:
+        assert "sample:\n  name: rows.csv" in (tmp_path / "models" / "copy" / "1" / "metadata.yaml").read_text()

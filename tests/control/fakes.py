@@ -8,6 +8,7 @@ from gateway.control.auth import LoopbackDoor, Principal, Role
 from gateway.control.operations import Operations
 from gateway.core import document, seating, stored
 from gateway.core.errors import Unauthenticated
+from gateway.core.lineage import Lineage
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.versions import VersionState, VersionStatus
 from gateway.ports import AuditEntry, StoredRoute, WorkerReport
@@ -100,6 +101,8 @@ class House:
         self.on_disk: dict[str, set[int]] = {"fraud": {1, 2, 3}}
         self.operations = Operations(self.store, self.workers, lambda: self.on_disk, self.snapshot)
         self.door: Door = door or LoopbackDoor()
+        self.described: dict[tuple[str, int], Mapping[str, object]] = {}
+        self.lineage = Lineage({})
         for version in (1, 2, 3):
             self.workers.say("fraud", version, READY)
 

@@ -21,6 +21,7 @@ OPEN = {"/metrics", "/healthz", "/readyz", "/openapi.json", "/"}
 OPERATORS = {
     ("PUT", "/api/v1/models/{model}/route"),
     ("PATCH", "/api/v1/models/{model}/route/weights"),
+    ("POST", "/api/v1/models/{model}/route/check"),
     ("POST", "/api/v1/models/{model}/route/restore"),
     ("POST", "/api/v1/models/{model}/versions/{version}/load"),
     ("POST", "/api/v1/models/{model}/versions/{version}/unload"),

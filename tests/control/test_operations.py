@@ -20,9 +20,10 @@ from gateway.core.errors import (
     UnknownVersion,
     VersionUnavailable,
 )
+from gateway.core.signature import Signature, TensorSpec
 from gateway.ports import AuditEntry
 from gateway.store.memory import MemoryRouteStore
-from tests.control.fakes import FAILED, FIVE_FLOATS, LOADING, READY, UNAVAILABLE, House
+from tests.control.fakes import FAILED, FIVE_FLOATS, FOUR_FLOATS, LOADING, READY, UNAVAILABLE, House
 
 if TYPE_CHECKING:
     from gateway.core.versions import VersionState
@@ -211,8 +212,51 @@ async def test_versions_that_take_other_inputs_than_the_baseline_get_no_traffic(
         await put(house, {"1": 9, "2": 1}, expected=0)
 
     assert refused.value.field == "split.2"
-    assert "X FP32 [-1, 5]" in refused.value.reason
-    assert "X FP32 [-1, 4]" in refused.value.reason
+    assert "the input X was [n, 4] and is [n, 5] (input shape: breaking; publish it with [n, 4]" in refused.value.reason
+    assert "make it the baseline" in refused.value.reason
+
+
+async def test_a_version_that_answers_less_gets_no_traffic_and_one_that_takes_and_answers_more_does(
+    house: House,
+) -> None:
+    house.workers.say("fraud", 2, READY, signature=Signature(FOUR_FLOATS.inputs, ()))
+    wider = Signature((TensorSpec("X", "FP32", (-1, -1)),), (*FOUR_FLOATS.outputs, TensorSpec("Z", "FP32", (-1,))))
+    house.workers.say("fraud", 3, READY, signature=wider)
+
+    with pytest.raises(InvalidDocument, match="output removed: breaking; publish it with this output too"):
+        await put(house, {"1": 9, "2": 1}, expected=0)
+    assert await put(house, {"1": 9, "3": 1}, expected=0) == 1
+
+
+async def test_the_baseline_s_callers_are_not_sent_to_a_version_that_fixes_an_axis(house: House) -> None:
+    house.workers.say("fraud", 1, READY, signature=Signature((TensorSpec("X", "FP32", (-1, -1)),), FOUR_FLOATS.outputs))
+
+    with pytest.raises(InvalidDocument, match=r"was \[n, n\] and is \[n, 4\]"):
+        await put(house, {"1": 9, "2": 1}, expected=0)
+
+
+async def test_a_breaking_version_takes_all_the_traffic_as_its_own_baseline(house: House) -> None:
+    house.workers.say("fraud", 2, READY, signature=FIVE_FLOATS)
+
+    assert await house.route({"1": 0, "2": 1}, baseline="2") == 1
+
+
+async def test_a_check_says_what_the_write_would_and_writes_nothing(house: House) -> None:
+    house.workers.say("fraud", 2, READY, signature=FIVE_FLOATS)
+
+    checked = await house.operations.check_route("fraud", {"split": {"1": 9, "3": 1}})
+    with pytest.raises(InvalidDocument, match="cannot share a route"):
+        await house.operations.check_route("fraud", {"split": {"1": 9, "2": 1}})
+
+    assert checked.split == {1: 9, 3: 1}
+    assert await house.history() == []
+
+
+async def test_a_check_does_not_promise_to_replace_a_route_of_a_newer_release(house: House) -> None:
+    await house.store.write("fraud", b'{"schema":2}', AuditEntry(1, "?", "", "route", None, None), expected=0)
+
+    with pytest.raises(CorruptRoute, match="newer_schema"):
+        await house.operations.check_route("fraud", {"split": {"1": 1}})
 
 
 async def test_garbage_in_the_store_is_replaced_by_a_whole_route(house: House) -> None:

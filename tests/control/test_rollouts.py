@@ -100,7 +100,7 @@ async def test_a_canary_that_cannot_answer_is_refused(house: RolloutHouse) -> No
         await house.begin(9)
     with pytest.raises(VersionUnavailable, match="bad file"):
         await house.begin(2)
-    with pytest.raises(InvalidDocument, match=r"candidate: .*other inputs"):
+    with pytest.raises(InvalidDocument, match=r"candidate: .*cannot share a route"):
         await house.begin(3)
     with pytest.raises(InvalidDocument, match=r"candidate: .*baseline already"):
         await house.begin(1)

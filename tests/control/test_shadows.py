@@ -31,7 +31,7 @@ async def test_a_new_shadow_must_be_in_the_repository(house: House) -> None:
 async def test_a_new_shadow_must_take_the_baselines_inputs(house: House) -> None:
     house.workers.say("fraud", 3, READY, signature=FIVE_FLOATS)
 
-    with pytest.raises(InvalidDocument, match=r"X FP32 \[-1, 5\]") as refused:
+    with pytest.raises(InvalidDocument, match=r"input X was \[n, 4\] and is \[n, 5\]") as refused:
         await house.route(EVERYBODY, shadow={"3": 20})
 
     assert refused.value.field == "shadow.3"

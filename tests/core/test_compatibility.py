@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.compatibility import Finding, Verdict, compare, worst
+from gateway.core.compatibility import Finding, Verdict, compare, compare_inputs, explain, misfits, worst
 from gateway.core.signature import FREE, Signature, TensorSpec
 
 OK, ADAPTER, BREAKS = Verdict.COMPATIBLE, Verdict.NEEDS_ADAPTER, Verdict.BREAKING
@@ -58,6 +58,23 @@ def test_every_kind_of_difference_has_its_verdict(
     (found,) = compare(old, new)
 
     assert (found.rule, found.tensor, found.verdict) == (rule, tensor, verdict)
+    assert misfits([found]) == (() if verdict is OK else (found,))
+    assert verdict is OK or f"({rule}: {verdict.value}; publish it with" in explain(found).replace("under", "with")
+
+
+def test_a_misfit_is_told_with_what_would_make_it_fit() -> None:
+    (found,) = misfits(compare(inputs(X), as_input("FP32", FREE, 4)))
+    (classes,) = compare(inputs(X), inputs(X), ("a", "b"), ("b", "a"))
+
+    assert explain(found) == (
+        "the input x was [n, 3] and is [n, 4] "
+        "(input shape: breaking; publish it with [n, 3], or with n where the two differ)"
+    )
+    assert explain(classes).endswith("publish it with the classes a, b)")
+
+
+def test_where_nobody_reads_answers_outputs_do_not_count() -> None:
+    assert compare_inputs(outputs(Y), outputs(Z)) == ()
 
 
 def test_what_is_the_same_has_no_findings_whatever_its_order() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from gateway.core.breaker import IN_A_ROW, Breaker
 from gateway.core.watching import Mark
 from gateway.serving.windows import BatchWindows
-from tests.serving.fakes import SLOW, Dispatched, Floor, Gate, a_turn, compiled, doubled, pairs, rollout_of
+from tests.serving.fakes import ANY_WIDTH, SLOW, Dispatched, Floor, Gate, a_turn, compiled, doubled, pairs, rollout_of
 from tests.serving.test_watched import EMPTY, REVISION, arm_of, counted, raising, serve
 
 if TYPE_CHECKING:
@@ -48,6 +49,16 @@ async def test_what_the_breaker_sends_to_the_baseline_takes_no_place_in_the_budg
 
     assert isinstance(result, list)
     assert {str(counter) for counter in trial.counts()} == {f"{REVISION}|2|assigned"}
+
+
+async def test_an_open_breaker_does_not_send_the_baseline_what_it_cannot_run(floor: Floor) -> None:
+    trial = serve(floor, takes=ANY_WIDTH)
+    opened_ago(trial, 0)
+
+    ended_by, result = await Dispatched(arm_of(floor, 2), np.ones((1, 3), np.float32)).ending()
+
+    assert isinstance(result, list)
+    assert ended_by.lane.version.version == 2
 
 
 async def test_one_good_answer_in_between_keeps_the_breaker_shut(floor: Floor) -> None:

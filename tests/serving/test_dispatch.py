@@ -11,7 +11,19 @@ import pytest
 from gateway.core.errors import DeadlineExceeded, ModelFailed, Overloaded, VersionUnavailable
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.watching import Mark
-from tests.serving.fakes import FAILED, SLOW, Caller, Dispatched, Floor, Gate, a_turn, compiled, nothing, pairs
+from tests.serving.fakes import (
+    ANY_WIDTH,
+    FAILED,
+    SLOW,
+    Caller,
+    Dispatched,
+    Floor,
+    Gate,
+    a_turn,
+    compiled,
+    nothing,
+    pairs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,6 +174,21 @@ async def test_a_baseline_with_other_inputs_cannot_stand_in(floor: Floor) -> Non
 
     assert isinstance(result, ModelFailed)
     assert result.version == 2
+
+
+@pytest.mark.parametrize(("columns", "answered"), [(2, True), (3, False)])
+async def test_a_baseline_stands_in_for_a_wider_version_where_it_can_run_the_request(
+    floor: Floor, columns: int, answered: bool
+) -> None:
+    floor.held.hold("fraud", 1)
+    floor.held.hold("fraud", 2, raising, signature=ANY_WIDTH)
+    floor.adoption.want(Mark("a", 1, "d"), compiled({"1": 0, "2": 1}, baseline="1"))
+    wide = np.ones((1, columns), np.float32)
+
+    _, result = await Dispatched(floor.table.route("fraud").decide(nothing, 0), wide).ending()
+
+    assert isinstance(result, list) is answered
+    assert isinstance(result, ModelFailed) is not answered
 
 
 @pytest.mark.parametrize("canary", [raising, not_a_number])

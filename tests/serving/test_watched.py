@@ -14,7 +14,9 @@ from gateway.core.watching import Mark
 from gateway.serving.retries import RetryBudget
 from gateway.serving.tallies import End
 from tests.serving.fakes import (
+    ANY_WIDTH,
     FAILED,
+    PAIRS,
     SLOW,
     Caller,
     Dispatched,
@@ -31,6 +33,7 @@ from tests.serving.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gateway.core.signature import Signature
     from gateway.ports import Tensor
     from gateway.serving.live import Arm
     from gateway.serving.trials import Trial
@@ -66,12 +69,17 @@ class Once:
         return raising(feeds) if self._left >= 0 else doubled(feeds)
 
 
-def serve(floor: Floor, baseline: Run = doubled, canary: Run = doubled, **how: Any) -> Trial:
-    """Serve versions 1 and 2, half of the slots each, in a rollout of 2; *how* is of the route, the plan or a lane."""
+def serve(
+    floor: Floor, baseline: Run = doubled, canary: Run = doubled, *, takes: Signature = PAIRS, **how: Any
+) -> Trial:
+    """Serve versions 1 and 2, half of the slots each, in a rollout of 2; *how* is of the route, the plan or a lane.
+
+    *takes*: the signature of the canary.
+    """
     plan, split = how.pop("plan", {}), how.pop("split", {"1": 50, "2": 50})
     slow = {version: how.pop(name, 0.0) for version, name in ((1, "slow_baseline"), (2, "slow_canary"))}
     floor.held.hold("fraud", 1, baseline, run_seconds=slow[1])
-    floor.held.hold("fraud", 2, canary, run_seconds=slow[2])
+    floor.held.hold("fraud", 2, canary, run_seconds=slow[2], signature=takes)
     rollout = rollout_of(**plan)
     floor.adoption.want(Mark("a", REVISION, "d"), compiled(split, **{"baseline": "1", **how}), rollout)
     return floor.adoption.trials.under_way["fraud"]
@@ -391,3 +399,15 @@ async def test_of_sticky_keys_a_sixteenth_each_once_stands_for_the_assignment(fl
     seen = [point for counter, [point] in trial.sightings if counter.kind == "assigned"]
     assert sorted(seen) == sorted(point for point in points if point % 16 == 0)
     assert seen
+
+
+@pytest.mark.parametrize(("columns", "kind", "answered"), [(2, "failed", True), (3, "unconfirmed", False)])
+async def test_a_failure_on_more_than_the_baseline_takes_is_confirmed_by_nobody(
+    floor: Floor, columns: int, kind: str, answered: bool
+) -> None:
+    trial = serve(floor, canary=raising, takes=ANY_WIDTH)
+
+    _, result = await Dispatched(arm_of(floor, 2), np.ones((1, columns), np.float32)).ending()
+
+    assert isinstance(result, list) is answered
+    assert counted(trial)[f"2 {kind}"] == 1
