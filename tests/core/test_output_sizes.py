@@ -49,10 +49,10 @@ def test_where_one_name_stands_for_two_sizes_the_smaller_counts() -> None:
 
 @pytest.mark.parametrize("output", [spec("FP32", "m"), TensorSpec("t", "FP32", (FREE,)), spec("FP32", "")])
 def test_an_axis_that_no_input_names_is_open_and_counts_nothing(output: TensorSpec) -> None:
-    found = sizes([VECTOR], output, VECTOR)
+    found = sizes([VECTOR, spec("FP32", "")], output, VECTOR)
 
     assert not found.is_whole
-    assert found.bytes_of([(3,)]) == 12
+    assert found.bytes_of([(3,), (9,)]) == 12
     assert found.most_bytes(1) is None
 
 
