@@ -136,7 +136,7 @@ def build_worker(start: Start) -> WorkerParts:
         settings.state_dir / "blobs",
         load="all" if settings.load == "all" else "routed",
     )
-    lanes = Lanes(catalog, watchdog, runs, max_queue=settings.max_queue)
+    lanes = Lanes(catalog, watchdog, runs, max_queue=settings.max_queue, output_bytes=settings.limits.output_bytes)
     table = LiveTable()
     shadows = Shadows(lanes.are_waited_for, slab, on_pair=LiveRoute.paired)
     adoption = Adoption(

@@ -26,10 +26,12 @@ REASON: Final = {"type": "string", "maxLength": 500}
 ROUTE: Final = {"$ref": "#/components/schemas/Route"}
 ORDER: Final = {"type": "object", "properties": {"reason": REASON}, "additionalProperties": False}
 FORCE: Final = {"type": "boolean", "default": False}
+CANDIDATE: Final = {"type": ["string", "integer"], "minimum": 1, "pattern": "^[1-9][0-9]{0,9}$"}
+
 START: Final = {
     "type": "object", "required": ["candidate"], "additionalProperties": False,
     "properties": {
-        "candidate": {"type": ["string", "integer"]}, "reason": REASON, "supersede": FORCE, "force": FORCE,
+        "candidate": CANDIDATE, "reason": REASON, "supersede": FORCE, "force": FORCE,
         **PLAN["properties"],
     },
 }  # fmt: skip

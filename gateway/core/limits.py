@@ -43,6 +43,8 @@ class Limits:
     """That one request may name."""
     elements: int = 16 * 1024 * 1024
     """Of one tensor of a request."""
+    output_bytes: int = 256 * 1024 * 1024
+    """Of all outputs of one answer together, as tensors: their JSON is several times as long."""
 
 
 DEFAULT = Limits()

@@ -5,7 +5,7 @@ Datatypes carry the names of the Open Inference Protocol, version 2, section "Te
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -23,11 +23,16 @@ FREE: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output: *shape* holds FREE or a positive number per axis."""
+    """One input or output: *shape* holds FREE or a positive number per axis.
+
+    *axes* holds what the graph calls each axis, empty for one without a name, or is empty as a whole. What an axis
+    is called makes no difference to a caller, so specifications that differ in it alone are equal.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    axes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if self.datatype not in DATATYPES:

@@ -201,7 +201,7 @@ def _spec(role: str, name: str, kind: str, shape: tuple[Any, ...]) -> TensorSpec
     sizes = tuple(size if isinstance(size, int) else FREE for size in shape)
     if any(size > MAX_DIMENSION for size in sizes):
         raise InvalidModel("bad_model", f"{role} {name!r} has a dimension over {MAX_DIMENSION}")
-    return TensorSpec(name, datatype, sizes)
+    return TensorSpec(name, datatype, sizes, tuple(size if isinstance(size, str) else "" for size in shape))
 
 
 _UNSUPPORTED: Final = (

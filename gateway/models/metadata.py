@@ -40,7 +40,8 @@ class Serving:
     max_batch_rows: int = 64
     max_delay_ms: float = 0.0
     nonfinite: str = "error"
-    """``error``: NaN and Inf in an output fail the request. ``null``: they are answered as null."""
+    """NaN and Inf in an output. ``error``: they fail the request. ``null``: JSON says null, binary and gRPC carry them.
+    ``binary``: binary and gRPC carry them, and who asks for JSON is refused."""
     threads: int | None = None
     """Threads of one run; None leaves it to the gateway's setting, which is 1 unless an operator says otherwise."""
     warm_up: Mapping[str, WarmUpInput] = field(default_factory=dict)
@@ -48,6 +49,8 @@ class Serving:
     """Rows that one request may bring; a run takes more than ``max_batch_rows`` where one request does."""
     nonfinite_in: str = "pass"
     """``refuse``: NaN or Inf in an input fail the request. ``pass``: they reach the model, as missing values."""
+    allow_empty: bool = False
+    """Whether a request may bring no rows, and is answered with none; proven when the version is warmed up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +131,8 @@ def parse_metadata(content: bytes) -> Metadata:
 def _serving(members: _Members) -> Serving:
     """Return the checked ``serving`` members; refuses unknown ones."""
     nonfinite = members.take("nonfinite", (str, type(None)), "error")
-    if nonfinite not in ("error", "null", None):  # a bare `null` is None in YAML
-        raise _bad("serving.nonfinite", "must be error or null")
+    if nonfinite not in ("error", "null", "binary", None):  # a bare `null` is None in YAML
+        raise _bad("serving.nonfinite", "must be error, null or binary")
     nonfinite_in = members.take("nonfinite_in", str, "pass")
     if nonfinite_in not in ("pass", "refuse"):
         raise _bad("serving.nonfinite_in", "must be pass or refuse")
@@ -140,6 +143,7 @@ def _serving(members: _Members) -> Serving:
         nonfinite=nonfinite or "null",
         nonfinite_in=nonfinite_in,
         threads=members.integer("threads", 1, 256, None),
+        allow_empty=members.take("allow_empty", bool, False),
         warm_up={
             name: _warm_up(name, given) for name, given in _named("serving.warm_up", members.take("warm_up", dict, {}))
         },

@@ -62,7 +62,8 @@ def warm_up(session: Session, serving: Serving) -> WarmUp:
     """Run *session* on made-up inputs and return what that showed.
 
     Raises InvalidModel with code warm_up where the version fails on them or answers NaN or Inf while
-    *serving* says that such an answer is an error, and bad_metadata where ``serving.warm_up`` does not fit.
+    *serving* says that such an answer is an error, or fails on no rows while *serving* allows them, and bad_metadata
+    where ``serving.warm_up`` does not fit.
     """
     signature = session.signature
     _check_metadata(signature, serving)
@@ -71,6 +72,8 @@ def warm_up(session: Session, serving: Serving) -> WarmUp:
         _refuse_nonfinite(signature, alone)
     fixed_batch, why_not = _declared_axis(signature)
     why_not = why_not or _prove(session, rows, alone)
+    if serving.allow_empty:
+        _prove_empty(session, rows)
     return WarmUp(not why_not, why_not, _median_seconds(session, rows.feeds(0)), fixed_batch)
 
 
@@ -162,7 +165,7 @@ def _refuse_nonfinite(signature: Signature, outputs: Sequence[Tensor]) -> None:
             raise InvalidModel(
                 "warm_up",
                 f"output {spec.name!r} held NaN or Inf on harmless inputs; "
-                f"if that is meant, set serving.nonfinite: null in metadata.yaml",
+                f"if that is meant, set serving.nonfinite: null, or binary, in metadata.yaml",
             )
 
 
@@ -196,6 +199,26 @@ def _prove(session: Session, rows: _Rows, alone: Sequence[Tensor]) -> str:
         if not (_is_same(one[0], pair[0]) and _is_same(two[0], pair[1])):
             return f"output {spec.name!r} of a row depends on the other rows of the run"
     return ""
+
+
+def _prove_empty(session: Session, rows: _Rows) -> None:
+    """Raise InvalidModel unless a run of no rows answers with none."""
+    for spec in session.signature.inputs:
+        if spec.shape[:1] != (FREE,):
+            raise InvalidModel(
+                "warm_up", f"serving.allow_empty: the first axis of input {spec.name!r} is not free; take it out"
+            )
+    try:
+        outputs = session.run({name: tensor[:0] for name, tensor in rows.feeds(0).items()})
+    except ModelFailed:
+        raise InvalidModel("warm_up", "serving.allow_empty: the model fails on a run of no rows; take it out") from None
+    for spec, output in zip(session.signature.outputs, outputs, strict=True):
+        if output.shape[:1] != (0,):
+            raise InvalidModel(
+                "warm_up",
+                f"serving.allow_empty: output {spec.name!r} of a run of no rows has shape {list(output.shape)}; "
+                "take it out",
+            )
 
 
 def _is_same(alone: Any, batched: Any) -> bool:

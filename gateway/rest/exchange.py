@@ -17,7 +17,7 @@ from gateway.rest import envelope
 from gateway.rest.binary_codec import is_wanted
 from gateway.rest.form import HEADERS as FORM_HEADERS
 from gateway.rest.form import check_content_type, form_of, wishes
-from gateway.rest.json_codec import JsonCodec
+from gateway.rest.json_codec import FiniteJsonCodec, JsonCodec
 from gateway.rest.lookup import HttpValues
 from gateway.rest.problems import JSON, Problem
 from gateway.serving import exchange
@@ -75,7 +75,8 @@ class Inference(exchange.Traffic):
 
     def _make_codec(self, version: LoadedVersion) -> JsonCodec:
         bounds = bounds_of(version, self.limits)
-        return JsonCodec(version.model, version.version, version.signature, bounds, batchable=version.batchable)
+        kind = FiniteJsonCodec if version.metadata.serving.nonfinite == "binary" else JsonCodec
+        return kind(version.model, version.version, version.signature, bounds, batchable=version.batchable)
 
     def closes(self, answer: Answer) -> bool:
         """Say whether the connection ends with *answer*: the worker drains, or a body that is too large still comes."""

@@ -18,7 +18,7 @@ import orjson
 
 from gateway.core.errors import InvalidRequest
 from gateway.rest import binary_codec
-from gateway.serving.codec import DTYPES, UNBOUNDED, Bounds, Codec, InputSpec, short
+from gateway.serving.codec import DTYPES, FLOATS, UNBOUNDED, Bounds, Codec, InputSpec, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,6 +81,9 @@ class JsonCodec(Codec["InputTensor"]):
                 )
         return positions
 
+    def check(self, outputs: Sequence[Tensor], positions: Sequence[int]) -> None:
+        """Refuse what has no JSON form in the outputs at *positions*; here NaN and infinity have one, which is null."""
+
     def write(
         self,
         outputs: Sequence[Tensor],
@@ -114,6 +117,37 @@ class JsonCodec(Codec["InputTensor"]):
         }
         document = self.write(outputs, wanted, request_id, behind)
         return (b"".join([document, *behind.values()]), len(document)) if behind else (document, None)
+
+
+class FiniteJsonCodec(JsonCodec):
+    """The codec of a version whose metadata says ``nonfinite: binary``: no null stands for a value in its JSON."""
+
+    def __init__(
+        self, model: str, version: int, signature: Signature, bounds: Bounds = UNBOUNDED, *, batchable: bool
+    ) -> None:
+        super().__init__(model, version, signature, bounds, batchable=batchable)
+        self._floats = [position for position, spec in enumerate(signature.outputs) if spec.datatype in FLOATS]
+
+    def write(
+        self,
+        outputs: Sequence[Tensor],
+        wanted: Sequence[int],
+        request_id: str,
+        behind: Mapping[int, bytes | memoryview] | None = None,
+    ) -> bytes:
+        """Return the JSON of the answer, as ``JsonCodec`` does. Raises InvalidRequest, see ``check``."""
+        self.check(outputs, [position for position in wanted if not behind or position not in behind])
+        return super().write(outputs, wanted, request_id, behind)
+
+    def check(self, outputs: Sequence[Tensor], positions: Sequence[int]) -> None:
+        """Refuse NaN and infinity in the outputs at *positions*. Raises InvalidRequest, code no_json_form."""
+        for position in self._floats:
+            if position in positions and not np.isfinite(outputs[position]).all():
+                raise InvalidRequest(
+                    f"output {self._outputs[position].name!r} holds NaN or infinity, which has no JSON form; "
+                    "ask …/infer of v2 for binary_data, or ask over gRPC",
+                    "no_json_form",
+                )
 
 
 class _InputReader(InputSpec):

@@ -137,7 +137,9 @@ def _columns(raw: msgspec.Raw, signature: Signature) -> Mapping[str, msgspec.Raw
 def _rows(raw: msgspec.Raw, signature: Signature) -> Mapping[str, msgspec.Raw]:
     """Return the tensors that the rows make up."""
     rows = _items(raw)
-    if not rows or not _is_object(rows[0]):
+    if not rows:
+        return {spec.name: raw for spec in signature.inputs}
+    if not _is_object(rows[0]):
         return {_only(signature, "instances"): raw}
     first, *others = found = [_members(row) for row in rows]
     for number, row in enumerate(others, start=1):
@@ -159,6 +161,8 @@ def _input(name: str, spec: TensorSpec | None, raw: msgspec.Raw) -> InputTensor:
         return InputTensor(name, [], "")
     rank = len(spec.shape)
     shape = _shape(raw, rank)
+    if shape == [0]:  # no rows, which the nesting says nothing more of
+        shape += spec.shape[1:]
     if len(shape) == rank and spec.datatype == "BYTES" and b'"b64"' in bytes(raw):
         raw = msgspec.Raw(msgspec.json.encode(_texts(_strings(rank)(raw), name)))
     return InputTensor(name, shape, spec.datatype, raw if shape else msgspec.Raw(b"[%s]" % bytes(raw)))

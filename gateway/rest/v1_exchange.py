@@ -56,6 +56,7 @@ class PredictionExchange(Exchange):
         self._start(arm, feeds, rows, None)
 
     def _answer(self, arm: Arm, outputs: Sequence[Tensor]) -> Answer:
+        self._inference.codec(arm.lane).check(outputs, range(len(outputs)))
         body, headers = v1_codec.write(outputs, arm.lane.version.signature.outputs, self._rows), OK_HEADERS
         if self._form is not None:
             body, headers = self._form.answer(body)

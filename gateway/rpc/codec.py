@@ -112,7 +112,7 @@ class _InputReader(InputSpec):
         shape = list(message.shape)
         self._check(message.datatype, shape)
         count = math.prod(shape)
-        flat = self._from_contents(message) if given.raw is None else self._from_raw(given.raw, count)
+        flat = self._from_contents(message, count) if given.raw is None else self._from_raw(given.raw, count)
         if len(flat) != count:
             raise self._invalid(f"has {len(flat)} elements, shape {short(shape)} needs {count}")
         return flat.reshape(shape)
@@ -127,12 +127,12 @@ class _InputReader(InputSpec):
             raise self._invalid("a raw BOOL is a byte of 0 or 1")
         return np.frombuffer(raw, self._dtype)
 
-    def _from_contents(self, message: Any) -> Tensor:
+    def _from_contents(self, message: Any, count: int) -> Tensor:
         field = CONTENTS.get(self._datatype)
         if field is None:
             raise self._invalid(f"{self._datatype} travels in raw_input_contents only")
         found = [each.name for each, _ in message.contents.ListFields()]
-        if found != [field]:
+        if found != [field] and (found or count):  # a field without elements is not there
             raise self._invalid(f"{self._datatype} must be in {field}, and there only, not in {found}")
         elements = getattr(message.contents, field)
         if self._datatype == "BYTES":

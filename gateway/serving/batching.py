@@ -30,8 +30,11 @@ from gateway.core.errors import (
     VersionStuck,
 )
 from gateway.core.latency import rows_class
+from gateway.core.limits import DEFAULT
 from gateway.core.signature import FREE
-from gateway.serving.running import FLOATS, Runner
+from gateway.serving.answer_size import AnswerSize
+from gateway.serving.codec import FLOATS
+from gateway.serving.running import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,7 +105,16 @@ class Job:
 class Lane:
     """The queue of one loaded version in one worker."""
 
-    def __init__(self, version: LoadedVersion, watchdog: Watchdog, runs: RunLog, *, max_queue: int) -> None:
+    def __init__(
+        self,
+        version: LoadedVersion,
+        watchdog: Watchdog,
+        runs: RunLog,
+        *,
+        max_queue: int,
+        output_bytes: int = DEFAULT.output_bytes,
+    ) -> None:
+        """*max_queue*: the most requests that wait. *output_bytes*: the most of one answer, all outputs together."""
         signature, serving = version.signature, version.metadata.serving
         self.version = version
         self.cells = version.cells
@@ -117,7 +129,9 @@ class Lane:
         )
         self._watchdog = watchdog
         self._seat = runs.seat(version.model, version.version)
-        self._runner = Runner(version, self._seat, max_rows=self._max_rows)
+        self._size = size = AnswerSize(version, output_bytes)
+        self._checks_size = size.before
+        self._runner = Runner(version, self._seat, max_rows=self._max_rows, size=size)
         self._inline = version.run_seconds < INLINE_SECONDS
         self._pool: ThreadPoolExecutor | None = None
         self._running = False
@@ -145,13 +159,16 @@ class Lane:
 
         The errors are ModelFailed, and DeadlineExceeded at *deadline* (the loop's clock, seconds), which is looked
         at where there is something to wait for: a run on the loop is watched instead. Raises Overloaded when the
-        queue is full, VersionStuck while a run cannot be ended, and InvalidRequest for what the version's metadata
-        refuses. *priority*: of those that wait, 1 is run before 2 and so on, and 0 behind them all.
+        queue is full, VersionStuck while a run cannot be ended, InvalidRequest for what the version's metadata
+        refuses, and RequestTooLarge where the answer would be. *priority*: of those that wait, 1 is run before 2 and so
+        on, and 0 behind them all.
         """
         if self.is_stuck:
             raise VersionStuck(self.version.model, self.version.version)
         if self._finite:
             self._refuse_nonfinite(feeds)
+        if self._checks_size:
+            self._size.check_inputs(feeds)
         if len(self._queue) >= self._max_queue and not self._make_room():
             raise Overloaded(self.version.model, self.version.version)
         job = Job(feeds, rows, deadline, settle, priority)
@@ -172,10 +189,13 @@ class Lane:
         return bool(self._queue)
 
     def attempt(self, feeds: tuple[Tensor, ...], rows: int) -> Result:
-        """Run one request by itself, past the queue, on the calling thread, uncounted; return outputs or ModelFailed.
+        """Run one request by itself, past the queue, on the calling thread, uncounted; return outputs or the error.
 
-        The caller holds the version. Raises VersionUnavailable where it was just unloaded.
+        The caller holds the version. Raises VersionUnavailable where it was just unloaded, and RequestTooLarge where
+        the answer would be.
         """
+        if self._checks_size:
+            self._size.check_inputs(feeds)
         return self._runner.alone(feeds, rows)
 
     def close(self) -> None:
@@ -337,6 +357,8 @@ class Lane:
         for rows, seconds in execution.runs:
             self.cells.ran(rows, seconds)
         self.last_run = execution.runs[0] if len(execution.runs) == 1 else None
+        if execution.nonfinite:
+            self.cells.happened("nonfinite_out", execution.nonfinite)
         for job, result in zip(batch, execution.results, strict=True):
             if isinstance(result, Exception):
                 self._failed(job, result)

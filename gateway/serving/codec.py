@@ -29,19 +29,23 @@ DTYPES: Final[dict[str, Any]] = {
     "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_,
 }  # fmt: skip
 
+FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
+"""Datatypes that can hold NaN and infinity."""
+
 MAX_SIZE: Final = 2**31 - 1
 """The largest size of a dimension; JSON can write one of 4,000 digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How large one request to a version may be; each field is a number."""
+    """How large one request to a version may be, and how small; each field is a number."""
 
     rows: int = MAX_SIZE
     elements: int = MAX_SIZE
     """Of one tensor."""
     outputs: int = MAX_SIZE
     """That the caller may name."""
+    least_rows: int = 1
 
 
 UNBOUNDED: Final = Bounds()
@@ -49,7 +53,8 @@ UNBOUNDED: Final = Bounds()
 
 def bounds_of(version: LoadedVersion, limits: Limits) -> Bounds:
     """Return how large one request to *version* may be."""
-    return Bounds(version.metadata.serving.max_rows, limits.elements, limits.outputs)
+    serving = version.metadata.serving
+    return Bounds(serving.max_rows, limits.elements, limits.outputs, 0 if serving.allow_empty else 1)
 
 
 class Named(Protocol):
@@ -87,6 +92,7 @@ class InputSpec:
         self._has_rows = spec.shape[:1] == (FREE,)
         self._datatype = spec.datatype
         self._shape = spec.shape
+        self._least = [bounds.least_rows if self._has_rows and axis == 0 else 1 for axis in range(len(spec.shape))]
         self._tail = list(spec.shape[1:])
         self._rows_only = len(spec.shape) > 1 and self._has_rows and FREE not in self._tail
         self._most_rows = min(bounds.rows, bounds.elements // math.prod(self._tail)) if self._rows_only else 0
@@ -96,14 +102,13 @@ class InputSpec:
         """Refuse a datatype or a shape that is not the signature's. Raises InvalidRequest."""
         if datatype != self._datatype:
             raise InvalidRequest(f"input {self.name!r} is {self._datatype}, not {quoted(datatype)}", "invalid_datatype")
-        if self._rows_only:  # by far the most: a free batch axis before fixed ones
-            if shape[1:] == self._tail and 0 < shape[0] <= self._most_rows:
-                return
-            takes = shape[1:] == self._tail and 0 < shape[0] <= MAX_SIZE
-        else:
-            takes = len(shape) == len(self._shape) and all(
-                0 < size <= MAX_SIZE and fixed in (size, FREE) for size, fixed in zip(shape, self._shape, strict=True)
-            )
+        # by far the most: rows of a fixed width
+        if self._rows_only and shape[1:] == self._tail and 0 < shape[0] <= self._most_rows:
+            return
+        takes = len(shape) == len(self._shape) and all(
+            least <= size <= MAX_SIZE and fixed in (size, FREE)
+            for least, size, fixed in zip(self._least, shape, self._shape, strict=True)
+        )
         if not takes:
             raise InvalidRequest(
                 f"input {self.name!r} has shape {short(shape)}, the model takes {list(self._shape)} (-1: any)",
@@ -120,9 +125,10 @@ class InputSpec:
                 "(serving.max_rows of its metadata)",
                 "too_many_rows",
             )
-        if math.prod(shape) > bounds.elements:
+        elements = math.prod(shape) or math.prod(shape[1:])  # no rows of a width that nobody could run either
+        if elements > bounds.elements:
             raise RequestTooLarge(
-                f"input {self.name!r} has {math.prod(shape)} elements; the operator can raise --limits "
+                f"input {self.name!r} has {elements} elements; the operator can raise --limits "
                 f"elements={bounds.elements}"
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from gateway.core.errors import Starting, UnknownModel, UnknownVersion, VersionUnavailable
+from gateway.core.limits import DEFAULT
 from gateway.serving.batching import Lane
 
 if TYPE_CHECKING:
@@ -17,11 +18,21 @@ if TYPE_CHECKING:
 class Lanes:
     """Hands out the lane of a ready version."""
 
-    def __init__(self, catalog: Catalog, watchdog: Watchdog, runs: RunLog, *, max_queue: int) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        watchdog: Watchdog,
+        runs: RunLog,
+        *,
+        max_queue: int,
+        output_bytes: int = DEFAULT.output_bytes,
+    ) -> None:
+        """*max_queue* and *output_bytes*: as in ``Lane``."""
         self._catalog = catalog
         self._watchdog = watchdog
         self._runs = runs
         self._max_queue = max_queue
+        self._output_bytes = output_bytes
         self._lanes: dict[LoadedVersion, Lane] = {}
         catalog.subscribe(lambda _: self._prune())
 
@@ -32,7 +43,9 @@ class Lanes:
             return None
         lane = self._lanes.get(loaded)
         if lane is None:
-            lane = self._lanes[loaded] = Lane(loaded, self._watchdog, self._runs, max_queue=self._max_queue)
+            lane = self._lanes[loaded] = Lane(
+                loaded, self._watchdog, self._runs, max_queue=self._max_queue, output_bytes=self._output_bytes
+            )
         return lane
 
     def are_waited_for(self) -> bool:

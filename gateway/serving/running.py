@@ -15,39 +15,43 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from gateway.core.errors import DeadlineExceeded, ModelFailed, Quarantined, RunStopped
+from gateway.core.errors import DeadlineExceeded, ModelFailed, Quarantined, RequestTooLarge, RunStopped
+from gateway.serving.codec import FLOATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import RunSeat, Tensor
+    from gateway.serving.answer_size import AnswerSize
     from gateway.serving.batching import Job
 
     Result = list[Tensor] | Exception
 
 log = logging.getLogger(__name__)
 
-FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
-
 CRASHES: Final = 2
 """A request that was being run at so many crashes is not run again."""
 
 
 class Execution:
-    """What came of a batch: one result per job, and what each run of the engine took (rows, seconds)."""
+    """What came of a batch: one result per job, and what each run of the engine took (rows, seconds).
 
-    __slots__ = ("results", "runs")
+    *nonfinite*: how many answers hold NaN or infinity, of a version that may give such answers.
+    """
+
+    __slots__ = ("nonfinite", "results", "runs")
 
     def __init__(self) -> None:
         self.results: list[Result] = []
         self.runs: list[tuple[int, float]] = []
+        self.nonfinite = 0
 
 
 class Runner:
     """Runs the batches of one version."""
 
-    def __init__(self, version: LoadedVersion, seat: RunSeat, *, max_rows: int) -> None:
+    def __init__(self, version: LoadedVersion, seat: RunSeat, *, max_rows: int, size: AnswerSize) -> None:
         """*max_rows*: the most rows of a joined run, 0 for a version whose rows may not share one."""
         self._version = version
         self._seat = seat
@@ -56,17 +60,22 @@ class Runner:
         self._max_rows = max_rows
         self._names = tuple(spec.name for spec in version.signature.inputs)
         self._salt = hash((version.model, version.version, version.digest))
-        self._checked = tuple(
-            (index, spec.name)
-            for index, spec in enumerate(version.signature.outputs)
-            if spec.datatype in FLOATS and version.metadata.serving.nonfinite == "error"
+        self._floats = tuple(
+            (index, spec.name) for index, spec in enumerate(version.signature.outputs) if spec.datatype in FLOATS
         )
+        self._must_be_finite = version.metadata.serving.nonfinite == "error"
+        self._counts = bool(self._floats) and not self._must_be_finite
+        self._size = size if size.after else None
 
     def execute(self, batch: Sequence[Job]) -> Execution:
         """Run a batch. A fault of ours ends every job with it instead of leaving its callers waiting."""
         execution = Execution()
         try:
-            execution.results = self._results(batch, execution)
+            execution.results = results = self._results(batch, execution)
+            if self._counts:
+                execution.nonfinite = sum(
+                    not isinstance(each, Exception) and self._nonfinite(each) is not None for each in results
+                )
         except Exception as exc:  # the outermost door of a callback: nobody above could answer the callers
             log.exception("a batch of %s/%d could not be run", self._version.model, self._version.version)
             execution.results = [exc] * len(batch)
@@ -74,7 +83,7 @@ class Runner:
 
     def alone(self, feeds: tuple[Tensor, ...], rows: int) -> Result:
         """Run one request that is in no batch, and count nothing."""
-        return self._attempt(feeds, rows, Execution())
+        return self._sized(self._attempt(feeds, rows, Execution()))
 
     def _results(self, batch: Sequence[Job], execution: Execution) -> list[Result]:
         if not self.records:
@@ -91,7 +100,7 @@ class Runner:
 
     def _together(self, batch: Sequence[Job], execution: Execution) -> list[Result]:
         if len(batch) == 1:
-            return [self._attempt(batch[0].feeds, batch[0].rows, execution)]
+            return [self._sized(self._attempt(batch[0].feeds, batch[0].rows, execution))]
         return self._joined(batch, execution)
 
     def _suspected(self, job: Job, print_: int, execution: Execution) -> Result:
@@ -115,14 +124,31 @@ class Runner:
         start = 0
         for job in batch:
             end = start + job.rows
-            results.append([output[start:end] for output in together])
+            results.append(self._sized([output[start:end] for output in together]))
             start = end
         return results
 
     def _alone(self, job: Job, execution: Execution) -> Result:
         if job.ended:  # its deadline passed, or its caller left, while the others of its batch ran
             return DeadlineExceeded(self._version.model, self._version.version)
-        return self._attempt(job.feeds, job.rows, execution)
+        return self._sized(self._attempt(job.feeds, job.rows, execution))
+
+    def _sized(self, result: Result) -> Result:
+        """Return *result*, or the refusal where it is an answer that is too large."""
+        if self._size is None or isinstance(result, Exception):
+            return result
+        try:
+            self._size.check_outputs(result)
+        except RequestTooLarge as refusal:
+            return refusal
+        return result
+
+    def _nonfinite(self, outputs: list[Tensor]) -> str | None:
+        """Return the name of an output that holds NaN or infinity."""
+        for index, name in self._floats:
+            if not np.isfinite(outputs[index]).all():
+                return name
+        return None
 
     def _attempt(self, feeds: tuple[Tensor, ...], rows: int, execution: Execution) -> Result:
         version = self._version
@@ -133,10 +159,9 @@ class Runner:
             return failure
         finally:
             execution.runs.append((rows, time.perf_counter() - started))
-        for index, name in self._checked:
-            if not np.isfinite(outputs[index]).all():
-                reason = f"output {name!r} holds a value that is not finite"
-                return ModelFailed(version.model, version.version, reason, "nonfinite_output")
+        if self._must_be_finite and (name := self._nonfinite(outputs)) is not None:
+            reason = f"output {name!r} holds a value that is not finite"
+            return ModelFailed(version.model, version.version, reason, "nonfinite_output")
         if self._max_rows and any(len(output) != rows for output in outputs):
             return ModelFailed(
                 version.model, version.version, "it answered another number of rows than it was asked for"

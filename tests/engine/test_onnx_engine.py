@@ -51,6 +51,7 @@ def test_named_and_unknown_dimensions_are_free(tmp_path: Path) -> None:
     session = load(graphs.identity(shape=("n", None, 4)), tmp_path)
 
     assert session.signature.inputs[0].shape == (-1, -1, 4)
+    assert session.signature.inputs[0].axes == ("n", "", "")
 
 
 def test_outputs_come_in_the_order_of_the_signature(tmp_path: Path) -> None:

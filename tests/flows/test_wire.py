@@ -39,7 +39,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """An identity model per datatype, Y = X of [-1, 4]; ``any`` takes any shape."""
     root = tmp_path_factory.mktemp("wire")
     models = root / "models"
-    kinds = {name.lower(): (kind, ("n", 4)) for name, kind in graphs.KINDS.items()} | {
+    kinds: dict[str, tuple[int, tuple[str | int, ...]]] = {
+        name.lower(): (kind, ("n", 4)) for name, kind in graphs.KINDS.items()
+    } | {
         "any": (graphs.FLOAT, ("n", "m")),
         "fixed": (graphs.FLOAT, (1, 4)),
     }

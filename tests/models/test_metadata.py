@@ -99,6 +99,7 @@ def test_the_defaults_are_a_batch_of_64_without_delay_and_errors_for_nan() -> No
         (b"serving: {max_delay_ms: .inf}", "serving.max_delay_ms"),
         (b"serving: {max_delay_ms: true}", "serving.max_delay_ms"),
         (b"serving: {nonfinite: maybe}", "serving.nonfinite"),
+        (b"serving: {allow_empty: 1}", "serving.allow_empty"),
         (b"serving: {threads: 0}", "serving.threads"),
         (b"serving: {max_batch_size: 8}", "serving.max_batch_size"),
         (b"serving: {warm_up: [1]}", "serving.warm_up"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -259,3 +260,42 @@ def test_a_model_that_fails_at_any_run_is_refused_or_not_batched(fails_from: int
         code = found.why_not
 
     assert code in {"warm_up", "it fails on a run of two rows"}
+
+
+def first_row() -> bytes:
+    """y = the first row of x, so that no rows are an error."""
+    return graphs.graph(
+        node("Gather", ["x", "zero"], ["y"], axis=0),
+        outputs=[value("y", shape=[1, 3])],
+        tensors=[weights("zero", [0], [1], INT64)],
+    )
+
+
+def counted_rows() -> bytes:
+    """y = the number of rows, in one number."""
+    return graphs.graph(
+        node("Shape", ["x"], ["y"], start=0, end=1), inputs=[value("x")], outputs=[value("y", INT64, ["k"])]
+    )
+
+
+def test_a_version_that_answers_no_rows_with_none_may_get_them(shown: Callable[..., WarmUp]) -> None:
+    assert shown(graphs.plus(1), allow_empty=True).batchable
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (first_row(), "fails on a run of no rows"),
+        (counted_rows(), "output 'y' of a run of no rows has shape"),
+        (graphs.identity(FLOAT, [2, 3]), "the first axis of input 'x' is not free"),
+    ],
+)
+def test_a_version_that_cannot_answer_no_rows_and_says_it_can_is_refused(
+    content: bytes, why: str, shown: Callable[..., WarmUp]
+) -> None:
+    assert shown(content) is not None
+    with pytest.raises(InvalidModel, match=re.escape(why)) as caught:
+        shown(content, allow_empty=True)
+
+    assert caught.value.code == "warm_up"
+    assert "serving.allow_empty" in caught.value.reason

@@ -266,8 +266,7 @@ async def test_an_output_that_is_not_finite_is_null_where_the_model_says_so(data
     def run(feeds: Any) -> list[Tensor]:
         return [np.array([np.nan], dtype), np.array([np.inf], dtype)]
 
-    loaded = door.floor.held.hold("odd", 1, run, signature=Signature((spec,), (spec, vector)))
-    object.__setattr__(loaded.metadata.serving, "nonfinite", "null")
+    door.floor.held.hold("odd", 1, run, signature=Signature((spec,), (spec, vector)), nonfinite="null")
     door.adoption.want(Mark("a", 1, "odd"), compiled({"1": 1}, model="odd"))
 
     assert (await predict(door, "odd", {"instances": [1]})).json == {"predictions": [{"X": None, "Y": None}]}

@@ -203,6 +203,7 @@ def loaded_version(
     delay_ms: float = 0.0,
     nonfinite: str = "error",
     nonfinite_in: str = "pass",
+    allow_empty: bool = False,
 ) -> LoadedVersion:
     """Return a warm version. *run_seconds* decides whether it runs on the loop or on a thread."""
     return LoadedVersion(
@@ -210,7 +211,9 @@ def loaded_version(
         version,
         digest=f"{version:064x}",
         session=session,
-        metadata=Metadata(serving=Serving(max_rows, delay_ms, nonfinite, nonfinite_in=nonfinite_in)),
+        metadata=Metadata(
+            serving=Serving(max_rows, delay_ms, nonfinite, nonfinite_in=nonfinite_in, allow_empty=allow_empty)
+        ),
         cells=cells or FakeCells(),
         batchable=batchable,
         why_not_batchable="" if batchable else "its first axis is fixed",
@@ -236,12 +239,12 @@ class FakeCatalog:
         self._subscribers: list[Callable[[VersionStatus], object]] = []
 
     def hold(
-        self, model: str, version: int, run: Run = doubled, *, signature: Signature = PAIRS, run_seconds: float = 0.0
+        self, model: str, version: int, run: Run = doubled, *, signature: Signature = PAIRS, **how: Any
     ) -> LoadedVersion:
-        """Have a READY version."""
+        """Have a READY version; *how* it is warm and wants to be served is what ``loaded_version`` takes."""
         session = self.sessions[model, version] = FakeSession(run, signature)
         cells = self.metrics.version(model, str(version))
-        loaded = loaded_version(session, model=model, version=version, cells=cells, run_seconds=run_seconds)
+        loaded = loaded_version(session, model=model, version=version, cells=cells, **how)
         self._loaded[model, version] = loaded
         self.move(model, version, READY)
         return loaded

@@ -185,6 +185,19 @@ async def test_a_value_that_is_not_finite_fails_only_the_request_that_made_it(ma
     assert poisoned.code == "nonfinite_output"
 
 
+@pytest.mark.parametrize("policy", ["null", "binary"])
+async def test_answers_that_are_not_finite_are_counted_one_by_one_where_they_are_allowed(
+    make_lane: MakeLane, policy: str
+) -> None:
+    cells = FakeCells()
+    lane = make_lane(FakeSession(not_a_number_on_poison), nonfinite=policy, cells=cells)
+
+    answers = await ask(lane, pairs(1), pairs(POISON), pairs(POISON), pairs(2))
+
+    assert not any(isinstance(answer, Exception) for answer in answers)
+    assert cells.events == ["nonfinite_out"] * 2
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 async def test_a_version_that_may_answer_what_is_not_finite_does(make_lane: MakeLane, value: float) -> None:
     lane = make_lane(FakeSession(lambda feeds: [feeds["x"] * value]), nonfinite="null")
