@@ -443,6 +443,26 @@ class Statistics(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What all workers of this replica counted of one version since it was loaded, for a person who watches.
+
+    *requests*: outcome → requests. *quantiles*: percent (50, 95, 99) → seconds of a request, empty before any.
+    """
+
+    requests: Mapping[str, int]
+    fallbacks: int
+    quantiles: Mapping[int, float]
+
+
+class TrafficFigures(Protocol):
+    """What the workers of this replica counted, one model at a time."""
+
+    def of(self, model: str) -> Mapping[str, Traffic]:
+        """Return version → figures of *model*, of what some worker has. Reads files, may block."""
+        ...
+
+
 class LastGood(Protocol):
     """The routes that this replica served last, kept on its disk."""
 

@@ -6,15 +6,18 @@ import dataclasses
 import logging
 import secrets
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway import __version__
 from gateway.control.admin import create_admin
 from gateway.control.auth import LoopbackDoor, TokenFile
 from gateway.control.controller import Controller
+from gateway.control.events import Events
 from gateway.control.operations import Operations
 from gateway.control.rollout_news import RolloutNews
 from gateway.control.steward import Steward
+from gateway.control.watching_answers import look
 from gateway.core.errors import InvalidSettings
 from gateway.models.metadata import read_metadata
 from gateway.models.pedigree import Pedigree
@@ -28,6 +31,7 @@ from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.failure_rate import failure_rate
 from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
+from gateway.telemetry.traffic import SlabTraffic
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -50,6 +54,12 @@ class ControlParts:
     workers: Workers
     store: RedisRouteStore
     server: HttpServer
+    events: Events
+
+    def stop(self) -> None:
+        """Stop accepting and end the streams, so that the server's run can end."""
+        self.server.stop()
+        self.events.close()
 
 
 class Shelf:
@@ -92,6 +102,7 @@ def build_control(start: Start) -> ControlParts:
         path = settings.models / model / str(version) / "metadata.yaml"
         return dataclasses.asdict(read_metadata(path)) if path.exists() else None
 
+    events = Events(partial(look, operations, workers), store.nudges)
     admin = create_admin(
         operations,
         workers,
@@ -100,11 +111,14 @@ def build_control(start: Start) -> ControlParts:
         {"name": "canary-gateway", "version": __version__},
         describe=describe,
         lineage=Pedigree(settings.models),
+        traffic=SlabTraffic(slabs),
+        events=events,
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
     controller = Controller(operations, store, workers, news, holder=secrets.token_hex(8))
-    return ControlParts(steward, controller, workers, store, HttpServer(admin, start.sock, guarded(settings.limits)))
+    server = HttpServer(admin, start.sock, guarded(settings.limits))
+    return ControlParts(steward, controller, workers, store, server, events)
 
 
 def shares(workers: Workers) -> Mapping[str, Mapping[int, float]]:

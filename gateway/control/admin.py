@@ -6,6 +6,7 @@ body is read. What a page of another site can make a browser send is refused.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
@@ -17,7 +18,9 @@ from starlette.routing import Route
 from gateway.control.admin_answers import Admin, Call
 from gateway.control.admin_table import ENDPOINTS
 from gateway.control.auth import Principal, Role, check_origin
+from gateway.control.events import Events
 from gateway.control.problems import answer_crash, answer_error, answer_http
+from gateway.control.watching_answers import look
 from gateway.core.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from gateway.control.endpoint import Endpoint
     from gateway.control.operations import Operations
     from gateway.core.lineage import Lineage
-    from gateway.ports import Workers
+    from gateway.ports import TrafficFigures, Workers
 
 ANYBODY: Final = Principal("anybody", Role.VIEWER)
 """Who is at an endpoint that is open to everybody."""
@@ -53,16 +56,20 @@ def create_admin(
     *,
     describe: Callable[[str, int], Mapping[str, Any] | None] | None = None,
     lineage: Callable[[], Lineage] | None = None,
+    traffic: TrafficFigures | None = None,
+    events: Events | None = None,
 ) -> Starlette:
     """Return the admin application.
 
     *render_metrics* turns an Accept header into a scrape and its content type, *about* is what ``/``
     says of this gateway (``name``, ``version``), *describe* returns a version's metadata as JSON
     values or None; it may block, and may raise InvalidModel. *lineage* returns that of all versions; it may block.
+    *events* are what ``/api/v1/events`` streams, by default without nudges.
     """
-    known: dict[str, Any] = {"describe": describe, "lineage": lineage}
-    given = {name: value for name, value in known.items() if value is not None}
-    admin = Admin(operations, workers, door, render_metrics, about, **given)
+    given = {"describe": describe, "lineage": lineage, "traffic": traffic}
+    known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    events = events or Events(partial(look, operations, workers))
+    admin = Admin(operations, workers, door, render_metrics, events, about, **known)
     app = Starlette(
         routes=[Route(path, Resource(admin, methods), name=path) for path, methods in _by_path(ENDPOINTS).items()],
         middleware=[Middleware(SafeHeaders)],

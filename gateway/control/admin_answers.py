@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.control.auth import Door, Principal
+    from gateway.control.events import Events
     from gateway.control.fleet import FleetVersion
     from gateway.control.operations import Operations
     from gateway.control.route_reader import CurrentRoute
     from gateway.core.document import RouteDocument
-    from gateway.ports import Workers
+    from gateway.ports import Traffic, TrafficFigures, Workers
 
 
 def _no_metadata(_model: str, _version: int) -> Mapping[str, Any] | None:
@@ -38,20 +39,31 @@ def _no_lineage() -> Lineage:
     return Lineage({})
 
 
+class Uncounted:
+    """Implements ``ports.TrafficFigures`` where nothing counts."""
+
+    def of(self, model: str) -> Mapping[str, Traffic]:  # noqa: ARG002 - the port's
+        """Return no figures."""
+        return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Admin:
     """What the answers are made from.
 
-    *about* names this gateway, *describe* returns a version's metadata, *lineage* that of all; both may block.
+    *events* tells what changes, *about* names this gateway, *describe* returns a version's metadata, *lineage* that of
+    all; both may block.
     """
 
     operations: Operations
     workers: Workers
     door: Door
     render_metrics: Callable[[str], tuple[bytes, str]]
+    events: Events
     about: Mapping[str, Any] = field(default_factory=dict)
     describe: Callable[[str, int], Mapping[str, Any] | None] = _no_metadata
     lineage: Callable[[], Lineage] = _no_lineage
+    traffic: TrafficFigures = field(default_factory=Uncounted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import JSONResponse
 
 from gateway.control import admin_answers as answers
+from gateway.control import console
 from gateway.control import lineage_answers as lineage
 from gateway.control import rollout_answers as rollouts
+from gateway.control import watching_answers as watching
 from gateway.control.auth import Role
 from gateway.control.endpoint import Endpoint
 from gateway.control.openapi import PLAN, describe_api
@@ -41,12 +43,14 @@ PROMOTE: Final = {
 
 
 async def show_index(call: answers.Call) -> Response:
-    """Name what is here, for somebody who found the port."""
+    """Show the console to a browser, and anybody else what is here."""
+    if console.wants_page(call.request.headers.get("accept", "")):
+        return console.show_page()
     listed = [
         {"method": e.method, "path": e.path, "role": e.role.name.lower() if e.role else None, "summary": e.summary}
         for e in ENDPOINTS
     ]
-    return JSONResponse({**call.admin.about, "endpoints": listed})
+    return JSONResponse({**call.admin.about, "endpoints": listed}, headers={"vary": "accept"})
 
 
 async def show_openapi(call: answers.Call) -> Response:
@@ -131,9 +135,21 @@ ENDPOINTS: Final = (
         "GET", MODEL + "/explain", Role.VIEWER, answers.explain,
         "Which version a key gets and why; also ?header:x-tenant=acme and the like", query=("key",),
     ),
+    Endpoint(
+        "GET", MODEL + "/figures", Role.VIEWER, watching.show_figures,
+        "Live shares, requests by outcome, fallbacks and p50, p95, p99 of each version since it was loaded",
+    ),
+    Endpoint("GET", "/api/v1/fleet", Role.VIEWER, watching.show_fleet, "The workers, what they serve, and the store"),
+    Endpoint("GET", "/api/v1/me", Role.VIEWER, watching.show_me, "Who the gateway takes you for, and your role"),
+    Endpoint(
+        "GET", "/api/v1/events", Role.VIEWER, watching.stream_events,
+        "Server-sent events: everything once, then each model and the fleet whenever they change",
+        media_type="text/event-stream",
+    ),
     Endpoint("GET", "/metrics", None, answers.metrics, "Prometheus metrics of all workers", media_type="text/plain"),
     Endpoint("GET", "/healthz", None, answers.live, "This process answers"),
     Endpoint("GET", "/readyz", None, answers.ready, "Every worker is ready; 503 with reasons otherwise"),
     Endpoint("GET", "/openapi.json", None, show_openapi, "This API as an OpenAPI 3.1 document"),
-    Endpoint("GET", "/", None, show_index, "What is here"),
+    Endpoint("GET", "/console/{file}", None, console.show_file, "A file of the console", media_type="*/*"),
+    Endpoint("GET", "/", None, show_index, "The console for browsers; for others what is here"),
 )  # fmt: skip

@@ -42,7 +42,7 @@ class Control:
 
     async def run(self) -> None:
         """Serve the admin port until SIGTERM."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._parts.server.stop)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._parts.stop)
         duties = [asyncio.create_task(self._tick_forever()), asyncio.create_task(self._steer_forever())]
         try:
             await self._parts.server.run()

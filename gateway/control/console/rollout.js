@@ -1,0 +1,88 @@
+// The rollout of a model: where it stands, why, and what an operator may do about it.
+
+import { ask, modelPath } from "/console/api.js";
+import { confirmed, h, table } from "/console/dom.js";
+
+const MOVES = ["pause", "resume", "promote", "abort", "retry"];
+const ENDED = ["succeeded", "rolled_back", "aborted", "superseded"];
+const EVERY_MS = 1500;
+
+export function rolloutPanel(name, mayChange) {
+  const status = h("div", { role: "status" });
+  const result = h("p", { role: "status" });
+  const candidate = h("input", { type: "number", min: "1", id: "candidate", required: true, disabled: !mayChange });
+  const start = h("form", { class: "row", submit: begin }, h("label", { for: "candidate" }, "Candidate version"), candidate,
+    h("button", { disabled: !mayChange }, "Start"));
+  const moves = h("p", { class: "row" }, MOVES.map((verb) => h("button", { disabled: !mayChange, click: () => move(verb) }, verb)));
+  let revision = null;
+  let seen = "";
+  let timer = null;
+  let isOver = false;
+
+  function told(model) {
+    revision = model.revision;
+    const now = `${model.revision} ${JSON.stringify(model.rollout)}`;
+    if (now === seen) return;
+    seen = now;
+    moves.hidden = !model.rollout;
+    if (model.rollout) look();
+    else status.replaceChildren(h("p", {}, "No rollout yet."));
+  }
+
+  async function look() {
+    clearTimeout(timer);
+    try {
+      const rollout = await ask("GET", modelPath(name, "/rollouts/current"));
+      status.replaceChildren(...described(rollout));
+      if (rollout.is_over) return;
+    } catch (error) {
+      result.textContent = error.message;
+    }
+    if (isOver) return;
+    timer = setTimeout(look, EVERY_MS);
+  }
+
+  async function begin(event) {
+    event.preventDefault();
+    await act("start", "/rollouts", { candidate: candidate.value });
+  }
+
+  const move = (verb) => act(verb, `/rollouts/current/${verb}`, {});
+
+  async function act(verb, path, body) {
+    const atRevision = revision;
+    const reason = await confirmed(`${verb} the rollout of ${name}, at revision ${atRevision}? Reason:`);
+    if (reason === null) return;
+    try {
+      const { phase } = await ask("POST", modelPath(name, path), { match: atRevision ?? 0, body: { ...body, reason } });
+      result.textContent = `${verb}: the rollout is ${phase}.`;
+    } catch (error) {
+      result.textContent = `Not done: ${error.message}`;
+    }
+  }
+
+  return {
+    element: h("section", { "aria-label": "rollout" }, h("h2", {}, "Rollout"), status, moves, start, result),
+    told,
+    leave: () => { isOver = true; clearTimeout(timer); },
+  };
+}
+
+function described(rollout) {
+  const where = rollout.step ? `step ${rollout.step} of ${rollout.steps}` : rollout.phase;
+  const { verdict } = rollout;
+  const guards = Object.keys(verdict.e_values);
+  return [
+    h("p", {}, `Version ${rollout.candidate} against ${rollout.baseline}: `,
+      h("strong", { class: rollout.phase === "rolled_back" ? "bad" : null }, ENDED.includes(rollout.phase) ? rollout.phase : `${rollout.phase}, ${where}`)),
+    h("p", {}, `Because: ${rollout.reason}`),
+    h("p", {}, `Verdict: ${verdict.kind}`),
+    h("ul", {}, verdict.reasons.map((reason) => h("li", {}, `${reason.guard}: ${reason.text}`))),
+    table("evidence", ["guard", "e-value", "rolls back at"],
+      guards.map((guard) => [guard, short(verdict.e_values[guard]), short(verdict.thresholds[guard])])),
+    table("counts", ["version", "requests", "failed"],
+      Object.entries(rollout.counts).map(([version, counts]) => [version, String(counts.n), String(counts.failed)])),
+  ];
+}
+
+const short = (value) => (value === undefined || value === null ? "–" : String(Number(value.toPrecision(4))));

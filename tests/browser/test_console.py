@@ -1,0 +1,160 @@
+"""What operators see and do in the console, with real clicks on a real gateway."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.flows.gateway_process import eventually
+from tests.flows.models import request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.flows.gateway_process import Gateway
+
+    Begin = Callable[..., Gateway]
+    Look = Callable[..., Any]
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+ROUTE = 'split: {"1": 100, "2": 0}'
+SERVED_SECONDS = 5.0
+
+
+def model_page(look: Look, gateway: Gateway, **given: Any) -> Any:
+    """Return the model's page, reached by its link."""
+    page = look(gateway.admin, **given)
+    page.get_by_role("link", name="echo").click()
+    page.get_by_label("weight of version 2", exact=True).wait_for()
+    return page
+
+
+def shown(where: Any, text: str) -> None:
+    where.get_by_text(re.compile(text)).first.wait_for()
+
+
+def served(gateway: Gateway) -> str:
+    return gateway.ask("POST", "/v2/models/echo/infer", request([1, 2])).headers["x-gateway-version"]
+
+
+def test_a_weight_that_is_applied_is_served(begin: Begin, look: Look) -> None:
+    gateway = begin(route=ROUTE)
+    page = model_page(look, gateway)
+
+    page.get_by_label("weight of version 1", exact=True).fill("0")
+    page.get_by_label("weight of version 2", exact=True).fill("100")
+    page.get_by_label("Reason", exact=True).fill("all of it")
+    page.get_by_role("button", name="Apply").click()
+
+    shown(page, "Applied, now at revision 2")
+    eventually(lambda: served(gateway) == "2", SERVED_SECONDS, "version 2 answers")
+    shown(page.get_by_label("history").first, "all of it")
+
+
+def test_a_slider_moves_by_keyboard_and_takes_its_number_along(begin: Begin, look: Look) -> None:
+    page = model_page(look, begin(route=ROUTE))
+
+    page.get_by_label("weight of version 2, slider").focus()
+    page.keyboard.press("ArrowRight")
+
+    assert page.get_by_label("weight of version 2", exact=True).input_value() == "1"
+
+
+def test_what_was_typed_survives_the_change_of_somebody_else(begin: Begin, look: Look) -> None:
+    gateway = begin(route=ROUTE)
+    page = model_page(look, gateway)
+    page.get_by_label("weight of version 2", exact=True).fill("30")
+
+    assert gateway.set_weights("echo", {"1": 60, "2": 40}).status == 200
+
+    shown(page, "Somebody changed the route to revision 2: 1=60 2=40")
+    assert page.get_by_label("weight of version 2", exact=True).input_value() == "30"
+    page.get_by_role("button", name="Apply").click()
+    shown(page, "Not applied")
+    page.get_by_role("button", name="Keep mine").click()
+    page.get_by_role("button", name="Apply").click()
+    shown(page, "Applied, now at revision 3")
+    assert gateway.ask_admin("GET", "/api/v1/models/echo/route").json()["split"] == {"1": 100, "2": 30}
+
+
+def test_a_rollout_that_is_aborted_is_seen_live_and_its_revision_can_be_restored(begin: Begin, look: Look) -> None:
+    plan = "rollout: {steps: [{weight: 50, for: 60s}]}"
+    gateway = begin(route=f"{ROUTE}\n{plan}")
+    page = model_page(look, gateway)
+    panel = page.get_by_label("rollout", exact=True)
+    panel.get_by_label("Candidate version").fill("2")
+    panel.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Confirm").click()
+    shown(panel, "step 1 of 1")
+
+    answer = gateway.ask_admin("POST", "/api/v1/models/echo/rollouts/current/abort", {"reason": HOSTILE}, if_match="*")
+
+    assert answer.status == 200
+    shown(panel, "aborted")
+    shown(panel, "onerror=")
+    page.get_by_role("button", name="restore revision 1", exact=True).click()
+    page.get_by_role("button", name="Confirm").click()
+    shown(page, "Revision 1 is back")
+    assert page.title() == "canary-gateway"
+    assert page.locator("img").count() == 0
+
+
+def test_hostile_reasons_are_text(begin: Begin, look: Look) -> None:
+    gateway = begin(route=ROUTE)
+    body = {"weights": {"1": 1, "2": 1}, "reason": HOSTILE}
+    gateway.ask_admin("PATCH", "/api/v1/models/echo/route/weights", body, if_match="*", x_gateway_actor=HOSTILE[:60])
+
+    page = model_page(look, gateway)
+
+    shown(page.get_by_label("history").first, "onerror=")
+    assert page.title() == "canary-gateway"
+    assert page.locator("img").count() == 0
+
+
+def test_explain_says_which_version_a_user_gets(begin: Begin, look: Look) -> None:
+    page = model_page(look, begin(route=f'{ROUTE}\nassign: {{by: "header:x-user-id"}}'))
+
+    page.get_by_label("User", exact=True).fill("user-5")
+    page.get_by_role("button", name="Explain").click()
+
+    shown(page, r"Version 1\.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_scrolls_sideways_at_390_pixels(begin: Begin, look: Look, scheme: str) -> None:
+    page = model_page(look, begin(route=ROUTE), viewport={"width": 390, "height": 844}, color_scheme=scheme)
+
+    for name in ("", "#/fleet", "#/models/echo"):
+        page.goto(page.url.split("#", maxsplit=1)[0] + name)
+        page.locator("table").first.wait_for()
+        assert page.locator("html").evaluate("e => e.scrollWidth") <= 390
+
+
+def test_a_viewer_logs_in_sees_and_cannot_change(begin: Begin, look: Look, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.yaml"
+    digest = hashlib.sha256(b"open sesame").hexdigest()
+    tokens.write_text(f"tokens: [{{name: vic, sha256: {digest}, role: viewer}}]\n")
+    page = look(begin(route=ROUTE, flags=("--admin-token-file", str(tokens))).admin)
+    page.get_by_label("Token").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    shown(page, "this token is not known here")
+
+    page.get_by_label("Token").fill("open sesame")
+    page.get_by_role("button", name="Log in").click()
+
+    shown(page, r"vic \(viewer\)")
+    assert "sesame" not in page.url
+    page.get_by_role("link", name="echo").click()
+    assert page.get_by_role("button", name="Apply").is_disabled()
+
+
+def test_a_gateway_stops_at_once_although_a_console_is_open(begin: Begin, look: Look) -> None:
+    gateway = begin(route=ROUTE)
+    page = model_page(look, gateway)
+    shown(page.get_by_role("status").first, "live")
+
+    assert gateway.stop(within=10) == 0
