@@ -16,6 +16,7 @@ from gateway.control.operations import Operations
 from gateway.control.rollout_news import RolloutNews
 from gateway.control.steward import Steward
 from gateway.core.errors import InvalidSettings
+from gateway.labels.board import QualityBoard
 from gateway.models.metadata import read_metadata
 from gateway.models.repository import Repository
 from gateway.processes.http_server import HttpServer
@@ -25,6 +26,7 @@ from gateway.serving.snapshot import Snapshot
 from gateway.store.redis_store import RedisRouteStore
 from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.failure_rate import failure_rate
+from gateway.telemetry.quality import QualityCollector
 from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
 
@@ -46,6 +48,7 @@ class ControlParts:
 
     steward: Steward
     controller: Controller
+    board: QualityBoard
     workers: Workers
     store: RedisRouteStore
     server: HttpServer
@@ -86,6 +89,8 @@ def build_control(start: Start) -> ControlParts:
     collector = GatewayCollector(slabs, workers, lambda: shares(workers))
     news = RolloutNews()
     collector.registry.register(RolloutCollector(news))
+    board = QualityBoard(store, operations.models)
+    collector.registry.register(QualityCollector(board))
 
     def describe(model: str, version: int) -> Mapping[str, Any] | None:
         path = settings.models / model / str(version) / "metadata.yaml"
@@ -102,7 +107,9 @@ def build_control(start: Start) -> ControlParts:
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
     controller = Controller(operations, store, workers, news, holder=secrets.token_hex(8))
-    return ControlParts(steward, controller, workers, store, HttpServer(admin, start.sock, guarded(settings.limits)))
+    return ControlParts(
+        steward, controller, board, workers, store, HttpServer(admin, start.sock, guarded(settings.limits))
+    )
 
 
 def shares(workers: Workers) -> Mapping[str, Mapping[int, float]]:

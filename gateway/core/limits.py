@@ -43,6 +43,9 @@ class Limits:
     """That one request may name."""
     elements: int = 16 * 1024 * 1024
     """Of one tensor of a request."""
+    feedback: int = 10
+    """Answers that each worker remembers per second for labels, beyond 5,000 at once; each takes about 450 bytes of
+    the store for twice --feedback-ttl."""
 
 
 DEFAULT = Limits()

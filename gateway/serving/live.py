@@ -39,7 +39,9 @@ class Arm:
     falls back from, each of its own inputs is; None where both have them in one order.
     """
 
-    __slots__ = ("absent", "block", "fallback", "headers", "is_trusted", "lane", "order", "rule", "tap", "watched")
+    __slots__ = (
+        "absent", "block", "fallback", "headers", "is_trusted", "lane", "order", "revision", "rule", "tap", "watched",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Arm:
         self.is_trusted = is_trusted
         self.order = order
         self.rule = rule
+        self.revision = revision
         self.fallback = fallback
         self.absent = absent
         self.watched: Watched | None = None
