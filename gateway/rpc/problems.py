@@ -20,7 +20,7 @@ TABLE: Final[dict[type[GatewayError], tuple[StatusCode, int]]] = {
     errors.UnknownAlias: (StatusCode.NOT_FOUND, outcomes.CLIENT_ERROR),
     errors.UnknownPrediction: (StatusCode.NOT_FOUND, outcomes.CLIENT_ERROR),
     errors.LabelTooLate: (StatusCode.NOT_FOUND, outcomes.CLIENT_ERROR),
-    errors.LabelConflict: (StatusCode.ALREADY_EXISTS, outcomes.CLIENT_ERROR),
+    errors.LabelConflict: (StatusCode.FAILED_PRECONDITION, outcomes.CLIENT_ERROR),
     errors.Unauthenticated: (StatusCode.UNAUTHENTICATED, outcomes.CLIENT_ERROR),
     errors.Forbidden: (StatusCode.PERMISSION_DENIED, outcomes.CLIENT_ERROR),
     errors.TooManyAttempts: (StatusCode.RESOURCE_EXHAUSTED, outcomes.CLIENT_ERROR),
