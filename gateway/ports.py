@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gateway.core.errors import GatewayError
+    from gateway.core.feedback import Fact
     from gateway.core.phases import Phase
+    from gateway.core.quality import Quality
     from gateway.core.signature import Signature
     from gateway.core.verdicts import Verdict
     from gateway.core.versions import VersionStatus
@@ -177,8 +180,107 @@ class EvidenceStore(Protocol):
         ...
 
 
-class Store(RouteStore, EvidenceStore, Protocol):
-    """Both in one."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A prediction on its way to the store: the *id* of its answer, and ``core.feedback.Prediction.encoded``."""
+
+    id: str
+    version: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A prediction out of the store, written *age_seconds* ago; labels of one that *is_late* are not counted."""
+
+    payload: bytes
+    age_seconds: float
+    is_late: bool
+
+
+class FeedbackStore(Protocol):
+    """What was served and what was said of it. Every call answers within a second or raises StoreUnavailable."""
+
+    async def remember(
+        self, model: str, served: Sequence[Served], *, ttl_seconds: float, dropped: Mapping[int, int] | None = None
+    ) -> None:
+        """Keep *served* for labels that come within *ttl_seconds*, and as long again to tell late from unknown.
+
+        An id that is kept already stays as it is. *dropped*: version → predictions that are not remembered. At most
+        REMEMBERED_AT_ONCE. After StoreUnavailable it may have landed; sent again it is kept once.
+        """
+        ...
+
+    async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
+        """Return what is remembered under each of *ids*, in one round trip; None for what is not."""
+        ...
+
+    async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
+        """Say *text* as the *fact* (``label`` or ``reward``) of the answer *served*, once, and add *counts* by that.
+
+        *counts*: field of ``core.quality`` → what is added. Returns ``counted``, ``duplicate`` where the same was
+        said before, ``conflict`` where something else was, ``unknown`` where the answer is remembered no more. Only
+        ``counted`` adds anything. After StoreUnavailable it may have landed.
+        """
+        ...
+
+    async def quality(self, model: str, *, seconds: float | None = None) -> Sequence[Mapping[str, str]]:
+        """Return the hashes that ``core.quality.read_quality`` sums: of all time, or of the last *seconds*.
+
+        A window begins at a whole multiple of QUALITY_BUCKET_SECONDS, at most QUALITY_SECONDS ago.
+        """
+        ...
+
+
+REMEMBERED_AT_ONCE: Final = 500
+QUALITY_BUCKET_SECONDS: Final = 600
+QUALITY_SECONDS: Final = 24 * 3600.0
+
+
+class Store(RouteStore, EvidenceStore, FeedbackStore, Protocol):
+    """All of it in one."""
+
+
+class PredictionMemory(Protocol):
+    """Where a worker leaves what it served. Called on the request path, after the answer has gone."""
+
+    room: int
+    """How many more predictions are taken now; where there is none, call ``skip``."""
+
+    def served(
+        self,
+        name: str,
+        model: str,
+        version: int,
+        signature: Signature,
+        outputs: Sequence[Tensor],
+        rule: str,
+        revision: int,
+        rollout: str,
+        point: int | None,
+    ) -> None:
+        """Take one prediction; *name* is the id of its answer, *rollout* and *point* as in ``core.feedback``."""
+        ...
+
+    def skip(self, model: str, version: int) -> None:
+        """Count one prediction for which there was no room."""
+        ...
+
+
+class Feedback(Protocol):
+    """Who takes what callers say of answers."""
+
+    async def take(self, model: str, facts: Sequence[Fact]) -> Sequence[str | GatewayError]:
+        """Return for each fact ``counted``, ``duplicate``, or why it is not counted. Raises StoreUnavailable."""
+        ...
+
+
+class QualityMetrics(Protocol):
+    """What is shown of the quality of all versions."""
+
+    def qualities(self) -> Mapping[str, Mapping[int, Quality]]:
+        """Return model → version → quality, of those of which something is known."""
+        ...
 
 
 class Reverter(Protocol):

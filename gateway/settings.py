@@ -53,12 +53,12 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
-UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def seconds(text: str) -> float:
-    """Return the seconds that ``500ms``, ``5s``, ``2m``, ``1h`` or a bare number of seconds writes."""
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", text)
+    """Return the seconds that ``500ms``, ``5s``, ``2m``, ``1h``, ``7d`` or a bare number of seconds writes."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)?", text)
     if match is None:
         raise ValueError("must be a duration such as 500ms, 5s or 2m")
     return float(match[1]) * UNITS[match[2] or "s"]
@@ -116,6 +116,7 @@ LIMITS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
             "parameters",
             "outputs",
             "elements",
+            "feedback",
         )
     },
     "json-depth": ("json_depth", _integer(1, 512)),
@@ -179,6 +180,9 @@ class Settings:
     request_timeout: float = _setting("30s", _some_seconds, "deadline of a request that brings none")
     max_body: int = _setting("64m", _bytes, "largest request body")
     max_queue: int = _setting("1024", _integer(1, 1_000_000), "requests that may wait for one version in one worker")
+    feedback_ttl: float = _setting(
+        "1h", seconds, "how long an answer is remembered for labels, in the store; 0 remembers nothing"
+    )
     limits: Limits = _setting(
         "", _limits, "what one caller may take, such as head=10s,connections=4096,json-bytes=8m; see the documentation"
     )

@@ -30,6 +30,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "gateway.convert": (
         "gateway.core", "gateway.ports", "gateway.models", "gateway.engine", "gateway.convert",
     ),
+    "gateway.labels": ("gateway.core", "gateway.ports", "gateway.labels"),
     "gateway.serving": ("gateway.core", "gateway.ports", "gateway.models", "gateway.serving"),
     "gateway.control": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.control"),
     "gateway.rest": (

@@ -24,6 +24,7 @@ from gateway.core.errors import InvalidDocument
 from gateway.core.limits import DEFAULT
 from gateway.core.outcomes import OUTCOMES
 from gateway.core.phases import Phase
+from gateway.core.quality import COUNTS, SUMS, Quality
 from gateway.core.verdicts import Certificate, Kind, Verdict
 from gateway.core.versions import VersionState, VersionStatus
 from gateway.ports import ROLLBACK_REASONS, RolloutGauges, WorkerReport
@@ -35,6 +36,7 @@ from gateway.settings import CLIENT_VARIABLES, LIMITS, Settings, flag, variable
 from gateway.strict_yaml import read_document
 from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, FALLBACKS, REFUSALS
+from gateway.telemetry.quality import QualityCollector
 from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
 
@@ -183,7 +185,11 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
     news = SimpleNamespace(
         gauges=lambda: {"fraud": RolloutGauges(Phase.STEP, 2, verdict)}, rollbacks=lambda: {("fraud", "errors"): 0}
     )
-    collectors = (GatewayCollector(slabs, workers, lambda: {"fraud": {1: 1.0}}), RolloutCollector(news))
+    said = dict.fromkeys((*COUNTS, *SUMS), 1.0)
+    board = SimpleNamespace(qualities=lambda: {"fraud": {1: Quality(said, {("a", "a"): 1})}})
+    collectors = (
+        GatewayCollector(slabs, workers, lambda: {"fraud": {1: 1.0}}), RolloutCollector(news), QualityCollector(board)
+    )  # fmt: skip
 
     for family in chain.from_iterable(collector.collect() for collector in collectors):
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")

@@ -32,6 +32,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "request_timeout": ("2m", 120.0),
     "max_body": ("512k", 512 << 10),
     "max_queue": ("1", 1),
+    "feedback_ttl": ("7d", 604_800.0),
     "limits": ("head=2s,json-depth=9,url-bytes=1k", Limits(head_seconds=2.0, json_depth=9, url_bytes=1024)),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
@@ -50,12 +51,13 @@ BAD: dict[str, list[str]] = {
     "workers": ["0", "257", "two", "1e1"],
     "admin_token_file": [],
     "redis_server": [],
-    "drain_delay": ["", "-1s", "5 s", "1d", "s", "1e3s", "inf"],
+    "drain_delay": ["", "-1s", "5 s", "1w", "s", "1e3s", "inf"],
     "load": ["", "ALL", "some"],
     "repository_control": ["", "maybe", "2"],
     "request_timeout": ["soon", "-5s"],
     "max_body": ["", "0", "0m", "-1", "1.5m", "64x"],
     "max_queue": ["0", "1000001", "many"],
+    "feedback_ttl": ["", "-1s", "soon"],
     "limits": ["head", "head=", "head=0", "head=1s,head=2s", "connections=0", "tail=1s", "head=1s,", "json_depth=5"],
     "log_level": ["trace", "INFO"],
     "log_format": ["text"],
@@ -71,8 +73,8 @@ def test_every_setting_is_tried_here() -> None:
 
 
 def test_there_are_few_settings() -> None:
-    # Twenty, and one that groups the limits of a connection: most operators never touch any of those.
-    assert len(FIELDS) <= 21
+    # Twenty-one, and one that groups limits: most operators never touch any of those.
+    assert len(FIELDS) <= 22
 
 
 def test_every_setting_says_what_it_is_for() -> None:
@@ -167,9 +169,10 @@ def test_settings_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("0", 0.0), ("5", 5.0), ("1.5s", 1.5), ("250ms", 0.25), ("2m", 120.0), ("1h", 3600.0)]
+    ("text", "value"),
+    [("0", 0.0), ("5", 5.0), ("1.5s", 1.5), ("250ms", 0.25), ("2m", 120.0), ("1h", 3600.0), ("7d", 604_800.0)],
 )
-def test_durations_are_read_in_four_units(text: str, value: float) -> None:
+def test_durations_are_read_in_five_units(text: str, value: float) -> None:
     assert seconds(text) == value
 
 

@@ -19,6 +19,7 @@ from gateway.control.rollout_news import RolloutNews
 from gateway.control.steward import Steward
 from gateway.control.watching_answers import look
 from gateway.core.errors import InvalidSettings
+from gateway.labels.board import QualityBoard
 from gateway.models.metadata import read_metadata
 from gateway.models.pedigree import Pedigree
 from gateway.models.repository import Repository
@@ -29,6 +30,7 @@ from gateway.serving.snapshot import Snapshot
 from gateway.store.redis_store import RedisRouteStore
 from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.failure_rate import failure_rate
+from gateway.telemetry.quality import QualityCollector
 from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
 from gateway.telemetry.traffic import SlabTraffic
@@ -51,6 +53,7 @@ class ControlParts:
 
     steward: Steward
     controller: Controller
+    board: QualityBoard
     workers: Workers
     store: RedisRouteStore
     server: HttpServer
@@ -97,6 +100,8 @@ def build_control(start: Start) -> ControlParts:
     collector = GatewayCollector(slabs, workers, lambda: shares(workers))
     news = RolloutNews()
     collector.registry.register(RolloutCollector(news))
+    board = QualityBoard(store, operations.models)
+    collector.registry.register(QualityCollector(board))
 
     def describe(model: str, version: int) -> Mapping[str, Any] | None:
         path = settings.models / model / str(version) / "metadata.yaml"
@@ -118,7 +123,7 @@ def build_control(start: Start) -> ControlParts:
     steward = Steward(operations, store, workers, routes, snapshot)
     controller = Controller(operations, store, workers, news, holder=secrets.token_hex(8))
     server = HttpServer(admin, start.sock, guarded(settings.limits))
-    return ControlParts(steward, controller, workers, store, server, events)
+    return ControlParts(steward, controller, board, workers, store, server, events)
 
 
 def shares(workers: Workers) -> Mapping[str, Mapping[int, float]]:

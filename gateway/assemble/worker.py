@@ -16,6 +16,10 @@ from gateway.control.route_files import read_directory
 from gateway.core.errors import CorruptRoute, InvalidSettings
 from gateway.core.watching import Mark
 from gateway.engine.onnx import OnnxEngine
+from gateway.labels.desk import FeedbackDesk
+from gateway.labels.duty import LabelDuty
+from gateway.labels.evidence import LabelEvidence
+from gateway.labels.memory import WorkerMemory
 from gateway.models.catalog import Catalog
 from gateway.models.repository import Repository
 from gateway.ports import WorkerReport
@@ -69,6 +73,8 @@ class WorkerParts:
     watchdog: Watchdog
     inference: Inference
     server: HttpServer
+    labels: LabelDuty | None
+    """None where feedback is off."""
     rpc: GrpcServer | None
     """None where the gRPC door is off."""
     report_file: ReportFile
@@ -170,7 +176,9 @@ def build_worker(start: Start) -> WorkerParts:
     reasons = {"worker": "starting"}
     figures = SlabFigures(slabs)
     control = repository_control(settings, store, ReportDirectory(start.reports), catalog, snapshot)
-    described = Metadata(table, lanes, catalog, lambda: reasons, control, figures)
+    name = _incarnation()
+    desk, labels = _feedback(settings, store, inference, name)
+    described = Metadata(table, lanes, catalog, lambda: reasons, control, figures, feedback=desk)
     return WorkerParts(
         slot=start.slot,
         repository=repository,
@@ -178,7 +186,7 @@ def build_worker(start: Start) -> WorkerParts:
         table=table,
         adoption=adoption,
         watcher=watcher,
-        evidence=EvidenceDuty(adoption.trials, store, StoreReverter(store, _digests(catalog)), _incarnation()),
+        evidence=EvidenceDuty(adoption.trials, store, StoreReverter(store, _digests(catalog)), name),
         snapshot=snapshot,
         store=store,
         slab=slab,
@@ -186,6 +194,7 @@ def build_worker(start: Start) -> WorkerParts:
         watchdog=watchdog,
         inference=inference,
         server=HttpServer(InferencePort(inference, described.app()), start.sock, shortcut(inference, settings.limits)),
+        labels=labels,
         rpc=_rpc(settings, inference, catalog, lambda: reasons, control, figures) if settings.grpc_port else None,
         report_file=ReportFile(start.reports, start.slot),
         files=_route_files(settings.routes),
@@ -213,6 +222,18 @@ def _digests(catalog: Catalog) -> Callable[[str, int], str]:
 def _incarnation() -> str:
     """Return a name that no other worker has, here or elsewhere, before or after: its flushes are numbered from 1."""
     return f"{os.uname().nodename[:64]}-{os.getpid()}-{secrets.token_hex(6)}"
+
+
+def _feedback(
+    settings: Settings, store: RedisRouteStore, inference: Inference, name: str
+) -> tuple[FeedbackDesk | None, LabelDuty | None]:
+    """Return who takes feedback and who brings it to the store; nobody where it is off."""
+    if not settings.feedback_ttl:
+        return None, None
+    memory = WorkerMemory(store, ttl_seconds=settings.feedback_ttl, per_second=settings.limits.feedback)
+    evidence = LabelEvidence(store, f"{name}-labels")
+    inference.memory = memory
+    return FeedbackDesk(store, memory, evidence), LabelDuty(memory, evidence)
 
 
 def _rpc(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli import model_check, model_convert, model_prune
+from gateway.cli import model_check, model_convert, model_prune, model_quality
 from gateway.cli.client import add_flags, connect
 from gateway.cli.output import print_json, print_table, say, weights
 
@@ -24,11 +24,18 @@ def add_parser(subparsers: Any) -> None:
     model_convert.add_parser(verbs)
     model_check.add_parser(verbs)
     model_prune.add_parser(verbs)
+    model_quality.add_parser(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb and return the exit code."""
-    verbs = {"list": _list, "convert": model_convert.run, "check": model_check.run, "prune": model_prune.run}
+    verbs = {
+        "list": _list,
+        "convert": model_convert.run,
+        "check": model_check.run,
+        "prune": model_prune.run,
+        "quality": model_quality.run,
+    }
     return verbs[args.verb](args)
 
 

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 from gateway.control import admin_answers as answers
 from gateway.control import console
 from gateway.control import lineage_answers as lineage
+from gateway.control import quality_answers as quality
 from gateway.control import rollout_answers as rollouts
 from gateway.control import watching_answers as watching
 from gateway.control.auth import Role
@@ -130,6 +131,10 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET", MODEL + "/history", Role.VIEWER, answers.show_history, "Who did what and why, newest first",
         query=("limit",),
+    ),
+    Endpoint(
+        "GET", MODEL + "/quality", Role.VIEWER, quality.show_quality,
+        "What labels said of each version, ever and in the last hour and day",
     ),
     Endpoint(
         "GET", MODEL + "/explain", Role.VIEWER, answers.explain,

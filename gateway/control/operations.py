@@ -32,6 +32,7 @@ from gateway.core.errors import (
     UnknownRoute,
     UnknownVersion,
 )
+from gateway.core.quality import read_quality
 from gateway.core.shadowing import copied_percents, shadows_of
 from gateway.core.splits import parse_weights, written
 from gateway.core.stored import Held
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from gateway.control.rollouts import FailureRate
     from gateway.control.route_reader import RoutesNow
     from gateway.core.document import RouteDocument
+    from gateway.core.quality import Quality
     from gateway.core.routing import Values
     from gateway.core.stored import Quarantined
     from gateway.ports import LastGood, RouteHead, Store, StoredRoute, Workers
@@ -111,6 +113,12 @@ class Operations:
         self._check_model(model)
         async with answered_within(self._write_seconds):
             return await self._store.history(model, limit=limit)
+
+    async def quality(self, model: str, seconds: float | None = None) -> Mapping[int, Quality]:
+        """Return version → what labels said of it, ever or in the last *seconds*, over the fleet."""
+        self._check_model(model)
+        async with answered_within(self._write_seconds):
+            return read_quality(await self._store.quality(model, seconds=seconds))
 
     async def explain(self, model: str, key: bytes, values: Values) -> dict[str, Any]:
         """Return which version a unit with *key* gets and why, with the revision that says so.

@@ -302,3 +302,35 @@ class TooManyAttempts(GatewayError):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"too many wrong tokens from this address; try again in {retry_after_seconds} s")
         self.retry_after_seconds = retry_after_seconds
+
+
+class UnknownPrediction(GatewayError):
+    """Nothing that was answered under this id is remembered."""
+
+    def __init__(self, model: str, name: str) -> None:
+        super().__init__(
+            f"no answer of model {model!r} with the id {name!r} is remembered; send the id of an answer, and see in "
+            f"gateway_quality_dropped_total whether answers are left out"
+        )
+        self.code = "unknown_id"
+
+
+class LabelTooLate(GatewayError):
+    """What was answered under this id is too old to be counted."""
+
+    def __init__(self, model: str, name: str) -> None:
+        super().__init__(
+            f"the answer {name!r} of model {model!r} is older than feedback may be; the operator can raise "
+            f"--feedback-ttl"
+        )
+        self.code = "expired_id"
+
+
+class LabelConflict(GatewayError):
+    """Something else was said of the same answer before, and stays."""
+
+    def __init__(self, model: str, name: str, kind: str) -> None:
+        super().__init__(
+            f"the answer {name!r} of model {model!r} has another {kind} already, which stays; find out which is right"
+        )
+        self.code = "conflicting_label"

@@ -45,6 +45,9 @@ class Limits:
     """Of one tensor of a request."""
     output_bytes: int = 256 * 1024 * 1024
     """Of all outputs of one answer together, as tensors: their JSON is several times as long."""
+    feedback: int = 10
+    """Answers that each worker remembers per second for labels, beyond 5,000 at once; each takes about 450 bytes of
+    the store for twice --feedback-ttl."""
 
 
 DEFAULT = Limits()

@@ -43,7 +43,8 @@ class Control:
     async def run(self) -> None:
         """Serve the admin port until SIGTERM."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._parts.stop)
-        duties = [asyncio.create_task(self._tick_forever()), asyncio.create_task(self._steer_forever())]
+        forever = (self._tick_forever, self._steer_forever, self._look_forever)
+        duties = [asyncio.create_task(each()) for each in forever]
         try:
             await self._parts.server.run()
         finally:
@@ -68,6 +69,14 @@ class Control:
                 await self._parts.controller.tick()
             except Exception:  # the outermost door of a task: its end must not end the process
                 log.exception("the controller failed and goes on")
+            await asyncio.sleep(STEER_SECONDS)
+
+    async def _look_forever(self) -> None:
+        while True:
+            try:
+                await self._parts.board.run_forever()
+            except Exception:  # the outermost door of a task: its end must not end the process
+                log.exception("the quality of the versions could not be read, and is read again")
             await asyncio.sleep(STEER_SECONDS)
 
     def _say_ready(self) -> None:

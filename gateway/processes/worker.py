@@ -78,12 +78,14 @@ class Worker:
 
     def _duties(self) -> dict[str, Callable[[], Awaitable[None]]]:
         parts = self._parts
+        labels = {} if parts.labels is None else {"labels": parts.labels.run_forever}
         return {
             "routes": self._follow_routes,
             "nudges": parts.watcher.nudge_forever,
             "evidence": parts.evidence.run_forever,
             "snapshot": parts.snapshot.write_forever,
             "heartbeat": self._beat,
+            **labels,
         }
 
     async def _supervised(self, name: str, make: Callable[[], Awaitable[None]]) -> None:

@@ -21,6 +21,7 @@ from gateway.core.names import version_number
 from gateway.rest.asgi import answer as answer_inference
 from gateway.rest.exchange import Exchange
 from gateway.rest.extensions import Extensions
+from gateway.rest.feedback import FeedbackDoor
 from gateway.rest.openapi import describe_port
 from gateway.rest.problems import Problem
 from gateway.rest.responses import answer
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.models.catalog import Catalog
-    from gateway.ports import RepositoryControl, Statistics
+    from gateway.ports import Feedback, RepositoryControl, Statistics
     from gateway.rest.asgi import Receive, Scope, Send
     from gateway.rest.exchange import Inference
     from gateway.serving.lanes import Lanes
@@ -103,9 +104,13 @@ class Metadata:
         not_ready: Callable[[], Mapping[str, str]],
         control: RepositoryControl,
         statistics: Statistics,
+        *,
+        feedback: Feedback | None = None,
     ) -> None:
+        """*feedback* is None where it is off."""
         self._described = Description(table, lanes, catalog)
         self._extensions = Extensions(self._described, control, statistics)
+        self._feedback = FeedbackDoor(self._described, feedback)
         self._not_ready = not_ready
 
     def app(self) -> Starlette:
@@ -120,6 +125,7 @@ class Metadata:
                 Route("/v2/health/ready", self._ready),
                 Route("/v2/models", self._models),
                 *self._extensions.routes(),
+                *self._feedback.routes(),
                 Route(model, self._model),
                 Route(version, self._model),
                 Route(model + "/ready", self._model_ready),

@@ -60,7 +60,7 @@ class Extensions:
         return routes
 
     async def _index(self, request: Request) -> Response:
-        wanted = (await _object(request)).get("ready", False)
+        wanted = (await object_of(request)).get("ready", False)
         if not isinstance(wanted, bool):
             raise InvalidRequest(f"ready: {shown(wanted)} is neither true nor false", "invalid_parameter")
         members = ("name", "version", "state", "reason")
@@ -97,14 +97,14 @@ def _caller(request: Request) -> Caller:
 async def _ordered(request: Request) -> tuple[str, int | None]:
     """Return the model and the version that an order names."""
     model: str = request.path_params["model"]
-    parameters = (await _object(request)).get("parameters", {})
+    parameters = (await object_of(request)).get("parameters", {})
     if not isinstance(parameters, dict):
         raise InvalidRequest(f"parameters: {shown(parameters)} is no object", "invalid_parameter")
     queried = request.query_params.getlist("version")
     return model, ordered_version(model, parameters, request.path_params.get("version"), *queried)
 
 
-async def _object(request: Request) -> Mapping[str, Any]:
+async def object_of(request: Request) -> Mapping[str, Any]:
     """Return the object in the body, an empty one where there is no body. Unknown members are the reader's to ignore.
 
     Content types are not looked at: Triton's client sends none.

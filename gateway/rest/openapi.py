@@ -25,8 +25,8 @@ VERSION: Final = MODEL + "/versions/{version}"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One verb of one path. *answer* names the schema of a 200, and of the statuses in *also*; without one there is no
-    200, and those are errors.
+    """One verb of one path. *answer* names the schema of a good answer, which has *status*, and of the statuses in
+    *also*; without one there is no good answer, and those are errors.
 
     *errors* are those that end here; *body* names the schema of what is read. *is_inference* adds the headers
     that only inference reads and sends. *is_order* adds what an order is asked
@@ -43,6 +43,7 @@ class Operation:
     body: str = ""
     is_inference: bool = False
     is_order: bool = False
+    status: int = 200
 
     @property
     def is_binary(self) -> bool:
@@ -60,7 +61,9 @@ ORDERS: Final = (
 """What only an order to load or unload can end in."""
 ORDERED: Final = (*READ, *UNKNOWN, *ORDERS)
 LABELLED: Final = (*DESCRIBED, errors.UnknownAlias)
-PREDICTED: Final = tuple(error for error in TABLE if error not in ORDERS)
+JUDGED: Final = (errors.UnknownPrediction, errors.LabelTooLate, errors.LabelConflict)
+"""What only feedback can end in."""
+PREDICTED: Final = tuple(error for error in TABLE if error not in (*ORDERS, *JUDGED))
 INFERRED: Final = tuple(error for error in PREDICTED if error is not errors.UnknownAlias)
 
 VERSION_1: Final = "/v1/models/{model}"
@@ -104,6 +107,11 @@ OPERATIONS: Final = (
     Operation(
         "POST", VERSION + "/infer", "inferByVersion", "Inference by one version: no assignment, no fallback",
         "InferAnswer", errors=INFERRED, body="InferRequest", is_inference=True,
+    ),
+    Operation(
+        "POST", MODEL + "/feedback", "giveFeedback", "What the answers to these ids should have been", "FeedbackTaken",
+        errors=(*READ, errors.UnknownModel, *JUDGED, errors.Forbidden, errors.StoreUnavailable), body="Feedback",
+        status=202,
     ),
     Operation("GET", "/", "isAlive", "The worker answers, in the words of KServe's v1", "Alive"),
     Operation("GET", "/v1/models", "listModels1", "The names of the models", "Models"),
@@ -201,7 +209,7 @@ def _parameters(each: Operation) -> list[dict[str, Any]]:
 def _answers(each: Operation) -> dict[int, dict[str, Any]]:
     """Return status → what is answered with it. A status that is both its own answer and an error's has either."""
     own = [ref(each.answer or "Error")]
-    found = {200: _answer(each, 200, each.summary, _content(each, each.answer))} if each.answer else {}
+    found = {each.status: _answer(each, each.status, each.summary, _content(each, each.answer))} if each.answer else {}
     causes = {status: [why] for status, why in EVERYWHERE.items()}
     for error in each.errors:
         causes.setdefault(TABLE[error][0], []).append(error.__name__)

@@ -18,6 +18,9 @@ TABLE: Final[dict[type[GatewayError], tuple[int, int, str]]] = {
     errors.UnknownModel: (404, outcomes.CLIENT_ERROR, "unknown_model"),
     errors.UnknownVersion: (404, outcomes.CLIENT_ERROR, "unknown_version"),
     errors.UnknownAlias: (404, outcomes.CLIENT_ERROR, "unknown_alias"),
+    errors.UnknownPrediction: (404, outcomes.CLIENT_ERROR, "unknown_id"),
+    errors.LabelTooLate: (404, outcomes.CLIENT_ERROR, "expired_id"),
+    errors.LabelConflict: (409, outcomes.CLIENT_ERROR, "conflicting_label"),
     errors.Unauthenticated: (401, outcomes.CLIENT_ERROR, "unauthenticated"),
     errors.Forbidden: (403, outcomes.CLIENT_ERROR, "forbidden"),
     errors.TooManyAttempts: (429, outcomes.CLIENT_ERROR, "too_many_attempts"),
@@ -43,7 +46,7 @@ JSON: Final = (b"content-type", b"application/json")
 class Problem:
     """What is answered for an error."""
 
-    __slots__ = ("body", "headers", "outcome", "status")
+    __slots__ = ("body", "code", "headers", "outcome", "status")
 
     def __init__(self, error: GatewayError | None, request_id: str) -> None:
         """*error* None, or one without a row, is a fault of the gateway itself: the answer says no more than that."""
@@ -54,6 +57,7 @@ class Problem:
             status, outcome, code = found
             code, text = getattr(error, "code", code), str(error)
         self.status = status
+        self.code = code
         self.outcome = outcome
         self.body = orjson.dumps({"error": text, "code": code, "request_id": request_id})
         self.headers = [JSON]

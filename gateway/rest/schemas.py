@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from gateway.core.feedback import ITEMS_MOST, ROWS_MOST
 from gateway.core.signature import DATATYPES
 from gateway.serving.parameters import ID_CHARACTERS
 
@@ -34,6 +35,23 @@ def an_object(properties: dict[str, Any], *optional: str, **members: Any) -> dic
 
 DATATYPE: Final = {"enum": list(DATATYPES)}
 
+CLASS: Final = {"type": ["string", "number", "boolean"]}
+NUMBER: Final = {"type": "number"}
+FEEDBACK_ITEM: Final = an_object(
+    {
+        "id": {**TEXT, "minLength": 1, "maxLength": 256},
+        "label": {"anyOf": [CLASS, list_of(CLASS, minItems=1, maxItems=ROWS_MOST)]},
+        "value": {"anyOf": [NUMBER, list_of(NUMBER, minItems=1, maxItems=ROWS_MOST)]},
+        "reward": NUMBER,
+    },
+    "label",
+    "value",
+    "reward",
+    additionalProperties=False,
+    oneOf=[{"required": [name]} for name in ("label", "value", "reward")],
+)
+TAKEN: Final[dict[str, Any]] = {"enum": ["counted", "duplicate"]}
+
 SCHEMAS: Final[dict[str, Any]] = {
     "Server": an_object({"name": TEXT, "version": TEXT, "extensions": list_of(TEXT)}),
     "Live": an_object({"live": {"const": True}}),
@@ -51,6 +69,30 @@ SCHEMAS: Final[dict[str, Any]] = {
             }
         )
     ),
+    "FeedbackItem": FEEDBACK_ITEM,
+    "Feedback": {
+        "oneOf": [
+            ref("FeedbackItem"),
+            an_object({"feedback": list_of(ref("FeedbackItem"), minItems=1, maxItems=ITEMS_MOST)}),
+        ]
+    },
+    "FeedbackTaken": {
+        "oneOf": [
+            an_object({"model": TEXT, "id": TEXT, "status": TAKEN}),
+            an_object(
+                {
+                    "model": TEXT,
+                    "feedback": list_of(
+                        an_object(
+                            {"id": TEXT, "status": {"enum": [*TAKEN["enum"], "refused"]}, "code": TEXT, "error": TEXT},
+                            "code",
+                            "error",
+                        )
+                    ),
+                }
+            ),
+        ]
+    },
     "IndexRequest": an_object({"ready": {"type": "boolean"}}, "ready"),
     "Order": an_object(
         {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from gateway.core.routing import Values
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Metrics, Tensor, VersionCells
+    from gateway.ports import Metrics, PredictionMemory, Tensor, VersionCells
     from gateway.serving.batching import Lane, Result
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, LiveTable
@@ -86,6 +86,8 @@ class Traffic:
         self.last_started = 0.0
         """When the last request began, on ``time.perf_counter``; 0 before any."""
         self._ids = (f"{prefix}-{number:x}" for prefix in [os.urandom(6).hex()] for number in itertools.count(1))
+        self.memory: PredictionMemory | None = None
+        """Where answers are remembered for labels that come later; None where they are not."""
         self._metrics = metrics
         self._unrouted: dict[str, VersionCells] = {}
 
@@ -203,8 +205,22 @@ class Exchange(Generic[AnswerT]):
                 self.refuse(result)
             else:
                 self._end(outcomes.OK, self._answer(arm, result))
+                if self._inference.memory is not None:
+                    self._remember(self._inference.memory, arm, result)
         except Exception as exc:  # the outermost door of a callback: the rest of the batch must get its answers
             self.refuse(exc)
+
+    def _remember(self, memory: PredictionMemory, arm: Arm, outputs: Sequence[Tensor]) -> None:
+        """Leave what was served to whoever counts labels; the caller has the answer already."""
+        version, watched = arm.lane.version, arm.watched
+        if memory.room <= 0:
+            memory.skip(version.model, version.version)
+            return
+        evidence = ("", None) if watched is None else (watched.trial.rollout.id, watched.point(self._values))
+        name = self._id or self._request_id
+        memory.served(
+            name, version.model, version.version, version.signature, outputs, arm.rule, arm.revision, *evidence
+        )
 
     def _end(self, outcome: int, answer: AnswerT | None) -> None:
         reply, self._reply = self._reply, None

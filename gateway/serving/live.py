@@ -42,7 +42,8 @@ class Arm:
     """
 
     __slots__ = (
-        "absent", "block", "fallback", "headers", "is_narrower", "is_trusted", "lane", "order", "rule", "tap", "watched"
+        "absent", "block", "fallback", "headers", "is_narrower", "is_trusted", "lane", "order", "revision", "rule",
+        "tap", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +64,7 @@ class Arm:
         self.is_trusted = is_trusted
         self.order = order
         self.rule = rule
+        self.revision = revision
         self.fallback = fallback
         self.absent = absent
         self.watched: Watched | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.evidence import RUN_KINDS
+from gateway.ports import QUALITY_BUCKET_SECONDS, QUALITY_SECONDS
 
 CHANGES: Final = "gateway:changes"
 """The one channel on which every change is published. A message only says "look again"; its content is never used."""
@@ -62,3 +63,23 @@ def rollout_keys(model: str, rollout: str) -> tuple[str, ...]:
 def lease_key(model: str) -> str:
     """Return the key of the lease on the rollouts of *model*."""
     return f"gateway:{{{model}}}:lease"
+
+
+QUALITY_FIELDS: Final = 2_000
+"""With so many fields a hash of quality takes no new cell of predicted and labelled class."""
+
+
+def served_key(model: str, served: str) -> str:
+    """Return the key of the hash that holds what was answered under the id *served*, and what was said of it."""
+    return f"gateway:{{{model}}}:served:{served}"
+
+
+def quality_key(model: str, bucket: int | None = None) -> str:
+    """Return the key of the hash that counts labels by version: of all time, or of one *bucket* of it."""
+    return f"gateway:{{{model}}}:quality" if bucket is None else f"gateway:{{{model}}}:quality:{bucket}"
+
+
+def buckets_of(seconds: float, now: float) -> range:
+    """Return the buckets that the last *seconds* before *now* (since the epoch) touch."""
+    least = int((now - min(seconds, QUALITY_SECONDS)) // QUALITY_BUCKET_SECONDS)
+    return range(least, int(now // QUALITY_BUCKET_SECONDS) + 1)

@@ -17,7 +17,7 @@ from gateway.core.errors import RevisionConflict
 from gateway.ports import AuditEntry, RouteHead, StoredRoute
 from gateway.store.evidence_records import check_fence
 from gateway.store.keys import AUDIT_ENTRIES, HISTORY_LIMIT
-from gateway.store.memory_evidence import MemoryEvidence
+from gateway.store.memory_feedback import MemoryFeedback
 from gateway.store.records import (
     HEAD_FIELDS,
     ROUTE_FIELDS,
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from gateway.ports import Fence
 
 
-class MemoryRouteStore(MemoryEvidence):
-    """Implements ``ports.RouteStore`` and ``ports.EvidenceStore``. It can be away: ``stop`` and ``start``."""
+class MemoryRouteStore(MemoryFeedback):
+    """Implements ``ports.Store``. It can be away: ``stop`` and ``start``."""
 
     def __init__(self) -> None:
         super().__init__()

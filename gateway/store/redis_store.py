@@ -44,7 +44,7 @@ from gateway.store.records import (
     route_of,
     too_large,
 )
-from gateway.store.redis_evidence import RedisEvidence
+from gateway.store.redis_feedback import RedisFeedback
 from gateway.store.scripts import ORDER, WRITE
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from gateway.ports import AuditEntry, Fence
 
 
-class RedisRouteStore(RedisEvidence):
-    """Implements ``ports.RouteStore`` and ``ports.EvidenceStore``. Another connection carries the nudges."""
+class RedisRouteStore(RedisFeedback):
+    """Implements ``ports.Store``. Another connection carries the nudges."""
 
     def __init__(self, url: str, *, timeout_seconds: float = 0.4) -> None:
         """Name the store at *url*: ``redis://``, ``rediss://`` or ``unix://PATH``. Connects at the first call.

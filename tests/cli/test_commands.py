@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from gateway.ports import Served
 from tests.control.fakes import FAILED, FIVE_FLOATS, LOADING, READY, UNAVAILABLE, House
 
 if TYPE_CHECKING:
@@ -306,3 +308,19 @@ def test_a_command_finds_the_gateway_by_its_flags(terminal: Terminal, monkeypatc
     monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:1")
 
     assert terminal.run("models", "list", "--url", terminal.url).code == 0
+
+
+def test_the_quality_of_a_model_is_shown_for_people_and_for_scripts(routed: Terminal, house: House) -> None:
+    none = routed.run("models", "quality", "fraud")
+
+    async def label() -> None:
+        await house.store.remember("fraud", [Served("a", 1, b"p")], ttl_seconds=60)
+        await house.store.label("fraud", "a", "label", "1", {"1|labelled": 1, "1|classed": 1, "1|correct": 1})
+
+    asyncio.run(label())
+
+    people, scripts = routed.run("models", "quality", "fraud"), routed.run("models", "quality", "fraud", "--json")
+
+    assert "/v2/models/fraud/feedback" in none.err
+    assert people.out.splitlines()[1].split()[:3] == ["1", "1", "1.0000"]
+    assert json.loads(scripts.out)["versions"][0]["windows"]["all"]["accuracy"] == 1.0

@@ -11,7 +11,7 @@ NEVER_HERE = {
     errors.GatewayError, errors.InvalidSettings, errors.StateDirectoryInUse, errors.InvalidModel, errors.Overloaded,
     errors.DeadlineExceeded, errors.ModelFailed, errors.Starting, errors.LoadFailed,
     errors.UnknownAlias, errors.Quarantined, errors.VersionStuck, errors.RunStopped, errors.RejectedInput,
-    errors.InputRefused,
+    errors.InputRefused, errors.LabelTooLate, errors.UnknownPrediction, errors.LabelConflict,
 }  # fmt: skip
 """Errors of the start, of the loader and of the inference port."""
 

@@ -35,6 +35,9 @@ SAID = [
     (errors.VersionStuck("fraud", 7), ["7", "'fraud'", "hangs", "try again"]),
     (errors.Quarantined("fraud", 7), ["7", "'fraud'", "two workers crashed", "ten minutes"]),
     (errors.TooManyAttempts(30), ["30 s"]),
+    (errors.UnknownPrediction("fraud", "r-1"), ["'fraud'", "'r-1'", "gateway_quality_dropped_total"]),
+    (errors.LabelTooLate("fraud", "r-1"), ["'fraud'", "'r-1'", "--feedback-ttl"]),
+    (errors.LabelConflict("fraud", "r-1", "label"), ["'fraud'", "'r-1'", "another label", "stays"]),
     (errors.ModelFailed("fraud", 7, "no output"), ["7", "'fraud'", "no output"]),
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -88,11 +89,21 @@ class Door:
         self.control = FakeControl()
         self.figures: dict[tuple[str, str], VersionFigures] = {}
         statistics = cast("Statistics", SimpleNamespace(figures=lambda: self.figures))
-        described = Metadata(
-            floor.table, floor.lanes, floor.catalog, floor.adoption.not_ready, self.control, statistics
+        self._described = partial(
+            Metadata, floor.table, floor.lanes, floor.catalog, floor.adoption.not_ready, self.control, statistics
         )
         self.statistics = statistics
-        self._app: Any = InferencePort(self.inference, described.app())
+        self.feedback = None
+
+    @property
+    def feedback(self) -> Any:
+        """Who takes feedback; None where it is off."""
+        return self._feedback
+
+    @feedback.setter
+    def feedback(self, desk: Any) -> None:
+        self._feedback = desk
+        self._app: Any = InferencePort(self.inference, self._described(feedback=desk).app())
 
     async def ask(
         self,

@@ -1,0 +1,55 @@
+"""The quality of every version, as ``/metrics`` shows it: read out of the store once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.errors import CorruptRoute, StoreUnavailable
+from gateway.core.quality import read_quality
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from gateway.core.quality import Quality
+    from gateway.ports import FeedbackStore
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS: Final = 1.0
+
+
+class QualityBoard:
+    """Implements ``ports.QualityMetrics``; what was read last is shown while the store is away."""
+
+    def __init__(self, store: FeedbackStore, models: Callable[[], Collection[str]]) -> None:
+        self._store = store
+        self._models = models
+        self._seen: dict[str, Mapping[int, Quality]] = {}
+        self._complaints: dict[str, str] = {}
+
+    def qualities(self) -> Mapping[str, Mapping[int, Quality]]:
+        """Return model → version → quality, of those of which something is known."""
+        return dict(self._seen)
+
+    async def run_forever(self) -> None:
+        """Look for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(EVERY_SECONDS)
+
+    async def look(self) -> None:
+        """Read what the store counted of each model."""
+        models = self._models()
+        self._seen = {model: seen for model, seen in self._seen.items() if model in models}
+        for model in models:
+            try:
+                if found := read_quality(await self._store.quality(model)):
+                    self._seen[model] = found
+            except StoreUnavailable:
+                return
+            except CorruptRoute as exc:
+                if self._complaints.get(model) != str(exc):
+                    self._complaints[model] = str(exc)
+                    log.error("the quality of %r cannot be read: %s", model, exc)

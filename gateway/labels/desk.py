@@ -1,0 +1,83 @@
+"""Takes what callers say of answers, counts it once, and says what became of it.
+
+The answer may have been given by another worker, which writes what it served within a tenth of a second: an id that is
+not there is looked for once more before it is called unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.errors import InvalidDocument, InvalidRequest, LabelConflict, LabelTooLate, UnknownPrediction
+from gateway.core.feedback import is_wrong, read_prediction, score
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.core.errors import GatewayError
+    from gateway.core.feedback import Fact
+    from gateway.labels.evidence import LabelEvidence
+    from gateway.labels.memory import WorkerMemory
+    from gateway.ports import FeedbackStore, Remembered
+
+SECOND_LOOK_SECONDS: Final = 0.25
+"""Longer than another worker needs to write what it served."""
+
+
+class FeedbackDesk:
+    """Implements ``ports.Feedback``."""
+
+    def __init__(
+        self,
+        store: FeedbackStore,
+        memory: WorkerMemory,
+        evidence: LabelEvidence,
+        *,
+        second_look_seconds: float = SECOND_LOOK_SECONDS,
+    ) -> None:
+        self._store = store
+        self._memory = memory
+        self._evidence = evidence
+        self._second_look_seconds = second_look_seconds
+
+    async def take(self, model: str, facts: Sequence[Fact]) -> Sequence[str | GatewayError]:
+        """Return for each fact ``counted``, ``duplicate``, or why it is not counted. Raises StoreUnavailable.
+
+        After StoreUnavailable some may be counted; sent again they are duplicates.
+        """
+        found = await self._recall(model, facts)
+        return [await self._count(model, fact, held) for fact, held in zip(facts, found, strict=True)]
+
+    async def _recall(self, model: str, facts: Sequence[Fact]) -> Sequence[Remembered | None]:
+        ids = list(dict.fromkeys(fact.id for fact in facts))
+        held = dict(zip(ids, await self._store.recall(model, ids), strict=True))
+        missing = [name for name, each in held.items() if each is None]
+        if missing:
+            await self._memory.flush()
+            await asyncio.sleep(self._second_look_seconds)
+            held |= zip(missing, await self._store.recall(model, missing), strict=True)
+        return [held[fact.id] for fact in facts]
+
+    async def _count(self, model: str, fact: Fact, held: Remembered | None) -> str | GatewayError:
+        if held is None:
+            return UnknownPrediction(model, fact.id)
+        if held.is_late:
+            return LabelTooLate(model, fact.id)
+        try:
+            prediction = read_prediction(held.payload)
+            counts = score(prediction, fact)
+        except InvalidDocument as exc:
+            return InvalidRequest(str(exc), "invalid_feedback")
+        if fact.kind == "label":
+            counts["sum_delay"] = held.age_seconds
+        fields = {f"{prediction.version}|{kind}": many for kind, many in counts.items()}
+        came = await self._store.label(model, fact.id, fact.kind, fact.text, fields)
+        if came == "unknown":
+            return UnknownPrediction(model, fact.id)
+        if came == "conflict":
+            return LabelConflict(model, fact.id, fact.kind)
+        wrong = is_wrong(prediction, fact)
+        if came == "counted" and wrong is not None:
+            self._evidence.labelled(model, prediction, wrong=wrong)
+        return came

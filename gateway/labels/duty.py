@@ -1,0 +1,44 @@
+"""The task of a worker that brings what it served, and what labels said, to the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from gateway.labels.evidence import LabelEvidence
+    from gateway.labels.memory import WorkerMemory
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS: Final = 0.1
+
+
+class LabelDuty:
+    """Goes round for ever; what fails is tried again in the next round."""
+
+    def __init__(self, memory: WorkerMemory, evidence: LabelEvidence) -> None:
+        self._memory = memory
+        self._evidence = evidence
+
+    async def run_forever(self) -> None:
+        """Go round for ever."""
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            now = time.monotonic()
+            self._memory.make_room(now - last)
+            last = now
+            await self.go_round()
+
+    async def go_round(self) -> None:
+        """Bring all of it to the store once, where that answers."""
+        try:
+            await self._memory.flush()
+            await self._evidence.flush()
+        except StoreUnavailable as exc:
+            log.debug("predictions and labels are kept until the store answers: %s", exc)

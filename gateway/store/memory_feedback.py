@@ -1,0 +1,87 @@
+"""What was served and what was said of it, in this process: for tests, and the plainest statement of both."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from gateway.ports import QUALITY_BUCKET_SECONDS, Remembered
+from gateway.store.keys import QUALITY_FIELDS, buckets_of, quality_key, served_key
+from gateway.store.memory_evidence import MemoryEvidence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.ports import Served
+
+CELL = re.compile(r"([0-9]+)\|cell\|")
+
+
+class MemoryFeedback(MemoryEvidence):
+    """Implements ``ports.FeedbackStore`` for one event loop, under the keys that Redis has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._served: dict[str, dict[str, bytes]] = {}
+        self._written: dict[str, tuple[float, float]] = {}
+        """Key → when it was written, and for how long it takes labels."""
+        self._quality: dict[str, dict[str, float]] = {}
+
+    async def remember(
+        self, model: str, served: Sequence[Served], *, ttl_seconds: float, dropped: Mapping[int, int] | None = None
+    ) -> None:
+        """Keep *served* under the ids that are free, for twice *ttl_seconds*."""
+        self._answer()
+        for each in served:
+            key = served_key(model, each.id)
+            if self._age(key) is None:
+                self._served[key], self._written[key] = {"served": each.payload}, (time.time(), ttl_seconds)
+                self._count(quality_key(model), f"{each.version}|remembered", 1)
+        for version, many in (dropped or {}).items():
+            self._count(quality_key(model), f"{version}|dropped", many)
+
+    async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
+        """Return what is remembered under each of *ids*."""
+        self._answer()
+        return [self._remembered(served_key(model, each)) for each in ids]
+
+    async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
+        """Say a fact once and add *counts* by that."""
+        self._answer()
+        key = served_key(model, served)
+        if self._age(key) is None:
+            return "unknown"
+        held = self._served[key]
+        if fact in held:
+            return "duplicate" if held[fact] == text.encode() else "conflict"
+        held[fact] = text.encode()
+        for bucket in (None, int(time.time() // QUALITY_BUCKET_SECONDS)):
+            for field, count in counts.items():
+                self._count(quality_key(model, bucket), field, count)
+        return "counted"
+
+    async def quality(self, model: str, *, seconds: float | None = None) -> Sequence[Mapping[str, str]]:
+        """Return the hashes of all time, or of the last *seconds*."""
+        self._answer()
+        buckets = [None] if seconds is None else buckets_of(seconds, time.time())
+        found = (self._quality.get(quality_key(model, each)) for each in buckets)
+        return [{field: repr(count) for field, count in held.items()} for held in found if held]
+
+    def _age(self, key: str) -> float | None:
+        """Return how long *key* has been held, None where it is not, or no longer."""
+        if key not in self._written:
+            return None
+        written, ttl_seconds = self._written[key]
+        age = time.time() - written
+        return age if age < 2 * ttl_seconds else None
+
+    def _remembered(self, key: str) -> Remembered | None:
+        age = self._age(key)
+        return None if age is None else Remembered(self._served[key]["served"], age, age >= self._written[key][1])
+
+    def _count(self, key: str, field: str, count: float) -> None:
+        held = self._quality.setdefault(key, {})
+        if (cell := CELL.match(field)) and field not in held and len(held) >= QUALITY_FIELDS:
+            field = f"{cell[1]}|uncelled"
+        held[field] = held.get(field, 0) + count

@@ -1,0 +1,94 @@
+"""What was served and what was said of it, in Redis. It keeps, compares and adds; it judges nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ResponseError
+
+from gateway.core.errors import CorruptRoute
+from gateway.ports import QUALITY_BUCKET_SECONDS, QUALITY_SECONDS, Remembered
+from gateway.store.calls import run_script
+from gateway.store.feedback_scripts import LABEL, REMEMBER
+from gateway.store.guard import is_wrong_type
+from gateway.store.keys import QUALITY_FIELDS, buckets_of, quality_key, served_key
+from gateway.store.redis_evidence import RedisEvidence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.ports import Served
+
+
+class RedisFeedback(RedisEvidence):
+    """Implements ``ports.FeedbackStore``."""
+
+    async def remember(
+        self, model: str, served: Sequence[Served], *, ttl_seconds: float, dropped: Mapping[int, int] | None = None
+    ) -> None:
+        """Keep *served* under the ids that are free, for twice *ttl_seconds*. Raises CorruptRoute, StoreUnavailable."""
+        milliseconds = round(ttl_seconds * 1000)
+        keys = [quality_key(model), *(served_key(model, each.id) for each in served)]
+        words: list[Any] = [2 * milliseconds]
+        for each in served:
+            words += [each.version, b"%d %b" % (milliseconds, each.payload)]
+        for pair in (dropped or {}).items():
+            words += pair
+        async with self._calls.bounded() as ask:
+            _check(model, await run_script(ask, REMEMBER, keys, words), b"")
+
+    async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
+        """Return what is remembered under each of *ids*; what cannot be one of these is none."""
+        keys = [served_key(model, each) for each in ids]
+        replies = await self._calls.ask_each(
+            [words for key in keys for words in (("HGET", key, "served"), ("PTTL", key))]
+        )
+        async with self._calls.bounded():
+            return [_remembered(held, left) for held, left in zip(replies[::2], replies[1::2], strict=True)]
+
+    async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
+        """Say a fact once and add *counts* by that. Raises CorruptRoute, StoreUnavailable: it may have landed."""
+        bucket = int(time.time() // QUALITY_BUCKET_SECONDS)
+        keys = [served_key(model, served), quality_key(model), quality_key(model, bucket)]
+        words: list[Any] = [fact, text, round(QUALITY_SECONDS) + 2 * QUALITY_BUCKET_SECONDS, QUALITY_FIELDS]
+        for field, count in counts.items():
+            words += [field, repr(count)]
+        async with self._calls.bounded() as ask:
+            reply = await run_script(ask, LABEL, keys, words)
+        return _check(model, reply, b"counted", b"duplicate", b"conflict", b"unknown")
+
+    async def quality(self, model: str, *, seconds: float | None = None) -> Sequence[Mapping[str, str]]:
+        """Return the hashes of all time, or of the last *seconds*. Raises CorruptRoute for what is no hash."""
+        buckets = [None] if seconds is None else buckets_of(seconds, time.time())
+        replies = await self._calls.ask_each([("HGETALL", quality_key(model, each)) for each in buckets])
+        async with self._calls.bounded():
+            return [_texts(model, reply) for reply in replies if reply]
+
+
+def _remembered(held: Any, left: Any) -> Remembered | None:
+    """Return what two replies say. Raises the server's refusal, but for a key of another kind."""
+    for reply in (held, left):
+        if isinstance(reply, ResponseError) and not is_wrong_type(reply):
+            raise reply
+    if not isinstance(held, bytes) or not isinstance(left, int):
+        return None
+    written, _, payload = held.partition(b" ")
+    if not written.isdigit():
+        return None
+    ttl_seconds, left_seconds = int(written) / 1000, left / 1000
+    return Remembered(payload, max(0.0, 2 * ttl_seconds - left_seconds), left_seconds <= ttl_seconds)
+
+
+def _check(model: str, reply: bytes, *good: bytes) -> str:
+    if reply not in good:
+        raise CorruptRoute(model, "quality", f"a key of its quality holds a {reply.decode()}; delete that key")
+    return reply.decode()
+
+
+def _texts(model: str, reply: Any) -> Mapping[str, str]:
+    if isinstance(reply, ResponseError):
+        if is_wrong_type(reply):
+            raise CorruptRoute(model, "quality", "a key of its quality holds no hash; delete that key") from reply
+        raise reply
+    return {field.decode("utf-8", "replace"): value.decode("utf-8", "replace") for field, value in reply.items()}

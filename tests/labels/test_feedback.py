@@ -1,0 +1,222 @@
+"""From an answer to its label: remembered in batches, counted once, told to the rollout that served it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from gateway.core.errors import StoreUnavailable
+from gateway.core.evidence import Counter, read_evidence
+from gateway.core.feedback import Fact, Prediction, read_facts
+from gateway.core.quality import read_quality
+from gateway.core.signature import Signature, TensorSpec
+from gateway.labels import memory as memory_module
+from gateway.labels.board import QualityBoard
+from gateway.labels.desk import FeedbackDesk
+from gateway.labels.duty import LabelDuty
+from gateway.labels.evidence import SIGHTINGS_MOST, LabelEvidence
+from gateway.labels.memory import BURST, WorkerMemory
+from gateway.ports import AuditEntry, Fence, Served
+from gateway.store.memory import MemoryRouteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SIGNATURE = Signature((), (TensorSpec("label", "INT64", (-1,)),))
+ENTRY = AuditEntry(0, "ada", "because", "route", None, None)
+
+
+class Worker:
+    """The labels of one worker, over a store that may be shared."""
+
+    def __init__(
+        self, store: MemoryRouteStore, name: str = "w-1", *, ttl_seconds: float = 60, per_second: int = 1_000_000
+    ):
+        self.memory = WorkerMemory(store, ttl_seconds=ttl_seconds, per_second=per_second)
+        self.evidence = LabelEvidence(store, name)
+        self.desk = FeedbackDesk(store, self.memory, self.evidence, second_look_seconds=0)
+        self.duty = LabelDuty(self.memory, self.evidence)
+
+    def serve(self, name: str, *classes: int, version: int = 1, rollout: str = "", point: int | None = None) -> None:
+        outputs = [np.array(classes)]
+        self.memory.served(name, "fraud", version, SIGNATURE, outputs, "split", 1, rollout, point)
+
+    async def take(self, *facts: Fact) -> Sequence[str]:
+        came = await self.desk.take("fraud", facts)
+        return [each if isinstance(each, str) else type(each).__name__ for each in came]
+
+
+@pytest.fixture
+def store() -> MemoryRouteStore:
+    return MemoryRouteStore()
+
+
+@pytest.fixture
+def worker(store: MemoryRouteStore) -> Worker:
+    return Worker(store)
+
+
+def label(name: str, given: object = 1) -> Fact:
+    return read_facts({"id": name, "label": given})[0]
+
+
+async def counts(store: MemoryRouteStore, version: int = 1) -> dict[str, float]:
+    return dict(read_quality(await store.quality("fraud"))[version].counts)
+
+
+async def test_any_worker_takes_a_label_of_what_another_served(store: MemoryRouteStore, worker: Worker) -> None:
+    worker.serve("a", 1)
+    await worker.duty.go_round()
+
+    came = await Worker(store, "w-2").take(label("a"), label("a", True), label("a", 2), label("ghost"))
+
+    assert came == ["counted", "duplicate", "LabelConflict", "UnknownPrediction"]
+    assert (await counts(store))["correct"] == 1
+
+
+async def test_a_label_that_comes_at_once_finds_its_answer(worker: Worker) -> None:
+    worker.serve("a", 1)
+
+    assert await worker.take(label("a")) == ["counted"]
+
+
+async def test_a_label_that_comes_late_is_not_unknown(store: MemoryRouteStore) -> None:
+    worker = Worker(store, ttl_seconds=0.05)
+    worker.serve("a", 1)
+    await worker.duty.go_round()
+    await asyncio.sleep(0.06)
+
+    assert await worker.take(label("a")) == ["LabelTooLate"]
+
+
+async def test_a_label_for_other_rows_than_were_served_is_invalid(worker: Worker) -> None:
+    worker.serve("a", 1, 2)
+
+    assert await worker.take(label("a"), label("a", [1, 2])) == ["InvalidRequest", "counted"]
+
+
+async def test_an_answer_that_expires_between_look_and_label_is_unknown(
+    store: MemoryRouteStore, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: object) -> str:
+        return "unknown"
+
+    monkeypatch.setattr(store, "label", gone)
+    worker.serve("a", 1)
+
+    assert await worker.take(label("a")) == ["UnknownPrediction"]
+
+
+# What is remembered
+
+
+async def test_nothing_is_lost_while_the_store_is_away(store: MemoryRouteStore, worker: Worker) -> None:
+    store.stop()
+    for n in range(1_200):
+        worker.serve(str(n), 1)
+    worker.memory.skip("fraud", 2)
+    await worker.duty.go_round()
+    with pytest.raises(StoreUnavailable):
+        await worker.take(label("1"))
+    store.start()
+
+    await asyncio.gather(worker.duty.go_round(), worker.duty.go_round())
+
+    assert await counts(store) == {"remembered": 1_200}
+    assert await counts(store, 2) == {"dropped": 1}
+
+
+async def test_room_is_bounded_by_the_rate_and_by_what_waits(store: MemoryRouteStore) -> None:
+    slow, full = Worker(store, per_second=10), Worker(store)
+    slow.memory.room = 0
+    full.serve("a", 1)
+
+    slow.memory.make_room(0.25)
+    slow.memory.make_room(0.05)
+    full.memory.make_room(1)
+
+    assert slow.memory.room == 3
+    assert full.memory.room == BURST - 1
+    await full.duty.go_round()
+    full.memory.make_room(1)
+    assert full.memory.room == BURST
+
+
+async def test_what_is_too_large_is_counted_as_dropped(
+    store: MemoryRouteStore, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.serve("i" * 257, 1)
+    worker.serve("rows", *range(101))
+    await worker.duty.go_round()
+    monkeypatch.setattr(memory_module, "PAYLOAD_BYTES", 10)
+    worker.serve("payload", 1)
+
+    await worker.duty.go_round()
+
+    assert await counts(store) == {"dropped": 3}
+
+
+# What rollouts learn
+
+
+async def test_labels_are_evidence_under_the_revision_that_served(store: MemoryRouteStore, worker: Worker) -> None:
+    await store.write("fraud", b"{}", ENTRY, expected=0, fence=Fence("r-1", "1:9500,2:500"))
+    for name, version in (("a", 1), ("b", 2), ("c", 2)):
+        worker.serve(name, 1, version=version, rollout="r-1")
+    worker.serve("outside", 1, version=2)
+
+    await worker.take(label("a"), label("b"), label("c", 0), label("c", 0), label("outside", 0))
+    await worker.duty.go_round()
+
+    assert read_evidence(await store.totals("fraud", "r-1")).counts == {
+        Counter(1, 1, "labelled"): 1, Counter(1, 2, "labelled"): 2, Counter(1, 2, "wrong"): 1,
+    }  # fmt: skip
+
+
+async def test_a_key_of_a_sticky_route_is_wrong_once(store: MemoryRouteStore, worker: Worker) -> None:
+    await store.write("fraud", b"{}", ENTRY, expected=0, fence=Fence("r-1", "1:9500,2:500"))
+    for name, point in (("a", 5), ("b", 5), ("c", 6)):
+        worker.serve(name, 1, version=2, rollout="r-1", point=point)
+
+    await worker.take(*(label(name, 0) for name in "abc"))
+    await worker.duty.go_round()
+
+    assert read_evidence(await store.totals("fraud", "r-1")).total(2, "wrong") == 2
+
+
+async def test_evidence_waits_for_the_store_in_bounded_room_and_is_counted_once(store: MemoryRouteStore) -> None:
+    await store.write("fraud", b"{}", ENTRY, expected=0, fence=Fence("r-1", "1:9500,2:500"))
+    evidence = LabelEvidence(store, "w-1")
+    store.stop()
+    for point in range(SIGHTINGS_MOST + 5):
+        evidence.labelled("fraud", Prediction(2, 1, "split", ("1",), rollout="r-1", point=point), wrong=True)
+    with pytest.raises(StoreUnavailable):
+        await evidence.flush()
+    store.start()
+
+    await evidence.flush()
+    await evidence.flush()
+
+    found = read_evidence(await store.totals("fraud", "r-1"))
+    assert (found.total(2, "wrong"), found.total(2, "labelled")) == (SIGHTINGS_MOST, SIGHTINGS_MOST)
+
+
+# What is shown
+
+
+async def test_the_board_keeps_what_it_read_while_the_store_is_away(store: MemoryRouteStore) -> None:
+    models = ["fraud", "quiet"]
+    board = QualityBoard(store, lambda: models)
+    await store.remember("fraud", [Served("a", 1, b"p")], ttl_seconds=60)
+    await board.look()
+    store.stop()
+
+    await board.look()
+
+    assert {model: list(versions) for model, versions in board.qualities().items()} == {"fraud": [1]}
+    models.clear()
+    await board.look()
+    assert board.qualities() == {}
