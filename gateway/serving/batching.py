@@ -362,8 +362,11 @@ class Lane:
         for job, result in zip(batch, execution.results, strict=True):
             if isinstance(result, Exception):
                 self._failed(job, result)
-            else:
-                self._settle(job, result)
+            else:  # as ``_settle`` does, without a call for each request
+                self.version.in_flight -= 1
+                if not job.ended:
+                    job.end()
+                    job.settle(result)
 
     def _failed(self, job: Job, failure: Exception) -> None:
         if isinstance(failure, RunStopped) and not job.ended:

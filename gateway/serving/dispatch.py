@@ -94,6 +94,9 @@ class Attempt:
             self._settled(refused)
 
     def _settled(self, result: Result) -> None:
+        if not isinstance(result, Exception):
+            self._done(self._arm, result)  # the first run went well: nothing to weigh
+            return
         behind = self._arm.fallback
         if behind is not None and isinstance(result, FALLS_BACK):
             self._fall_back(behind, result)

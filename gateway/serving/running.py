@@ -99,9 +99,10 @@ class Runner:
             seat.end()
 
     def _together(self, batch: Sequence[Job], execution: Execution) -> list[Result]:
-        if len(batch) == 1:
-            return [self._sized(self._attempt(batch[0].feeds, batch[0].rows, execution))]
-        return self._joined(batch, execution)
+        if len(batch) > 1:
+            return self._joined(batch, execution)
+        result = self._attempt(batch[0].feeds, batch[0].rows, execution)
+        return [result if self._size is None else self._sized(result)]
 
     def _suspected(self, job: Job, print_: int, execution: Execution) -> Result:
         """Run a job by itself, unless that crashed two workers."""
@@ -124,7 +125,8 @@ class Runner:
         start = 0
         for job in batch:
             end = start + job.rows
-            results.append(self._sized([output[start:end] for output in together]))
+            own = [output[start:end] for output in together]
+            results.append(own if self._size is None else self._sized(own))
             start = end
         return results
 
