@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 for package in ("pandas", "skl2onnx", "skops"):
     pytest.importorskip(package, reason="conversions need the `convert` extra")
 
+CONFINED = r"this kernel could not keep the process that read the file to: .*\n"
+"""What is said where a kernel, or root, cannot be confined in every way; that is no fault of the example."""
+
 pytestmark = pytest.mark.timeout(600)  # the converters take long to import on a busy machine
 
 
@@ -33,5 +36,5 @@ def test_the_example_becomes_a_version(tmp_path: Path, monkeypatch: pytest.Monke
         for each in lines
     ]
 
-    assert [(each.returncode, each.stderr) for each in done] == [(0, "")] * 3
+    assert [(each.returncode, re.sub(CONFINED, "", each.stderr)) for each in done] == [(0, "")] * 3
     assert {path.name for path in (tmp_path / "models" / "wine" / "1").iterdir()} == {"model.onnx", "metadata.yaml"}
