@@ -146,7 +146,7 @@ def test_behind_a_run_that_cannot_be_stopped_nobody_waits(begin: Callable[..., G
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         first = pool.submit(gateway.ask, "POST", path, killers.width_request(4500), headers)
-        eventually(lambda: event(gateway, "huge", "1", "stuck") >= 1, 10, "the version is stuck")
+        eventually(lambda: event(gateway, "huge", "1", "stuck") >= 1, 30, "the version is stuck")
         began = time.monotonic()
         second = gateway.ask("POST", path, killers.width_request(2), headers)
         waited = time.monotonic() - began
