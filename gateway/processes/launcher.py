@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.25
+BEAT_SECONDS: Final = 0.35
+"""Within so long every worker has said whether it has traffic: one whose first callers just came looks idle before."""
 FINISH_SECONDS: Final = 35.0
 """How long a child may take from SIGTERM to its end: the 30 s for what is in flight, and a little to say goodbye."""
 
@@ -246,6 +248,8 @@ class Launcher:
 
     def _stop(self, wakeup: int) -> None:
         """Be not ready for the drain delay while every request is still answered, then stop."""
+        if self._settings.drain_delay:
+            self._wait_until(wakeup, time.monotonic() + BEAT_SECONDS)
         if self._is_idle():
             log.info("stopping")
         else:
@@ -253,9 +257,12 @@ class Launcher:
             for slot in self._slots:
                 if slot.child is not None:
                     slot.child.tell(signal.SIGUSR1)
-            until = time.monotonic() + self._settings.drain_delay
-            while (left := until - time.monotonic()) > 0 and not self._taken():
-                self._wait(wakeup, left)
+            self._wait_until(wakeup, time.monotonic() + self._settings.drain_delay)
+
+    def _wait_until(self, wakeup: int, until: float) -> None:
+        """Wait until *until*, on the monotonic clock, or for a second signal."""
+        while (left := until - time.monotonic()) > 0 and not self._taken():
+            self._wait(wakeup, left)
 
     def _is_idle(self) -> bool:
         recently = time.monotonic() - max(self._settings.drain_delay, 1.0)
