@@ -201,7 +201,7 @@ class Remembered:
 REPLICA_SECONDS: Final = 10.0
 """How long a replica that says nothing counts as there: a control process that is replaced speaks again before that."""
 
-REPLICA_BYTES: Final = 64 * 1024
+REPLICA_BYTES: Final = 1 << 20
 
 
 class FeedbackStore(Protocol):

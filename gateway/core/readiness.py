@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MEMBERS: Final = ("rollout", "revision", "lacks", "failed")
-MAX_REASON: Final = 500
+MAX_REASON: Final = 300
 """Characters of a reason that one replica tells the others."""
 
 
@@ -50,7 +50,9 @@ class Readiness:
 
 def written_words(readiness: Mapping[str, Readiness]) -> str:
     """Return what a replica says of the models in *readiness*: ``read_words`` reads the same from it."""
-    return json.dumps({model: each.as_dict() for model, each in readiness.items()}, separators=(",", ":"))
+    return json.dumps(
+        {model: each.as_dict() for model, each in readiness.items()}, separators=(",", ":"), ensure_ascii=False
+    )
 
 
 def read_words(text: str) -> Mapping[str, Readiness]:
@@ -81,7 +83,9 @@ def _said(model: str, text: str, own: Readiness) -> Readiness:
         lacks = f"cannot be understood ({exc}); is it of another release?"
         return Readiness(own.rollout, own.revision, lacks)
     if found is None or found.rollout != own.rollout or found.revision < own.revision:
-        return Readiness(own.rollout, own.revision, f"has not looked at revision {own.revision} yet")
+        return Readiness(
+            own.rollout, own.revision, f"has not looked at revision {own.revision} yet, or has no model {model}"
+        )
     return found if not found.lacks else Readiness(found.rollout, found.revision, f"lacks it: {found.lacks}")
 
 

@@ -78,5 +78,5 @@ async def test_a_short_word_does_not_end_the_longer_one_of_another(store: Store,
     ("name", "words"), [("", "x"), ("two words", "x"), ("é", "x"), ("a" * 129, "x"), ("a", "x" * (REPLICA_BYTES + 1))]
 )
 async def test_what_no_replica_is_called_or_says_is_refused(store: Store, name: str, words: str) -> None:
-    with pytest.raises(ValueError, match="replica|name"):
+    with pytest.raises(ValueError, match=r"replica|name"):
         await store.announce(name, words)

@@ -307,7 +307,7 @@ def test_a_wait_in_preflight_says_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize("state", [{"phase": Phase.PREFLIGHT}, {"phase": Phase.PAUSED, "origin": Phase.PREFLIGHT}])
-def test_a_canary_that_fails_its_golden_requests_is_taken_back_before_its_first_step(state: dict[str, Phase]) -> None:
+def test_a_canary_that_fails_its_golden_requests_is_taken_back_before_its_first_step(state: dict[str, Any]) -> None:
     action = next_action(Snapshot(rollout(**state), 7, failed="request 3 differs"), verdict(Kind.INCONCLUSIVE), NOW)
 
     assert isinstance(action, Rollback)
