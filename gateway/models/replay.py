@@ -14,7 +14,7 @@ from gateway.core.errors import InvalidModel, ModelFailed
 from gateway.models.golden import GoldenTensor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from gateway.core.signature import TensorSpec
     from gateway.models.golden import GoldenRequest
