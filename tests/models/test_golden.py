@@ -119,7 +119,8 @@ BAD: list[tuple[bytes, str]] = [
         (lines({"inputs": [tensor("x", *given)]}), said)  # type: ignore[arg-type]  # that is the point
         for given, said in [
             (("FP128", [1], [1]), "datatype"), (([], [1], [1]), "datatype"), (("FP32", [-1], [1]), "list of sizes"),
-            (("FP32", 1, [1]), "list of sizes"), (("FP32", [2], [1]), "does not fill"), (("FP32", [1], None), "in a list"),
+            (("FP32", 1, [1]), "list of sizes"), (("FP32", [2], [1]), "does not fill"),
+            (("FP32", [1], None), "in a list"),
             (("FP32", [1], ["1"]), "does not fill"), (("FP32", [1], [True]), "does not fill"),
             (("INT64", [1], [1.5]), "does not fill"), (("INT8", [1], [300]), "does not fill"),
             (("BOOL", [1], [1]), "does not fill"), (("BYTES", [1], [1]), "does not fill"),
@@ -175,21 +176,21 @@ def test_a_link_is_no_golden_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("now", "said"),
     [
-        (Adding(more=0.5), "golden request 1 (a): output 'y' differs by 0.5 at [0, 0], 0.0001 is allowed: 1 was "
-                           "recorded, 1.5 came; so do 1 more of 2"),
-        (Adding(label=0), "golden request 1 (a): output 'label' differs at [0]: '1' was recorded, '0' came; so do 1 more "
-                          "of 2"),
-        (Adding(word="b"), "golden request 1 (a): output 'word' differs at [0]: 'a' was recorded, 'b' came; so do 1 more "
-                           "of 2"),
-        (Adding(more=float("nan")), "golden request 1 (a): output 'y' differs by inf at [0, 0], 0.0001 is allowed: 1 was "
-                                    "recorded, nan came; so do 1 more of 2"),
-        (Adding(more=0.00005), ""),
+        (Adding(more=0.5), "output 'y' differs by 0.5 at [0, 0], 0.0001 is allowed: 1 was recorded, 1.5 came"),
+        (Adding(more=float("nan")), "output 'y' differs by inf at [0, 0], 0.0001 is allowed: 1 was recorded, nan came"),
+        (Adding(label=0), "output 'label' differs at [0]: '1' was recorded, '0' came"),
+        (Adding(word="b"), "output 'word' differs at [0]: 'a' was recorded, 'b' came"),
     ],
-)  # fmt: skip
+)
 def test_a_difference_says_which_request_which_output_and_by_how_much(now: Adding, said: str) -> None:
     requests = parse_requests(recorded(request([1, 2], id="a"), request([3, 4])))
 
-    assert replay(now, requests) == said
+    assert replay(now, requests) == f"golden request 1 (a): {said}; so do 1 more of 2"
+    assert replay(now, requests[:1]) == f"golden request 1 (a): {said}"
+
+
+def test_a_difference_within_the_tolerance_is_none() -> None:
+    assert replay(Adding(more=0.00005), parse_requests(recorded(request([1, 2])))) == ""
 
 
 def test_numbers_may_differ_relative_above_1() -> None:
