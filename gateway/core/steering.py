@@ -8,7 +8,7 @@ weight, and INCONCLUSIVE only under ``on_insufficient_data: advance``, which the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.phases import ENDED, Event, Phase
 from gateway.core.rollout import move
@@ -17,6 +17,9 @@ from gateway.core.verdicts import Kind
 if TYPE_CHECKING:
     from gateway.core.rollout import Change, Rollout
     from gateway.core.verdicts import Verdict
+
+PREFLIGHT_PATIENCE_SECONDS: Final = 60
+"""A canary that cannot be loaded within this time is for somebody to look at; the rollout waits on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,9 @@ def _live(snapshot: Snapshot, verdict: Verdict, now: float) -> Action:
     if rollout.phase is Phase.PREFLIGHT:
         if snapshot.is_ready:
             return _act(SetWeight, snapshot, Event.DONE, now, "the canary is ready on every worker")
-        return Wait(f"the canary is not yet ready on every worker{': ' * bool(snapshot.lacks)}{snapshot.lacks}")
+        waited = rollout.time(now) - rollout.entered
+        reason = f"the canary is not yet ready on every worker{': ' * bool(snapshot.lacks)}{snapshot.lacks}"
+        return Wait(reason, alert=waited >= PREFLIGHT_PATIENCE_SECONDS)
     left = rollout.entered + rollout.goal_seconds() - rollout.time(now)
     if left > 0:
         return Wait(f"{rollout.phase} has {left:.0f} s to go; {verdict.text}")

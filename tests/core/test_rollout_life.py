@@ -306,6 +306,14 @@ def test_a_wait_in_preflight_says_what_is_missing() -> None:
     assert action.reason.endswith(": replica b lacks it")
 
 
+@pytest.mark.parametrize(("seconds", "alert"), [(59, False), (60, True)])
+def test_a_preflight_that_lasts_is_for_somebody_to_look_at(seconds: int, alert: bool) -> None:
+    action = act(rollout(Phase.PREFLIGHT, entered=NOW - seconds), Kind.INCONCLUSIVE, ready=False)
+
+    assert isinstance(action, Wait)
+    assert action.alert is alert
+
+
 @pytest.mark.parametrize("state", [{"phase": Phase.PREFLIGHT}, {"phase": Phase.PAUSED, "origin": Phase.PREFLIGHT}])
 def test_a_canary_that_fails_its_golden_requests_is_taken_back_before_its_first_step(state: dict[str, Any]) -> None:
     action = next_action(Snapshot(rollout(**state), 7, failed="request 3 differs"), verdict(Kind.INCONCLUSIVE), NOW)
