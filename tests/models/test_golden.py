@@ -287,10 +287,8 @@ async def test_a_failed_version_is_tried_again_when_its_golden_requests_are_put_
 
 async def test_golden_requests_that_still_change_are_waited_for(house: House) -> None:
     put(house, golden(answer=3), at=2e9)
-    catalog = house.open()
-    await catalog.refresh()
 
-    assert state_of(catalog, "fraud", 1) == "LOADING"
+    assert state_of(await house.refreshed(), "fraud", 1) == "LOADING"
 
 
 async def test_golden_requests_that_are_recorded_for_a_ready_version_are_noted(house: House) -> None:
