@@ -70,7 +70,8 @@ def golden_of(directory: Path) -> Sequence[GoldenRequest]:
     metadata_path = directory / METADATA_FILE
     metadata = read_metadata(metadata_path) if metadata_path.exists() else Metadata()
     path = directory / GOLDEN_FILE
-    return read_golden(path if path.exists() else None, declared=metadata.golden_sha256)
+    is_there = path.exists() or path.is_symlink()  # a link that leads nowhere is refused, not overlooked
+    return read_golden(path if is_there else None, declared=metadata.golden_sha256)
 
 
 def read_golden(path: Path | None, *, declared: str = "") -> Sequence[GoldenRequest]:

@@ -13,7 +13,7 @@ import pytest
 from gateway.core.errors import InvalidModel, ModelFailed
 from gateway.core.signature import Signature, TensorSpec
 from gateway.models.entry import CHANGED, NEW_GOLDEN
-from gateway.models.golden import MAX_BYTES, golden_of, parse_requests, read_golden, written_requests
+from gateway.models.golden import MAX_BYTES, golden_of, parse_requests, written_requests
 from gateway.models.publishing import amend
 from gateway.models.replay import record, replay
 from tests.models.fakes import renew, state_of, status_of
@@ -162,12 +162,13 @@ def test_a_file_that_is_not_the_declared_one_is_refused(tmp_path: Path, content:
     assert caught.value.code == "digest"
 
 
-def test_a_link_is_no_golden_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["real", "nowhere"])
+def test_a_link_is_no_golden_file(tmp_path: Path, target: str) -> None:
     (tmp_path / "real").write_bytes(recorded(request([1, 2])))
-    (tmp_path / "golden.jsonl").symlink_to("real")
+    (tmp_path / "golden.jsonl").symlink_to(target)
 
     with pytest.raises(InvalidModel, match="symbolic link"):
-        read_golden(tmp_path / "golden.jsonl")
+        golden_of(tmp_path)
 
 
 # The replay
