@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 export ORT_DISABLE_TELEMETRY := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help run test test-long lint bench load models lock check-models programs kserve clean
+.PHONY: help run test test-long lint bench load models lock check-models programs environments kserve ops clean
 
 help:  ## show what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,11 +17,11 @@ help:  ## show what can be done
 run: $(VENV)/.core  ## serve the shipped models on 127.0.0.1:8080
 	@exec $(BIN)/gateway serve
 
-test: $(VENV)/.dev programs kserve  ## everything that must hold: style, types, tests, coverage of the core
+test: $(VENV)/.dev programs environments  ## everything that must hold: style, types, tests, coverage of the core
 	@scripts/check
 	@scripts/test
 
-test-long: $(VENV)/.dev programs kserve  ## the same tests with long runs
+test-long: $(VENV)/.dev programs environments  ## the same tests with long runs
 	@scripts/test -m "long or not long"
 
 lint: $(VENV)/.dev  ## style and types only
@@ -45,11 +45,13 @@ lock:  ## resolve the dependencies again (needs uv)
 programs:  # what some tests need beside Python: installed where that is possible, else those tests say why they skip
 	@scripts/programs
 
-kserve:  # the KServe SDK for the tests, in an environment of its own
-	@PYTHON="$(PYTHON)" scripts/kserve
+environments: kserve ops  # what tests need of Python beside ours, each in an environment of its own
+
+kserve ops:
+	@PYTHON="$(PYTHON)" scripts/environment $@
 
 clean:  ## remove what was set up and what was run
-	rm -rf $(VENV) .venv-kserve .gateway .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-kserve .venv-ops .gateway .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 $(VENV)/.core: requirements.lock pyproject.toml
 	@PYTHON="$(PYTHON)" scripts/install requirements.lock

@@ -440,7 +440,7 @@ class RunSeat(Protocol):
         ...
 
     def crashes(self, print_: int) -> int:
-        """Return how many workers crashed lately while they ran *print_*."""
+        """Return how many workers crashed lately while they ran *print_*; of a suspect, also who runs it just now."""
         ...
 
     def begin(self, prints: Sequence[int]) -> None:

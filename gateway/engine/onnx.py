@@ -116,15 +116,18 @@ class OnnxSession:
             return self._run(self._outputs, feeds, options)
         except Exception as exc:  # the seam: there is no narrower class that holds them all
             if options.terminate:
-                self._options = onnxruntime.RunOptions()  # terminated options stay terminated
                 raise RunStopped(self._model, self._version) from None
             self._log()
             kind = InputRefused if type(exc).__name__ == "InvalidArgument" else ModelFailed
             raise kind(self._model, self._version, "the runtime could not run it on this input") from None
 
     def stop(self) -> None:
-        """End the runs under way. Any thread; an operator that has begun is finished first, however long it takes."""
-        self._options.terminate = True
+        """End the runs under way. Any thread; an operator that has begun is finished first, however long it takes.
+
+        Later runs have options of their own: those that were terminated stay so, also where the run was over by then.
+        """
+        stopped, self._options = self._options, onnxruntime.RunOptions()
+        stopped.terminate = True
 
     def _log(self) -> None:
         """Log the exception being handled, at most once a second: a failing canary must not fill the disk."""

@@ -38,7 +38,7 @@ class SlabFigures:
 
     def figures(self) -> Mapping[Key, VersionFigures]:
         reading, now = self._slabs.read(), self._clock()
-        last = _last_requests(reading, self._slabs.layout, self._wall_clock() - now)
+        last = _last_requests(reading, self._slabs.layout, now, self._wall_clock() - now)
         counts = Ledger(now).take(reading, now).counts
         return {key: _figures(cells, self._slabs.layout, last.get(key, 0.0)) for key, cells in counts.items()}
 
@@ -61,11 +61,14 @@ def _figures(cells: Sequence[float], layout: Layout, last_request: float) -> Ver
     )
 
 
-def _last_requests(reading: Reading, layout: Layout, epoch: float) -> Mapping[Key, float]:
-    """Return when a worker that ran the version last began a request. *epoch*: when the monotonic clock was 0."""
+def _last_requests(reading: Reading, layout: Layout, now: float, epoch: float) -> Mapping[Key, float]:
+    """Return when a worker that ran the version last began a request. *epoch*: when the monotonic clock was 0.
+
+    Workers tell the time with each beat; one that has run something and told nothing yet began just *now*.
+    """
     last: dict[Key, float] = {}
     for slab in reading.slabs:
         for block in slab.blocks:
-            if slab.gauges.last_request_at and sum(block.counts[layout.inference]):
-                last[block.key] = max(last.get(block.key, 0.0), epoch + slab.gauges.last_request_at)
+            if sum(block.counts[layout.inference]):
+                last[block.key] = max(last.get(block.key, 0.0), epoch + (slab.gauges.last_request_at or now))
     return last

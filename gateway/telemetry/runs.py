@@ -61,7 +61,9 @@ class Seat:
 
     def crashes(self, print_: int) -> int:
         crashes, until = self._log.crashes().get(print_, (0, 0.0))
-        return crashes if until > time.monotonic() else 0
+        if until <= time.monotonic():
+            return 0
+        return crashes + self._log.unburied(print_)  # once suspected it takes a millisecond to look
 
     def begin(self, prints: Sequence[int]) -> None:
         cells = self._cells
@@ -110,6 +112,14 @@ class RunFile:
             self._crashes = self._table.read()
             self._generation = generation
         return self._crashes
+
+    def unburied(self, print_: int) -> int:
+        """Return how many other workers are running *print_*, or ended over it a moment ago.
+
+        Between a worker's end and the launcher's word of it a caller who tries again at once could end one more.
+        """
+        others = (path for path in self._path.parent.glob(f"*{RUNS}") if path != self._path)
+        return sum(any(print_ in running.prints for running in read_runs(path)) for path in others)
 
     def close(self) -> None:
         """Remove the file: who ends in order leaves nothing to read."""

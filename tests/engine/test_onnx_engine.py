@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from gateway.core.errors import InvalidSettings, ModelFailed
+from gateway.core.errors import InvalidSettings, ModelFailed, RunStopped
 from gateway.core.signature import Signature, TensorSpec
 from gateway.engine.onnx import DATATYPE_OF, OnnxEngine, OnnxSession
-from tests.engine import graphs
+from tests.engine import graphs, killers
 from tests.engine.graphs import FLOAT, STRING, node, value, weights
 
 if TYPE_CHECKING:
@@ -96,6 +97,26 @@ def test_a_session_serves_on_after_a_failure(tmp_path: Path) -> None:
     (answer,) = session.run({"x": np.array([1])})
 
     assert answer.tolist() == [[2.0, 3.0]]
+
+
+def test_a_run_that_is_stopped_says_so_and_the_next_one_is_run(tmp_path: Path) -> None:
+    session = load(killers.endless(), tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        endless = pool.submit(session.run, {"x": np.array([10**12])})
+        while not endless.done():
+            session.stop()
+            time.sleep(0.01)
+
+    assert isinstance(endless.exception(), RunStopped)
+    assert session.run({"x": np.array([3])})
+
+
+def test_a_stop_that_comes_when_the_run_is_over_stops_no_later_one(tmp_path: Path) -> None:
+    session = load(killers.endless(), tmp_path)
+
+    session.stop()
+
+    assert session.run({"x": np.array([3])})
 
 
 @pytest.mark.parametrize("names", [(), ("q",), ("x", "q")])

@@ -23,12 +23,18 @@ SEEDED_SECONDS = 5.0
 """So soon a new store has the routes that the files, or the models found, give it."""
 
 
+ALONE = frozenset({"grpc", "killers", "rollback", "rows", "slow_and_deadly", "stopping", "weights", "worker_faults"})
+"""What measures time under load: it has the machine for itself. The rest waits more than it works and runs by twos."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test in this directory."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker("flow")
+            if item.path.stem.removeprefix("test_") in ALONE:
+                item.add_marker("alone")
 
 
 @pytest.hookimpl(wrapper=True)

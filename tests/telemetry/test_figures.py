@@ -56,6 +56,15 @@ def test_every_look_says_the_same_and_an_unloaded_version_starts_anew(tmp_path: 
     slab.close()
 
 
+def test_a_version_that_was_run_before_its_worker_told_the_time_was_run_just_now(tmp_path: Path) -> None:
+    slabs = SlabDirectory(tmp_path)
+    slab = slabs.acquire()
+    slab.version(*KEY).ran(1, 0.1)
+
+    assert SlabFigures(slabs, lambda: 10.0, lambda: 1_000.0).figures()[KEY].last_request == 1_000.0
+    slab.close()
+
+
 def test_a_version_that_was_never_run_has_no_last_request(tmp_path: Path) -> None:
     slabs = SlabDirectory(tmp_path)
     slab = slabs.acquire()

@@ -46,6 +46,18 @@ def test_a_worker_that_crashed_is_blamed_on_what_it_was_running_and_every_other_
     assert not file_of_this_process(tmp_path).exists()
 
 
+def test_an_end_that_the_launcher_has_not_seen_yet_counts_against_a_suspect(tmp_path: Path) -> None:
+    seat = worker(tmp_path).seat("fraud", 1)
+    CrashTable(tmp_path).blame([7])
+    other = worker(tmp_path / "other")
+    other.seat("fraud", 1).begin([7, 8])
+    left_behind = file_of_this_process(tmp_path / "other").rename(tmp_path / "4000000.runs")
+
+    assert (seat.crashes(7), seat.crashes(8)) == (2, 0)
+    left_behind.unlink()
+    assert seat.crashes(7) == 1
+
+
 def test_a_worker_that_was_killed_from_outside_is_blamed_on_nobody(tmp_path: Path) -> None:
     seat = worker(tmp_path).seat("fraud", 1)
     seat.begin([7])
