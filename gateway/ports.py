@@ -198,6 +198,12 @@ class Remembered:
     is_late: bool
 
 
+REPLICA_SECONDS: Final = 10.0
+"""How long a replica that says nothing counts as there: a control process that is replaced speaks again before that."""
+
+REPLICA_BYTES: Final = 1 << 20
+
+
 class FeedbackStore(Protocol):
     """What was served and what was said of it. Every call answers within a second or raises StoreUnavailable."""
 
@@ -237,7 +243,20 @@ QUALITY_BUCKET_SECONDS: Final = 600
 QUALITY_SECONDS: Final = 24 * 3600.0
 
 
-class Store(RouteStore, EvidenceStore, FeedbackStore, Protocol):
+class FleetStore(Protocol):
+    """What the replicas that share the store tell each other. Every call answers within a second or raises
+    StoreUnavailable."""
+
+    async def announce(self, replica: str, words: str, *, seconds: float = REPLICA_SECONDS) -> Mapping[str, str]:
+        """Say *words* for *replica* for so many *seconds*, and return what every replica says now, this one included.
+
+        One that has not spoken for the time that it asked for is gone. At most REPLICA_BYTES of words. Raises
+        ValueError for a name or words that no replica has.
+        """
+        ...
+
+
+class Store(RouteStore, EvidenceStore, FeedbackStore, FleetStore, Protocol):
     """All of it in one."""
 
 
@@ -305,7 +324,8 @@ LEASE_SECONDS: Final = 3.0
 
 
 ROLLBACK_REASONS: Final = (
-    "errors", "invalid", "latency", "labels", "outputs", "deaths", "breaker", "limit", "insufficient_data", "other",
+    "errors", "invalid", "latency", "labels", "outputs", "deaths", "breaker", "golden", "limit", "insufficient_data",
+    "other",
 )  # fmt: skip
 """Why a canary was taken back: the guard that history names, and label values of ``gateway_rollbacks_total``."""
 
@@ -457,6 +477,18 @@ class Metrics(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class GoldenResult:
+    """What one worker found when it replayed golden requests for the *rollout* of this id, in its preflight.
+
+    failed: the first difference in words. lacks: why nothing could be replayed. Both empty: all answers were right.
+    """
+
+    rollout: str
+    lacks: str = ""
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerReport:
     """What one data worker says of itself.
 
@@ -464,6 +496,7 @@ class WorkerReport:
 
     *revisions* holds, per model, the revision of the route that the worker serves; 0 is a route that no store gave.
     *shares* holds, per model, each version's share of that route's main split, a fraction of one.
+    *golden* holds, per model whose canary is in preflight, what its golden requests showed, once they were replayed.
     """
 
     slot: int
@@ -473,6 +506,15 @@ class WorkerReport:
     versions: Sequence[VersionStatus]
     store_up: bool
     shares: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    golden: Mapping[str, GoldenResult] = field(default_factory=dict)
+
+
+class Described(Protocol):
+    """What the metadata of versions says."""
+
+    def __call__(self, model: str, version: int) -> Mapping[str, Any] | None:
+        """Return the members, None where there is no metadata. Reads a file. Raises InvalidModel."""
+        ...
 
 
 class Workers(Protocol):

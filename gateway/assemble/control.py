@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import secrets
 import time
 from functools import partial
@@ -36,6 +37,7 @@ from gateway.telemetry.slab import SlabDirectory
 from gateway.telemetry.traffic import SlabTraffic
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Collection, Mapping
 
     from gateway.ports import Workers
@@ -93,8 +95,19 @@ def build_control(start: Start) -> ControlParts:
     snapshot = Snapshot(settings.state_dir)
     slabs = SlabDirectory(start.slabs)
     shelf = Shelf(Repository(settings.models))
+
+    def describe(model: str, version: int) -> Mapping[str, Any] | None:
+        path = settings.models / model / str(version) / "metadata.yaml"
+        return dataclasses.asdict(read_metadata(path)) if path.exists() else None
+
     operations = Operations(
-        store, workers, shelf, snapshot, failure_rate=lambda model, version: failure_rate(slabs, model, version)
+        store,
+        workers,
+        shelf,
+        snapshot,
+        failure_rate=lambda model, version: failure_rate(slabs, model, version),
+        describe=describe,
+        replica=replica_name(start.sock),
     )
     door = TokenFile(settings.admin_token_file) if settings.admin_token_file else LoopbackDoor()
     collector = GatewayCollector(slabs, workers, lambda: shares(workers))
@@ -102,11 +115,6 @@ def build_control(start: Start) -> ControlParts:
     collector.registry.register(RolloutCollector(news))
     board = QualityBoard(store, operations.models)
     collector.registry.register(QualityCollector(board))
-
-    def describe(model: str, version: int) -> Mapping[str, Any] | None:
-        path = settings.models / model / str(version) / "metadata.yaml"
-        return dataclasses.asdict(read_metadata(path)) if path.exists() else None
-
     events = Events(partial(look, operations, workers), store.nudges)
     admin = create_admin(
         operations,
@@ -121,9 +129,15 @@ def build_control(start: Start) -> ControlParts:
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
-    controller = Controller(operations, store, workers, news, holder=secrets.token_hex(8))
+    controller = Controller(operations, store, news, holder=secrets.token_hex(8))
     server = HttpServer(admin, start.sock, guarded(settings.limits))
     return ControlParts(steward, controller, board, workers, store, server, events)
+
+
+def replica_name(admin: socket.socket) -> str:
+    """Return what other replicas know this one by: its host, and its *admin* port, of which a host has one each."""
+    host = "".join(each for each in os.uname().nodename[:100] if each.isascii() and each.isprintable() and each != " ")
+    return f"{host or 'replica'}:{admin.getsockname()[1]}"
 
 
 def shares(workers: Workers) -> Mapping[str, Mapping[int, float]]:

@@ -32,6 +32,7 @@ from gateway.serving.adoption import Adoption
 from gateway.serving.evidence import EvidenceDuty
 from gateway.serving.lanes import Lanes
 from gateway.serving.live import LiveRoute, LiveTable
+from gateway.serving.rehearsal import Rehearsals
 from gateway.serving.shadow import Shadows
 from gateway.serving.snapshot import Snapshot
 from gateway.serving.watchdog import Watchdog
@@ -66,6 +67,7 @@ class WorkerParts:
     adoption: Adoption
     watcher: Watcher
     evidence: EvidenceDuty
+    rehearsals: Rehearsals
     snapshot: Snapshot
     store: RedisRouteStore
     slab: WorkerSlab
@@ -122,6 +124,7 @@ class WorkerParts:
             versions=self.catalog.statuses(),
             store_up=self.watcher.store_up,
             shares={model: live.routing.shares() for model, live in routes.items()},
+            golden=self.rehearsals.results,
         )
 
 
@@ -186,6 +189,7 @@ def build_worker(start: Start) -> WorkerParts:
         table=table,
         adoption=adoption,
         watcher=watcher,
+        rehearsals=Rehearsals(adoption.rollouts, catalog, repository.root),
         evidence=EvidenceDuty(adoption.trials, store, StoreReverter(store, _digests(catalog)), name),
         snapshot=snapshot,
         store=store,

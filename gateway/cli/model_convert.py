@@ -41,6 +41,8 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--tolerance", type=_positive, default=1e-4, metavar="X",
                         help="how far numbers may differ, relative above 1 [0.0001]")  # fmt: skip
     parser.add_argument("--beyond", type=_count, default=0, metavar="ROWS", help="rows that may differ by more [0]")
+    parser.add_argument("--golden", type=_count, default=0, metavar="ROWS",
+                        help="keep so many rows of the sample, and the answers, as golden requests [0]")  # fmt: skip
     parser.add_argument("--notes", default="", metavar="TEXT", help="what people should know of the version")
     parser.add_argument("--parent", action="append", default=[], metavar="PARENT",
                         help="what it was made from: MODEL/VERSION, or MODEL/VERSION:fine-tuned-from")  # fmt: skip
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandMisused("--timeout must be at least 1 s")
     wish = Wish(
         args.file, args.name, args.models, args.data or args.sample, args.data is not None, args.trust,
-        args.tolerance, args.beyond, args.notes, tuple(args.parent), args.timeout,
+        args.tolerance, args.beyond, args.notes, tuple(args.parent), args.timeout, args.golden,
     )  # fmt: skip
     done = convert(wish)
     for note in done.notes:

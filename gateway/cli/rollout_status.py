@@ -85,8 +85,8 @@ def _show(data: Mapping[str, Any]) -> None:
         ("decision in", _seconds(data["eta_seconds"])),
         ("workers", f"{workers['following']} of {workers['total']} follow"),
     ]  # fmt: skip
-    if data["hint"]:
-        rows.append(("sooner with", data["hint"]))
+    optional = {"waits for": data["waits_for"], "sooner with": data["hint"], "kept loaded": _kept(data["kept"])}
+    rows += [(name, plain(value)) for name, value in optional.items() if value]
     print_table(("WHAT", "VALUE"), rows)
     print()
     guards = [(guard, f"{value:.4g}", f"{verdict['thresholds'][guard]:.4g}")
@@ -96,6 +96,34 @@ def _show(data: Mapping[str, Any]) -> None:
     kinds = list(next(iter(data["counts"].values())))
     rows_of_counts = [(version, *counts.values()) for version, counts in data["counts"].items()]
     print_table(("VERSION", *(kind.upper() for kind in kinds)), rows_of_counts)
+    _show_latency(data["latency"])
+
+
+def _show_latency(latency: Mapping[str, Any]) -> None:
+    """Print the limits per class of rows and the slow runs per version, once the baseline has run."""
+    if not latency["limits"]:
+        return
+    print()
+    rows = [
+        (each["rows"], f"{each['baseline_runs']} of {each['runs_needed']}", *_milliseconds(each))
+        for each in latency["limits"]
+    ]
+    print_table(("ROWS OF A RUN", "BASELINE RUNS", "50 %", "90 %", "99 %", "FAILS PAST"), rows)
+    print()
+    slow = [(version, *counts.values()) for version, counts in latency["slow_runs"].items()]
+    print_table(("VERSION", "SLOW PAST 50 %", "PAST 90 %", "PAST 99 %"), slow)
+
+
+def _milliseconds(limits: Mapping[str, Any]) -> list[str]:
+    """Return the frozen limits of one class of rows, or that there are none yet."""
+    if limits["seconds"] is None:
+        return ["-"] * 4
+    return [f"{seconds * 1000:.3g} ms" for seconds in (*limits["seconds"], limits["most_seconds"])]
+
+
+def _kept(kept: Mapping[str, Any] | None) -> str:
+    """Return which version stays loaded to be gone back to, and for how long."""
+    return f"version {kept['version']} for {kept['seconds_left'] / 3600:.1f} h" if kept else ""
 
 
 def _seconds(seconds: float | None) -> str | None:

@@ -11,7 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from gateway.control.rollout_status import assessed, is_canary_ready
+from gateway.control.rollout_status import assessed
 from gateway.control.rollout_writes import WHO, is_under_way
 from gateway.core.errors import GatewayError, RevisionConflict, StoreUnavailable
 from gateway.core.steering import Rollback, Snapshot, Wait, next_action
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.control.rollout_status import Assessed
     from gateway.control.route_reader import CurrentRoute
     from gateway.core.steering import Action
-    from gateway.ports import Store, Workers
+    from gateway.ports import Store
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ class Controller:
         self,
         operations: Operations,
         store: Store,
-        workers: Workers,
         news: RolloutNews,
         holder: str,
         *,
@@ -47,7 +46,6 @@ class Controller:
     ) -> None:
         self._operations = operations
         self._store = store
-        self._workers = workers
         self._news = news
         self._holder = holder
         self._clock = clock
@@ -63,6 +61,11 @@ class Controller:
             self._lose(None)
             return
         live = {model: current for model, current in routes.routes.items() if is_under_way(current.rollout)}
+        try:
+            await self._operations.preflight.exchange(live)
+        except StoreUnavailable as exc:
+            self._lose(exc)
+            return
         self._find(live)
         self._news.see({model: current.rollout for model, current in routes.routes.items() if current.rollout})
         for model, current in live.items():
@@ -98,10 +101,8 @@ class Controller:
         await self._act(model, action)
 
     def _next(self, model: str, current: CurrentRoute, assessment: Assessed) -> Action:
-        rollout = assessment.rollout
-        candidate = self._operations.versions(model).get(rollout.candidate)
-        is_ready = is_canary_ready(candidate, model, current.revision, self._workers.reports())
-        snapshot = Snapshot(rollout, current.revision, is_ready)
+        found = self._operations.preflight.readiness(model, current)
+        snapshot = Snapshot(assessment.rollout, current.revision, found.is_ready, found.lacks, found.failed)
         return next_action(snapshot, assessment.verdict, assessment.now)
 
     async def _act(self, model: str, action: Action) -> None:

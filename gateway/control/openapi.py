@@ -48,6 +48,22 @@ PLAN: Final[dict[str, Any]] = {
         "min_units": {"type": "integer", "minimum": 1},
         "limit": DURATION,
         "confirm": {"enum": ["on", "off"]},
+        "golden": {
+            "oneOf": [
+                {"enum": ["own", "baseline", "off"]},
+                {
+                    "type": "object",
+                    "required": ["of"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "of": {"enum": ["own", "baseline", "off"]},
+                        "tolerance": {"type": "number", "minimum": 0},
+                    },
+                },
+            ]
+        },
+        "require": {"type": "array", "items": {"enum": ["parity", "evaluation"]}, "uniqueItems": True},
+        "keep_loaded": DURATION,
     },
 }
 

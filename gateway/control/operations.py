@@ -21,6 +21,7 @@ from gateway.control.checks import (
 )
 from gateway.control.deadline import answered_within
 from gateway.control.fleet import models_of, versions_of
+from gateway.control.preflight import Preflight
 from gateway.control.rollout_writes import check_quarantine, edited, fence_of, is_under_way
 from gateway.control.rollouts import WRITE_ATTEMPTS, Rollouts
 from gateway.control.route_reader import CurrentRoute, RouteReader
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from gateway.core.quality import Quality
     from gateway.core.routing import Values
     from gateway.core.stored import Quarantined
-    from gateway.ports import LastGood, RouteHead, Store, StoredRoute, Workers
+    from gateway.ports import Described, LastGood, RouteHead, Store, StoredRoute, Workers
 
 WRITE_SECONDS: Final = 1.0
 """A change is answered within this time, whatever the store does."""
@@ -62,9 +63,10 @@ class Operations:
     """Every change an operator, a file or the gateway itself can make.
 
     *known* maps each model in the repository to its versions there, *last_good* is what this
-    replica served last, *failure_rate* what a version has failed so far. Changes raise
+    replica served last, *failure_rate* what a version has failed so far, *describe* what its
+    metadata says; *replica* names this one among those on the store. Changes raise
     StoreUnavailable within *write_seconds*; after it a change may have landed. What is done with
-    rollouts is in ``rollouts``.
+    rollouts is in ``rollouts``, and what their canaries have to pass first in ``preflight``.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class Operations:
         last_good: LastGood,
         *,
         failure_rate: FailureRate = lambda _model, _version: 0.0,
+        describe: Described = lambda _model, _version: None,
+        replica: str = "this",
         write_seconds: float = WRITE_SECONDS,
     ) -> None:
         self._store = store
@@ -85,6 +89,7 @@ class Operations:
         self._reader = RouteReader(store, last_good)
         self._ordering = asyncio.Lock()
         self.rollouts = Rollouts(store, self._reader, self.versions, failure_rate, write_seconds=write_seconds)
+        self.preflight = Preflight(store, workers, self.versions, describe, replica)
 
     def models(self) -> Sequence[str]:
         """Return the models in the repository and those that only workers still know, by name."""

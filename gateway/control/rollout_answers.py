@@ -44,8 +44,14 @@ async def start_rollout(call: Call) -> Response:
 async def show_rollout(call: Call) -> Response:
     current, assessment = await call.operations.rollouts.look(call.model)
     assert current.document is not None
-    reports = call.admin.workers.reports()
-    view = rollout_view(call.model, current.revision, current.document, assessment, reports)
+    view = rollout_view(
+        call.model,
+        current.document,
+        assessment,
+        call.admin.workers.reports(),
+        call.operations.preflight.readiness(call.model, current),
+        call.operations.versions(call.model),
+    )
     return JSONResponse(view, headers={"etag": f'"{current.revision}"'})
 
 

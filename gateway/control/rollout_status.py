@@ -6,22 +6,21 @@ The controller acts on it and the admin API shows it, so both see the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.analysis import assess
 from gateway.core.evidence import read_evidence
 from gateway.core.phases import ENDED, Phase
-from gateway.core.versions import VersionState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.control.fleet import FleetVersion
     from gateway.core.document import RouteDocument
     from gateway.core.evidence import Evidence
     from gateway.core.rollout import Rollout
     from gateway.core.verdicts import Verdict
-    from gateway.ports import EvidenceStore, WorkerReport
+    from gateway.ports import EvidenceStore
+
+LARGER_SHARE: Final = 0.5
+"""The share of the traffic, a fraction of one, at which both versions are compared soonest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +50,22 @@ class Assessed:
 
         The later of its time and of the evidence, at the canary's rate of requests since the phase or step began.
         """
-        left, needed = self.seconds_left, self.verdict.requests_to_decision
-        if left is None or self.rollout.phase is Phase.PAUSED:
+        left, evidence = self.seconds_left, self.evidence_seconds
+        if left is None or evidence is None or self.rollout.phase is Phase.PAUSED:
             return None
+        return max(left, evidence)
+
+    @property
+    def evidence_seconds(self) -> float | None:
+        """When there may be enough evidence, at the canary's rate of requests in this goal; None if that is not seen.
+
+        0 where there is enough.
+        """
+        needed = self.verdict.requests_to_decision
         if not needed:
-            return left if needed == 0 else None
+            return None if needed is None else 0.0
         seen = self.evidence.total(self.rollout.candidate, "n", since=self.rollout.since)
-        if not seen or not self.seconds_in_goal:
-            return None
-        return max(left, needed * self.seconds_in_goal / seen)
+        return needed * self.seconds_in_goal / seen if seen and self.seconds_in_goal else None
 
 
 async def assessed(store: EvidenceStore, model: str, rollout: Rollout) -> Assessed:
@@ -73,20 +79,24 @@ async def assessed(store: EvidenceStore, model: str, rollout: Rollout) -> Assess
     return Assessed(rollout, evidence, verdict, await store.now())
 
 
-def is_canary_ready(candidate: FleetVersion | None, model: str, revision: int, reports: Sequence[WorkerReport]) -> bool:
-    """Say whether every live worker of this replica has the canary READY and follows the route's *revision*."""
-    if candidate is None or candidate.state is not VersionState.READY:
-        return False
-    return bool(reports) and all(report.revisions.get(model, 0) >= revision for report in reports)
-
-
 def what_may_shorten(assessment: Assessed, document: RouteDocument) -> str:
-    """Return what would bring a decision sooner, for somebody who waits for one; empty where nothing does."""
+    """Return what would bring a decision sooner, for somebody who waits for one; empty where nothing does.
+
+    Where the canary's traffic is known, a larger step comes with the time that its evidence would take.
+    """
     rollout = assessment.rollout
     if rollout.goal is not Phase.STEP or rollout.phase in ENDED or assessment.verdict.certificate.stands:
         return ""
     share = document.split.get(rollout.candidate, 0) / sum(document.split.values())
-    ways = ["a larger step"] if share < 0.5 else []
+    ways = [_larger_step(assessment, share)] if share < LARGER_SHARE else []
     if rollout.plan.shadow is None:
         ways.append("a shadow phase before the first step")
     return " or ".join(ways)
+
+
+def _larger_step(assessment: Assessed, share: float) -> str:
+    """Return what a step of LARGER_SHARE would do for a canary that has *share* of the traffic, a fraction of one."""
+    seconds = assessment.evidence_seconds
+    if not seconds or not share:
+        return "a larger step"
+    return f"a larger step ({LARGER_SHARE:.0%}: enough evidence in about {seconds * share / LARGER_SHARE:.0f} s)"

@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.rollout_status import what_may_shorten
+from gateway.core.latency import FROZEN_FROM, ROWS, SLOW
 from gateway.core.phases import ENDED, Phase
 from gateway.core.splits import written
+from gateway.core.versions import VersionState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from gateway.control.fleet import FleetVersion
     from gateway.control.rollout_status import Assessed
     from gateway.core.document import RouteDocument
+    from gateway.core.evidence import Evidence
+    from gateway.core.readiness import Readiness
     from gateway.core.rollout import Rollout
     from gateway.ports import WorkerReport
 
@@ -36,9 +41,18 @@ def rollout_brief(rollout: Rollout) -> dict[str, Any]:
 
 
 def rollout_view(
-    model: str, revision: int, document: RouteDocument, assessment: Assessed, reports: Sequence[WorkerReport]
+    model: str,
+    document: RouteDocument,
+    assessment: Assessed,
+    reports: Sequence[WorkerReport],
+    readiness: Readiness,
+    fleet: Mapping[int, FleetVersion],
 ) -> dict[str, Any]:
-    """Return all that is known of a rollout. Times are seconds; *eta_seconds* is null where no end is in sight."""
+    """Return all that is known of a rollout. Times are seconds; *eta_seconds* is null where no end is in sight.
+
+    *readiness* is what the replicas say of the canary, at the route's revision, *fleet* the versions on this one.
+    """
+    revision = readiness.revision
     rollout = assessment.rollout
     arms = (rollout.candidate, rollout.baseline)
     return {
@@ -54,6 +68,9 @@ def rollout_view(
         "seconds_left": _rounded(assessment.seconds_left),
         "eta_seconds": _rounded(assessment.eta_seconds),
         "hint": what_may_shorten(assessment, document),
+        "waits_for": readiness.failed or readiness.lacks or None,
+        "latency": latency_view(rollout, assessment.evidence),
+        "kept": kept_view(rollout, assessment.now, fleet),
         "workers": {
             "following": sum(report.revisions.get(model, 0) >= revision for report in reports),
             "total": len(reports),
@@ -65,6 +82,40 @@ def rollout_view(
         "plan": rollout.plan.as_dict(),
         "warnings": list(rollout.plan.warnings()),
     }  # fmt: skip
+
+
+def latency_view(rollout: Rollout, evidence: Evidence) -> dict[str, Any]:
+    """Return the limits that runs are held against, per class of rows, and how many runs of each version exceeded them.
+
+    *seconds* bound 50, 90 and 99 % of the baseline's runs and are null until those are enough; past *most_seconds* a
+    run has failed. Slow runs are counted over all classes: each is compared within its own.
+    """
+    bounds = rollout.bounds(rollout.baseline)
+    rows = [
+        {
+            "rows": ROWS[index],
+            "baseline_runs": sum(runs),
+            "runs_needed": FROZEN_FROM,
+            "seconds": list(bound.slow) if bound else None,
+            "most_seconds": bound.most if bound else None,
+        }
+        for index, (bound, runs) in enumerate(zip(bounds, evidence.run_times(rollout.baseline), strict=True))
+        if bound or any(runs)
+    ]
+    slow = {str(version): {kind: evidence.total(version, kind) for kind in SLOW}
+            for version in (rollout.candidate, rollout.baseline)}  # fmt: skip
+    return {"limits": rows, "slow_runs": slow}
+
+
+def kept_view(rollout: Rollout, now: float, fleet: Mapping[int, FleetVersion]) -> dict[str, Any] | None:
+    """Return which replaced version is still loaded and for how long, None where there is none or it has gone."""
+    kept = rollout.kept()
+    if kept is None or now >= kept.until:
+        return None
+    found = fleet.get(kept.version)
+    if found is None or found.state not in {VersionState.READY, VersionState.LOADING}:
+        return None
+    return {"version": str(kept.version), "seconds_left": round(kept.until - now, 1)}
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -16,6 +16,7 @@ import yaml
 from gateway.convert import isolation, messages, parity, provenance
 from gateway.convert.errors import CannotConvert, NotTrusted
 from gateway.convert.estimators import PICKLES, SKOPS
+from gateway.convert.golden import golden_rows
 from gateway.convert.samples import Sample, is_text, read_sample
 from gateway.convert.scratch import scratch_directory
 from gateway.convert.trial import ask_sample
@@ -24,7 +25,7 @@ from gateway.core.names import is_model_name
 from gateway.engine.onnx import OnnxEngine
 from gateway.models.metadata import parse_metadata
 from gateway.models.publishing import publish
-from gateway.models.repository import METADATA_FILE, MODEL_FILE
+from gateway.models.repository import GOLDEN_FILE, METADATA_FILE, MODEL_FILE
 from gateway.models.warmup import warm_up
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Wish:
     notes: str = ""
     parents: tuple[str, ...] = ()
     seconds: int = SECONDS
+    golden: int = 0
+    """So many rows of the sample are kept as golden requests: whoever reads the repository sees them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ def _check(wish: Wish) -> None:
         raise CannotConvert(f"there is no file {wish.file}; name the saved model")
     if wish.file.suffix not in (*PICKLES, SKOPS, ONNX):
         raise CannotConvert(f"{wish.file.name} is none of {', '.join((*PICKLES, SKOPS, ONNX))}; save it as one of them")
+    if wish.golden and wish.sample is None:
+        raise CannotConvert("golden requests are rows of a sample, and there is none; give some with --sample")
     if wish.file.suffix != ONNX and wish.sample is None:
         raise CannotConvert("rows are needed that name the inputs and prove the conversion; give some with --sample")
     if wish.file.suffix in PICKLES and not wish.trusted:
@@ -105,16 +110,19 @@ def _check(wish: Wish) -> None:
 def _import(wish: Wish) -> Done:
     """Publish an ONNX file as it is, once it loads, warms, and answers the sample where there is one."""
     session = _warm(wish.file, {})
-    tried = {}
+    tried, golden = {}, b""
     if wish.sample is not None:
         sample = read_sample(wish.sample)
-        ask_sample(session, sample)
+        feeds = ask_sample(session, sample)
         tried = _described(wish, sample)
+        golden = _golden(wish, session, feeds)
     try:
         content = wish.file.read_bytes()
     except OSError as exc:
         raise CannotConvert(f"{wish.file} cannot be read: {exc.strerror}") from exc
-    return _publish(wish, content, {**_origin(wish, content), **tried, "converter": "none: imported as it was"}, None)
+    return _publish(
+        wish, content, {**_origin(wish, content), **tried, "converter": "none: imported as it was"}, None, golden
+    )
 
 
 def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report, sample: Sample) -> Done:
@@ -122,7 +130,8 @@ def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report,
     sample = sample.only(report.columns)
     serving = _serving(sample)
     session = _warm(graph, serving)
-    converted = dict(zip((spec.name for spec in session.signature.outputs), _ask(session, sample), strict=True))
+    feeds = _feeds(sample)
+    converted = dict(zip((spec.name for spec in session.signature.outputs), _ask(session, feeds), strict=True))
     found = parity.compare(original, converted, tolerance=wish.tolerance, allowed=wish.allowed)
     content = graph.read_bytes()
     described = {
@@ -136,7 +145,8 @@ def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report,
         "parity": {"holds": found.holds, **_plain(asdict(found))},
         "serving": serving,
     }
-    return _publish(wish, content, described, found, report)
+    golden = _golden(wish, session, feeds) if found.holds else b""
+    return _publish(wish, content, described, found, golden, report)
 
 
 def _described(wish: Wish, sample: Sample) -> dict[str, Any]:
@@ -152,13 +162,22 @@ def _warm(path: Path, serving: dict[str, Any]) -> Session:
     return session
 
 
-def _ask(session: Session, sample: Sample) -> list[Any]:
-    """Return what the converted model answers to the sample, its numbers rounded to 32 bits as callers send them."""
+def _feeds(sample: Sample) -> dict[str, Any]:
+    """Return the columns of the sample by input, its numbers rounded to 32 bits as callers send them."""
     with np.errstate(over="ignore"):
-        feeds = {
+        return {
             name: (column if is_text(column) else column.astype(np.float32)).reshape(sample.rows, -1)
             for name, column in sample.columns.items()
         }
+
+
+def _golden(wish: Wish, session: Session, feeds: Mapping[str, Any]) -> bytes:
+    """Return the file of golden requests that *wish* asks for, empty for none."""
+    return golden_rows(session, feeds, wish.golden) if wish.golden else b""
+
+
+def _ask(session: Session, feeds: Mapping[str, Any]) -> list[Any]:
+    """Return what the converted model answers to the sample."""
     try:
         return session.run(feeds)
     except ModelFailed as exc:
@@ -189,16 +208,24 @@ def _origin(wish: Wish, content: bytes) -> dict[str, Any]:
 
 
 def _publish(
-    wish: Wish, content: bytes, described: dict[str, Any], found: Parity | None, report: Report | None = None
+    wish: Wish,
+    content: bytes,
+    described: dict[str, Any],
+    found: Parity | None,
+    golden: bytes,
+    report: Report | None = None,
 ) -> Done:
-    """Write both files under the next number."""
+    """Write the files under the next number."""
     failed = found.reason if found else ""
     members = {"failed": failed, **described}
+    if golden:
+        members["golden_sha256"] = hashlib.sha256(golden).hexdigest()
+    kept = {GOLDEN_FILE: golden} if golden else {}
     text = yaml.dump({name: value for name, value in members.items() if value not in ("", [], {})}, Dumper=_Dumper,
                      sort_keys=False, width=120, allow_unicode=True).encode()  # fmt: skip
     parse_metadata(text)  # what a worker would refuse is never published
     try:
-        version = publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: text})
+        version = publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: text, **kept})
     except OSError as exc:
         raise CannotConvert(f"the version cannot be written below {wish.models}: {exc.strerror or exc}") from exc
     return Done(

@@ -21,12 +21,17 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-def ask_sample(session: Session, sample: Sample) -> None:
-    """Run the rows of *sample* once. Raises CannotConvert where they do not fit the inputs, or the run fails."""
+def ask_sample(session: Session, sample: Sample) -> dict[str, Array]:
+    """Run the rows of *sample* once, and return them by input.
+
+    Raises CannotConvert where they do not fit the inputs, or the run fails.
+    """
+    feeds = _feeds(session.signature, sample)
     try:
-        session.run(_feeds(session.signature, sample))
+        session.run(feeds)
     except ModelFailed as exc:
         raise CannotConvert(f"the model cannot answer the sample: {exc.reason}; the log says why") from exc
+    return feeds
 
 
 def _feeds(signature: Signature, sample: Sample) -> dict[str, Array]:

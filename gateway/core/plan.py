@@ -6,13 +6,14 @@ InvalidDocument with the path of the culprit. Which version is the canary is not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.guards import Guard, check_truth, default_guards, guards_of, shares_of_alpha, switch_of
 from gateway.core.members import at, check_choice, members_of, shown
+from gateway.core.preflight import Golden, check_demands, read_demands, read_golden
 from gateway.core.quantities import (
     check_distance,
     check_fraction,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 MEMBERS: Final = (
     "steps", "holdback", "shadow", "guards", "alpha", "on_insufficient_data", "max_hold", "min_units", "limit",
-    "confirm",
+    "confirm", "golden", "require", "keep_loaded",
 )  # fmt: skip
 POLICIES: Final = ("hold", "advance", "rollback")
 SWITCH: Final = ("on", "off")
@@ -41,6 +42,7 @@ ALPHA: Final = (0.0001, 0.1)
 DIFFER: Final = (0.0001, 0.45)
 HOLDBACK_SLOTS: Final = 9500
 HOLDBACK_SECONDS: Final = 1800
+KEEP_LOADED_SECONDS: Final = 24 * 3600
 LEAST_CERTIFY: Final = 0.01
 """The certified failure rate where a plan names none: this, or twice the baseline's where that is more."""
 
@@ -104,7 +106,8 @@ class Plan:
     """How a canary is moved. *limit_seconds*, where given, bounds the whole rollout: past it the canary is taken back.
 
     *steps* ascend, *holdback* is the last watch before success and no smaller than the last step. *confirm* ``off`` is
-    for models that must not run twice: their failures count unconfirmed.
+    for models that must not run twice: their failures count unconfirmed. *golden* and *require* are what the canary has
+    to pass before its first step. *keep_loaded_seconds*: how long the old version stays loaded after a success.
     """
 
     steps: tuple[Step, ...]
@@ -117,6 +120,9 @@ class Plan:
     min_units: int = 100
     limit_seconds: int | None = None
     confirm: str = "on"
+    golden: Golden = field(default_factory=Golden)
+    require: tuple[str, ...] = ()
+    keep_loaded_seconds: int = KEEP_LOADED_SECONDS
 
     def __post_init__(self) -> None:
         with at("steps"):
@@ -137,6 +143,10 @@ class Plan:
                 raise InvalidDocument("", f"{shown(self.min_units)} is no number of units; write 1 to {MAX_UNITS}")
         with at("limit"):
             self._check_limit()
+        with at("require"):
+            check_demands(self.require)
+        with at("keep_loaded"):
+            check_seconds(self.keep_loaded_seconds)
 
     def guard(self, name: str) -> Guard | None:
         """Return the guard called *name*, or None where the plan has none."""
@@ -174,10 +184,19 @@ class Plan:
         return tuple(found)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan in its own form, every member spelled out: ``read_plan`` reads the same value from it."""
+        """Return the plan in its own form: ``read_plan`` reads the same value from it.
+
+        Every member is spelled out but those that not every plan has, and those that release 0.2.0 does not know where
+        they are the default: it can still read such a plan.
+        """
         optional = {
             "shadow": self.shadow.as_dict() if self.shadow else None,
             "limit": written_seconds(self.limit_seconds) if self.limit_seconds else None,
+            "golden": self.golden.as_value() if self.golden != Golden() else None,
+            "require": list(self.require) or None,
+            "keep_loaded": (
+                written_seconds(self.keep_loaded_seconds) if self.keep_loaded_seconds != KEEP_LOADED_SECONDS else None
+            ),
         }
         return {
             "steps": [step.as_dict() for step in self.steps],
@@ -219,6 +238,10 @@ def read_plan(data: object) -> Plan:
         guards = guards_of(members["guards"], paired=paired) if "guards" in members else default_guards(paired=paired)
     with at("alpha"):
         alpha = percent_of(members.get("alpha", "1%"), least=ALPHA[0], most=ALPHA[1])
+    with at("golden"):
+        golden = read_golden(members.get("golden", "own"))
+    with at("require"):
+        require = read_demands(members.get("require", []))
     return Plan(
         steps,
         holdback,
@@ -230,6 +253,9 @@ def read_plan(data: object) -> Plan:
         members.get("min_units", 100),
         _seconds(members, "limit") if "limit" in members else None,
         str(switch_of(members.get("confirm", "on"), on="on", off="off")),
+        golden,
+        require,
+        _seconds({"keep_loaded": written_seconds(KEEP_LOADED_SECONDS)} | dict(members), "keep_loaded"),
     )
 
 

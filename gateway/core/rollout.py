@@ -37,7 +37,8 @@ class Rollout:
 
     before: the split that it started from, to which a failure returns. certify: the failure rate to exclude, fixed at
     the start. started: seconds of the store's clock. away_seconds: how long the store was away since; that time does
-    not count. entered, stopped: when the current goal, and a stop of it, began, in its own seconds (``time``).
+    not count. entered, stopped: when the current goal, and a stop of it or its success, began, in its own seconds
+    (``time``).
     step: index into the plan's steps. since: the first revision of the current goal. origin: the phase that a stopped
     rollout goes on from, None where it is not stopped. overdue: stopped for lack of evidence. gate: stopped at the end
     of a step that asks for approval. approved: this step's gate was opened. reason: of the last move. limits: how long
@@ -117,9 +118,23 @@ class Rollout:
         limits = frozen(self.limits, evidence.run_times(self.baseline))
         return self if limits is self.limits else replace(self, limits=limits)
 
+    def kept(self) -> Kept | None:
+        """Return the version that this rollout replaced, kept to be gone back to; None where it did not succeed."""
+        if self.phase is not Phase.SUCCEEDED:
+            return None
+        ended = self.started + self.away_seconds + self.stopped
+        return Kept(self.baseline, ended + self.plan.keep_loaded_seconds)
+
     def after_absence(self, seconds: float) -> Rollout:
         """Return this rollout after the store was away for *seconds*, in which no clock ran."""
         return replace(self, away_seconds=self.away_seconds + seconds)
+
+
+class Kept(NamedTuple):
+    """A *version* that stays loaded without traffic, *until* then, seconds of the store's clock."""
+
+    version: int
+    until: float
 
 
 class Change(NamedTuple):
@@ -274,6 +289,6 @@ def _enter(rollout: Rollout, target: Phase, event: Event, *, now: float, revisio
     if event in {Event.CLEAR, Event.RESUME}:
         return replace(moved, approved=rollout.approved or rollout.gate)
     if target not in GOALS:
-        return moved
+        return replace(moved, stopped=time) if target is Phase.SUCCEEDED else moved
     walked = rollout.step + 1 if rollout.goal is Phase.STEP and target is Phase.STEP else rollout.step
     return replace(moved, step=walked, since=revision + 1, entered=time, approved=False)

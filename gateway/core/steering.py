@@ -8,7 +8,7 @@ weight, and INCONCLUSIVE only under ``on_insufficient_data: advance``, which the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.phases import ENDED, Event, Phase
 from gateway.core.rollout import move
@@ -18,15 +18,21 @@ if TYPE_CHECKING:
     from gateway.core.rollout import Change, Rollout
     from gateway.core.verdicts import Verdict
 
+PREFLIGHT_PATIENCE_SECONDS: Final = 60
+"""A canary that cannot be loaded within this time is for somebody to look at; the rollout waits on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What is known: the *rollout*, the route's *revision*, and whether the canary is loaded and warm on every living
-    worker and has passed what it must before its first step (*is_ready*)."""
+    worker of every replica and has passed what it must before its first step (*is_ready*); *lacks* says what of that
+    is still to come, and *failed* what it did not pass, empty where it did."""
 
     rollout: Rollout
     revision: int
     is_ready: bool = False
+    lacks: str = ""
+    failed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,8 @@ def next_action(snapshot: Snapshot, verdict: Verdict, now: float) -> Action:
         return _act(SetWeight, snapshot, Event.DONE, now, "load and warm the canary")
     if verdict.kind is Kind.FAIL:
         return _back(snapshot, Event.FAIL, now, verdict.text, verdict.reasons[0].guard)
+    if snapshot.failed and rollout.goal is Phase.PREFLIGHT:
+        return _back(snapshot, Event.FAIL, now, snapshot.failed, "golden")
     limit = rollout.plan.limit_seconds
     if limit is not None and rollout.time(now) >= limit:
         return _back(snapshot, Event.FAIL, now, f"it has taken longer than its limit of {limit} s", "limit")
@@ -108,7 +116,9 @@ def _live(snapshot: Snapshot, verdict: Verdict, now: float) -> Action:
     if rollout.phase is Phase.PREFLIGHT:
         if snapshot.is_ready:
             return _act(SetWeight, snapshot, Event.DONE, now, "the canary is ready on every worker")
-        return Wait("the canary is not yet ready on every worker")
+        waited = rollout.time(now) - rollout.entered
+        reason = f"the canary is not yet ready on every worker{': ' * bool(snapshot.lacks)}{snapshot.lacks}"
+        return Wait(reason, alert=waited >= PREFLIGHT_PATIENCE_SECONDS)
     left = rollout.entered + rollout.goal_seconds() - rollout.time(now)
     if left > 0:
         return Wait(f"{rollout.phase} has {left:.0f} s to go; {verdict.text}")

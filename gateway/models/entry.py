@@ -21,6 +21,7 @@ PASSING: Final = frozenset({"unreadable", "no_memory"})
 
 ABSENT: Final = "no longer in the repository"
 CHANGED: Final = "its files changed on disk; versions are immutable, so this one stays as it is"
+NEW_GOLDEN: Final = "its golden requests were recorded since it was loaded; a rollout replays them in its preflight"
 INCOMPLETE: Final = "waiting until its files no longer change"
 
 
@@ -57,6 +58,10 @@ class Entry:
             notes.append(self.loaded.session.warning)
         if self.files is None:
             notes.append(ABSENT)
+        elif self.tried is None or self.files.stamp[0] != self.tried[0]:
+            notes.append(CHANGED)
+        elif self.files.stamp[2] != self.tried[2]:
+            notes.append(NEW_GOLDEN)
         elif self.files.stamp != self.tried:
             notes.append(CHANGED)
         return "; ".join(notes)

@@ -13,20 +13,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import InvalidModel, RunStopped
+from gateway.models.golden import read_golden
 from gateway.models.loading import MAX_MODEL_BYTES, fetch, prune
 from gateway.models.metadata import Metadata, read_metadata
+from gateway.models.replay import replay
 from gateway.models.warmup import WarmUp, warm_up
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from gateway.models.golden import GoldenRequest
     from gateway.models.repository import VersionFiles
     from gateway.ports import Engine, Session
 
 logger = logging.getLogger(__name__)
 
 WARM_UP_SECONDS: Final = 60.0
-"""The runs of a warm-up may take so long together; the other versions wait for their turn meanwhile."""
+"""The runs of a warm-up and of golden requests may take so long together; the other versions wait meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Loader:
         max_bytes: int = MAX_MODEL_BYTES,
         patience: float = WARM_UP_SECONDS,
     ) -> None:
-        """*patience*: the seconds that all runs of a warm-up may take together."""
+        """*patience*: the seconds that all runs of a warm-up and of golden requests may take together."""
         self._engine = engine
         self._blobs = blobs
         self._threads = threads
@@ -82,6 +86,7 @@ class Loader:
         metadata = read_metadata(files.metadata_path) if files.metadata_path else Metadata()
         if metadata.failed:
             raise InvalidModel("unproven", f"it was registered as failed: {metadata.failed}; publish another version")
+        golden = read_golden(files.golden_path, declared=metadata.golden_sha256)
         blob = fetch(files.path, self._blobs, declared=metadata.sha256, max_bytes=self._max_bytes)
         if pinned and blob.digest != pinned:
             raise InvalidModel(
@@ -94,15 +99,16 @@ class Loader:
         )
         if session.warning:
             logger.warning("version %d of model %r: %s", files.version, files.model, session.warning)
-        return Prepared(session, metadata, blob.digest, self._warm_up(session, metadata))
+        return Prepared(session, metadata, blob.digest, self._prove(session, metadata, golden))
 
-    def _warm_up(self, session: Session, metadata: Metadata) -> WarmUp:
-        """Warm a version up; one that does not end is stopped."""
+    def _prove(self, session: Session, metadata: Metadata, golden: Sequence[GoldenRequest]) -> WarmUp:
+        """Warm a version up and replay its golden requests; one that does not end is stopped."""
         timer = threading.Timer(self._patience, session.stop)
         timer.daemon = True
         timer.start()
         try:
-            return warm_up(session, metadata.serving)
+            warm = warm_up(session, metadata.serving)
+            difference = replay(session, golden)
         except RunStopped:
             raise InvalidModel(
                 "warm_up", f"it did not answer harmless inputs within {self._patience:g} s; does it have a loop?"
@@ -110,6 +116,9 @@ class Loader:
         finally:
             timer.cancel()
             timer.join()  # it holds the session, which must be destroyed on this thread
+        if difference:
+            raise InvalidModel("golden", f"{difference}; publish the file that was recorded, or record it anew")
+        return warm
 
     def destroy(self, last: list[Session]) -> None:
         """Destroy the session in *last*, which holds the only reference: a big one takes 25 ms of the interpreter."""

@@ -65,10 +65,12 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The whole file. *sha256* is that of ``model.onnx``, lower case, or empty where none is declared."""
+    """The whole file. *sha256* is that of ``model.onnx``, *golden_sha256* that of ``golden.jsonl``, both in lower case,
+    or empty where none is declared."""
 
     created: str = ""
     sha256: str = ""
+    golden_sha256: str = ""
     training_data: TrainingData = field(default_factory=TrainingData)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -108,6 +110,7 @@ def parse_metadata(content: bytes) -> Metadata:
     return Metadata(
         created=members.text("created"),
         sha256=members.digest("sha256"),
+        golden_sha256=members.digest("golden_sha256"),
         training_data=TrainingData(
             name=training.text("name"),
             digest=training.text("digest"),

@@ -54,6 +54,22 @@ def publish(root: Path, model: str, files: Mapping[str, bytes]) -> int:
         return number
 
 
+def amend(root: Path, model: str, version: int, files: Mapping[str, bytes]) -> None:
+    """Write *files* into a version that is published, each whole and in the order given, over those of their names.
+
+    For what is said of a version; its model is never touched. Raises OSError where the directory cannot be written.
+    """
+    directory = root / model
+    with locked(directory):
+        place = directory / str(version)
+        for name, content in files.items():
+            fresh = place / f".{name}.new"
+            fresh.unlink(missing_ok=True)  # its writer is dead: it would hold the lock
+            _write(fresh, content)
+            fresh.replace(place / name)
+        sync(place)
+
+
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold the lock of *directory*; the kernel gives it up when its holder dies."""

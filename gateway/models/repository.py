@@ -1,4 +1,5 @@
-"""Which versions lie in the repository: ``ROOT/NAME/VERSION/model.onnx``, beside it an optional ``metadata.yaml``.
+"""Which versions lie in the repository: ``ROOT/NAME/VERSION/model.onnx``, beside it optional ``metadata.yaml`` and
+``golden.jsonl``.
 
 Looks, and opens nothing. Directories may be symbolic links, so that a publisher can switch one;
 ``model.onnx`` itself may not, which is found out when it is fetched. A version whose files still
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MODEL_FILE: Final = "model.onnx"
 METADATA_FILE: Final = "metadata.yaml"
+GOLDEN_FILE: Final = "golden.jsonl"
 
 SETTLED_AFTER_SECONDS: Final = 2.0
 """A file this old is complete, by its modification time."""
@@ -31,8 +33,8 @@ UNCHANGED_SECONDS: Final = 0.5
 FileStamp = tuple[int, int, int]
 """Size in bytes, modification time in nanoseconds, inode: differs when the file was written or replaced."""
 
-FilesStamp = tuple[FileStamp, FileStamp]
-"""Of ``model.onnx`` and of ``metadata.yaml``."""
+FilesStamp = tuple[FileStamp, FileStamp, FileStamp]
+"""Of ``model.onnx``, of ``metadata.yaml`` and of ``golden.jsonl``."""
 
 _ABSENT: Final[FileStamp] = (-1, 0, 0)
 
@@ -54,6 +56,10 @@ class VersionFiles:
     @property
     def metadata_path(self) -> Path | None:
         return self.directory / METADATA_FILE if self.stamp[1] != _ABSENT else None
+
+    @property
+    def golden_path(self) -> Path | None:
+        return self.directory / GOLDEN_FILE if self.stamp[2] != _ABSENT else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ class Repository:
                 notes.append(f"{model}/{name!r} is ignored: a version is a positive integer without leading zeros")
                 continue
             place = directory / name
-            stamp = (_stamp(place / MODEL_FILE), _stamp(place / METADATA_FILE))
+            stamp = (_stamp(place / MODEL_FILE), _stamp(place / METADATA_FILE), _stamp(place / GOLDEN_FILE))
             if stamp[0] == _ABSENT:
                 notes.append(f"{model}/{name} holds no {MODEL_FILE}")
                 continue
@@ -135,7 +141,7 @@ class Repository:
 
     def _is_settled(self, stamp: FilesStamp, since: float) -> bool:
         """Say whether nobody writes to the files any more, *since* when they have looked as they do."""
-        newest = max(stamp[0][1], stamp[1][1]) / 1e9
+        newest = max(written for _, written, _ in stamp) / 1e9
         return self._clock() - newest >= SETTLED_AFTER_SECONDS or self._monotonic() - since >= UNCHANGED_SECONDS
 
 

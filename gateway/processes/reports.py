@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.versions import VersionState, VersionStatus
-from gateway.ports import WorkerReport
+from gateway.ports import GoldenResult, WorkerReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,6 +81,7 @@ def _to_plain(report: WorkerReport) -> dict[str, Any]:
         "revisions": dict(report.revisions),
         "shares": {model: {str(v): share for v, share in split.items()} for model, split in report.shares.items()},
         "store_up": report.store_up,
+        "golden": {model: [each.rollout, each.lacks, each.failed] for model, each in report.golden.items()},
         "versions": [
             {
                 "model": status.model,
@@ -110,6 +111,7 @@ def _from_plain(plain: dict[str, Any]) -> WorkerReport:
         revisions=plain["revisions"],
         shares={model: {int(v): share for v, share in split.items()} for model, split in plain["shares"].items()},
         store_up=plain["store_up"],
+        golden={model: GoldenResult(*words) for model, words in plain["golden"].items()},
         versions=[
             VersionStatus(
                 model=each["model"],

@@ -51,6 +51,8 @@ class Worker:
         self._draining = False
         parts.catalog.subscribe(lambda _: self._changed())
         parts.adoption.subscribe(self._changed)
+        parts.adoption.subscribe(parts.rehearsals.wake)
+        parts.rehearsals.subscribe(self._changed)
 
     async def run(self) -> None:
         """Serve until SIGTERM; then finish what is in flight and return."""
@@ -83,6 +85,7 @@ class Worker:
             "routes": self._follow_routes,
             "nudges": parts.watcher.nudge_forever,
             "evidence": parts.evidence.run_forever,
+            "rehearsals": parts.rehearsals.run_forever,
             "snapshot": parts.snapshot.write_forever,
             "heartbeat": self._beat,
             **labels,
@@ -117,6 +120,7 @@ class Worker:
         while True:
             await asyncio.sleep(RESCAN_SECONDS)
             await self._parts.catalog.refresh()
+            self._parts.adoption.look_at_clock()
             self._changed()
 
     async def _beat(self) -> None:

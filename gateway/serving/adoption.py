@@ -7,6 +7,7 @@ the baseline, declared and counted, so that one bad file hurts one version.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.core.document import RouteDocument
-    from gateway.core.rollout import Rollout
+    from gateway.core.rollout import Kept, Rollout
     from gateway.core.routing import Routing
     from gateway.models.catalog import Catalog
     from gateway.ports import Metrics
@@ -49,6 +50,8 @@ class Wanted:
     routing: Routing
     rollout: Rollout | None = None
     """The one under way; None where there is none, or where it has ended."""
+    kept: Kept | None = None
+    """The version that the last rollout replaced; None where it did not succeed."""
 
 
 class Adoption:
@@ -64,11 +67,16 @@ class Adoption:
         loads_all: bool = True,
         make_route: MakeRoute = LiveRoute,
         lost: Sequence[tuple[str, str]] = (),
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """*make_route* builds what is served of a route: ``Shadows.route`` where requests may be copied.
 
-        *lost*: models and versions that the worker before this one was running when it crashed.
+        *lost*: models and versions that the worker before this one was running when it crashed. *clock*: seconds since
+        the epoch, by which replaced versions are kept.
         """
+        self._clock = clock
+        self._let_go: set[str] = set()
+        """Models whose replaced version was kept long enough."""
         self._make_route = make_route
         self._table = table
         self._catalog = catalog
@@ -95,9 +103,13 @@ class Adoption:
         """Say whether any route is wanted for *model*."""
         return model in self._wanted
 
-    def want(self, mark: Mark, compiled: Routing, rollout: Rollout | None = None) -> None:
+    def rollouts(self) -> Mapping[str, Rollout]:
+        """Return the rollouts under way, by model."""
+        return {model: wanted.rollout for model, wanted in self._wanted.items() if wanted.rollout is not None}
+
+    def want(self, mark: Mark, compiled: Routing, rollout: Rollout | None = None, kept: Kept | None = None) -> None:
         """Serve this route from when its versions are warm; it replaces whatever was wanted."""
-        self._wanted[compiled.document.model] = Wanted(mark, compiled, rollout)
+        self._wanted[compiled.document.model] = Wanted(mark, compiled, rollout, kept)
         self._tell_catalog()
         self.settle()
 
@@ -110,6 +122,14 @@ class Adoption:
             self._table.drop(model)
             self._tell_listeners()
         self._tell_catalog()
+
+    def look_at_clock(self) -> None:
+        """Let go of replaced versions that were kept long enough; somebody calls this now and then."""
+        now = self._clock()
+        over = {model for model, wanted in self._wanted.items() if wanted.kept and now >= wanted.kept.until}
+        if over != self._let_go:
+            self._let_go = over
+            self._tell_catalog()
 
     def provide(self, files: Mapping[str, RouteDocument]) -> None:
         """Give every model without a route the one of its file, or its highest version once all have settled."""
@@ -212,11 +232,19 @@ class Adoption:
         self._catalog.want(routed, self._orders)
 
     def _needed(self, wanted: RouteDocument) -> set[int]:
-        """Return the versions that *wanted* names, but for those at weight 0 that were ordered to be unloaded."""
+        """Return the versions that *wanted* names, but for those at weight 0 that were ordered to be unloaded.
+
+        A version that a rollout replaced is among them for its time, named or not, and at weight 0 no longer than that.
+        """
         orders = self._orders.get(wanted.model, {})
         answering = {wanted.baseline, *wanted.aliases.values()}.union(*(rule.split for rule in wanted.rules))
         answering.update(version for version, weight in wanted.split.items() if weight)
-        return {v for v in wanted.needed() if v in answering or orders.get(v) != "unload"}
+        named, let_go = set(wanted.needed()), set[int]()
+        current = self._wanted.get(wanted.model)
+        kept = current.kept if current is not None else None
+        if kept is not None:
+            (named if self._clock() < kept.until else let_go).add(kept.version)
+        return {v for v in named if v in answering or (v not in let_go and orders.get(v) != "unload")}
 
     def _is_out(self, model: str) -> bool:
         """Say whether an operator took the whole model out of service."""

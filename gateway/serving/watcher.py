@@ -21,7 +21,7 @@ from gateway.core.watching import Doubt, Mark, Step, judge
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from gateway.core.rollout import Rollout
+    from gateway.core.rollout import Kept, Rollout
     from gateway.core.routing import Routing
     from gateway.ports import RouteHead, RouteStore, StoredRoute
     from gateway.serving.adoption import Adoption
@@ -154,14 +154,15 @@ class Watcher:
             self._alarmed.discard((model, Step.KEEP_AND_ALARM))
 
 
-def compile_stored(model: str, found: StoredRoute) -> tuple[Routing, Rollout | None]:
-    """Return the routing of a stored route, and its rollout where one is under way.
+def compile_stored(model: str, found: StoredRoute) -> tuple[Routing, Rollout | None, Kept | None]:
+    """Return the routing of a stored route, its rollout where one is under way, and what the last one replaced.
 
     The slow part (hashing 10,000 slots) belongs on a thread. Raises CorruptRoute.
     """
     held = stored.decode(model, found.payload, found.digest)
     rollout = held.rollout if held.rollout is not None and held.rollout.phase in LIVE else None
-    return routing.compile_route(held.document, held.seating), rollout
+    kept = held.rollout.kept() if held.rollout is not None else None
+    return routing.compile_route(held.document, held.seating), rollout, kept
 
 
 def _mark(head: RouteHead | None) -> Mark | None:

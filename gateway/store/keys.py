@@ -14,6 +14,9 @@ from gateway.ports import QUALITY_BUCKET_SECONDS, QUALITY_SECONDS
 CHANGES: Final = "gateway:changes"
 """The one channel on which every change is published. A message only says "look again"; its content is never used."""
 
+REPLICAS: Final = "gateway:replicas"
+"""The hash in which every replica says what it has; read and written whole, by one script with this one key."""
+
 AUDIT_ENTRIES: Final = 10_000
 """About how many audit entries a model keeps; the server trims whole blocks."""
 

@@ -18,6 +18,7 @@ from gateway.ports import AuditEntry, RouteHead, StoredRoute
 from gateway.store.evidence_records import check_fence
 from gateway.store.keys import AUDIT_ENTRIES, HISTORY_LIMIT
 from gateway.store.memory_feedback import MemoryFeedback
+from gateway.store.memory_fleet import MemoryFleet
 from gateway.store.records import (
     HEAD_FIELDS,
     ROUTE_FIELDS,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from gateway.ports import Fence
 
 
-class MemoryRouteStore(MemoryFeedback):
+class MemoryRouteStore(MemoryFeedback, MemoryFleet):
     """Implements ``ports.Store``. It can be away: ``stop`` and ``start``."""
 
     def __init__(self) -> None:

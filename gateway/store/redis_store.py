@@ -45,6 +45,7 @@ from gateway.store.records import (
     too_large,
 )
 from gateway.store.redis_feedback import RedisFeedback
+from gateway.store.redis_fleet import RedisFleet
 from gateway.store.scripts import ORDER, WRITE
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from gateway.ports import AuditEntry, Fence
 
 
-class RedisRouteStore(RedisFeedback):
+class RedisRouteStore(RedisFeedback, RedisFleet):
     """Implements ``ports.Store``. Another connection carries the nudges."""
 
     def __init__(self, url: str, *, timeout_seconds: float = 0.4) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.main import main
+from gateway.engine.onnx import OnnxEngine
+from gateway.models.golden import golden_of
+from gateway.models.replay import replay
 
 pytest.importorskip("onnx", reason="ONNX files are built with the `convert` extra")
 
@@ -129,3 +133,86 @@ def test_an_onnx_file_is_asked_the_sample_before_it_is_published(
     assert (tmp_path / "models").exists() is not bool(said)
     if not said:
         assert "sample:\n  name: rows.csv" in (tmp_path / "models" / "copy" / "1" / "metadata.yaml").read_text()
+
+
+# Golden requests
+
+
+ROW = json.dumps({"inputs": [{"name": "input", "shape": [1, 30], "datatype": "FP32", "data": [1.0] * 30}]})
+
+
+def golden(root: Path, text: str, *more: str, name: str = "breast-cancer", version: str = "1") -> int:
+    requests = root / "requests.jsonl"
+    requests.write_text(text)
+    return main(["models", "golden", name, version, "--from", str(requests), "--models", str(root / "models"), *more])
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A directory with a repository of its own."""
+    shutil.copytree(MODELS / "breast-cancer", tmp_path / "models" / "breast-cancer")
+    return tmp_path
+
+
+def test_golden_requests_are_kept_with_their_answers_and_declared(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = root / "models" / "breast-cancer" / "1"
+    before = (place / "metadata.yaml").read_text()
+
+    codes = (golden(root, f"{ROW}\n{ROW}\n"), golden(root, ROW, "--json"))
+
+    said, kept = capsys.readouterr().out, (place / "metadata.yaml").read_text()
+    digest = hashlib.sha256((place / "golden.jsonl").read_bytes()).hexdigest()
+    assert codes == (0, 0)
+    assert "2 golden requests of version 1 of breast-cancer" in said
+    assert kept == f"{before}golden_sha256: {digest}\n"
+    assert replay(OnnxEngine().load(place / "model.onnx", model="m", version=1, threads=1), golden_of(place)) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        ({"text": "{"}, 1, "line 1 is no JSON"),
+        ({"text": ROW.replace("input\"", "other\"")}, 1, "golden request 1 cannot be asked"),
+        ({"text": ROW, "version": "99"}, 1, "there is no version 99"),
+        ({"text": ROW, "version": "latest"}, 2, "is no model and version"),
+        ({"text": ROW, "name": "../x"}, 2, "is no model and version"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_recorded_is_refused_and_nothing_is_written(
+    root: Path, capsys: pytest.CaptureFixture[str], given: dict[str, str], code: int, said: str
+) -> None:
+    assert golden(root, **given) == code
+    assert said in capsys.readouterr().err
+    assert not list(root.rglob("golden.jsonl"))
+
+
+def test_metadata_that_takes_no_further_line_is_left_alone(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = root / "models" / "breast-cancer" / "1" / "metadata.yaml"
+    path.write_text("{notes: all in one line}\n")
+
+    assert golden(root, ROW) == 1
+    assert "one member per line" in capsys.readouterr().err
+    assert path.read_text() == "{notes: all in one line}\n"
+
+
+def test_a_conversion_keeps_rows_of_its_sample_only_where_it_is_told_to(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("\n".join([",".join(f"c{n}" for n in range(30)), *[",".join(["1.5"] * 30)] * 3]))
+    file = MODELS / "breast-cancer" / "1" / "model.onnx"
+    words = ["models", "convert", str(file), "--name", "copy", "--models", str(tmp_path / "models"),
+             "--sample", str(rows)]  # fmt: skip
+
+    assert (main(words), main([*words, "--golden", "2"])) == (0, 0)
+
+    places = [tmp_path / "models" / "copy" / version for version in "12"]
+    assert [len(golden_of(place)) for place in places] == [0, 2]
+    assert "golden_sha256" in (places[1] / "metadata.yaml").read_text()
+
+
+def test_golden_rows_need_a_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = MODELS / "breast-cancer" / "1" / "model.onnx"
+
+    assert main(["models", "convert", str(file), "--name", "copy", "--models", str(tmp_path), "--golden", "2"]) == 1
+    assert "give some with --sample" in capsys.readouterr().err

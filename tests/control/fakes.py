@@ -11,7 +11,7 @@ from gateway.core.errors import Unauthenticated
 from gateway.core.lineage import Lineage
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.versions import VersionState, VersionStatus
-from gateway.ports import AuditEntry, StoredRoute, WorkerReport
+from gateway.ports import AuditEntry, GoldenResult, StoredRoute, WorkerReport
 from gateway.store.memory import MemoryRouteStore
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class FakeWorkers:
         self.states: list[dict[tuple[str, int], VersionStatus]] = [{} for _ in range(count)]
         self.revisions: dict[str, int] = {}
         self.not_ready: dict[str, str] = {}
+        self.golden: list[GoldenResult] = []
+        """What each worker's golden requests of ``fraud`` showed; none where they were not replayed."""
 
     def say(
         self,
@@ -61,7 +63,15 @@ class FakeWorkers:
 
     def reports(self) -> Sequence[WorkerReport]:
         return [
-            WorkerReport(slot, 1000 + slot, self.not_ready, self.revisions, list(states.values()), store_up=True)
+            WorkerReport(
+                slot,
+                1000 + slot,
+                self.not_ready,
+                self.revisions,
+                list(states.values()),
+                store_up=True,
+                golden={"fraud": self.golden[slot]} if self.golden else {},
+            )
             for slot, states in enumerate(self.states)
         ]
 

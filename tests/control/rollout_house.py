@@ -10,7 +10,7 @@ from gateway.control.operations import Operations
 from gateway.control.rollout_news import RolloutNews
 from gateway.core import stored
 from gateway.core.evidence import Counter
-from gateway.ports import Deltas
+from gateway.ports import Deltas, GoldenResult
 from gateway.store.memory import MemoryRouteStore
 from tests.control.fakes import READY, FakeWorkers, House
 
@@ -62,16 +62,19 @@ class RolloutHouse(House):
         self.workers: NumberedFiles = NumberedFiles()
         for version in (1, 2, 3):
             self.workers.say("fraud", version, READY)
-        self.operations = Operations(self.store, self.workers, lambda: self.on_disk, self.snapshot)
+        self.operations = Operations(
+            self.store, self.workers, lambda: self.on_disk, self.snapshot,
+            describe=lambda model, version: self.described.get((model, version)), replica="here",
+        )  # fmt: skip
         self.rollouts = self.operations.rollouts
         self.news = RolloutNews()
         self.controller = self.new_controller("one")
+        self.golden = ("", "")
+        """What golden requests show on every worker: what they lack, and what failed."""
         self._flushes = 0
 
     def new_controller(self, holder: str) -> Controller:
-        return Controller(
-            self.operations, self.store, self.workers, self.news, holder, clock=lambda: self.store.seconds
-        )
+        return Controller(self.operations, self.store, self.news, holder, clock=lambda: self.store.seconds)
 
     async def begin(self, candidate: int = 2, **changes: object) -> Rollout:
         """Start a rollout, writing the route first where there is none."""
@@ -101,8 +104,11 @@ class RolloutHouse(House):
         return dict((await self.held()).document.split)
 
     async def follow(self) -> None:
-        """Let every worker serve the route as it is."""
+        """Let every worker serve the route as it is, and replay the golden requests of its canary."""
         self.workers.revisions["fraud"] = await self.revision()
+        rollout = (await self.held()).rollout
+        if rollout is not None:
+            self.workers.golden = [GoldenResult(rollout.id, *self.golden) for _ in self.workers.states]
 
     async def tick(self, seconds: float = 1.0, controller: Controller | None = None) -> None:
         """Let time pass, the workers follow, and the controller look."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from gateway.control.admin import create_admin
-from tests.control.fakes import no_metrics
+from gateway.core.evidence import Counter
+from gateway.core.latency import EDGES, TIME_KINDS
+from gateway.ports import Deltas
+from tests.control.fakes import LOADING, UNAVAILABLE, no_metrics
 from tests.control.rollout_house import PLAN, RolloutHouse
 
 if TYPE_CHECKING:
@@ -125,6 +129,66 @@ def test_the_current_rollout_shows_what_it_knows(client: TestClient, house: Roll
     assert (seen["seconds_in_phase"], seen["seconds_left"], seen["workers"]) == (4, 6, {"following": 2, "total": 2})
     assert seen["eta_seconds"] > 6
     assert "larger step" in seen["hint"]
+
+
+def test_a_larger_step_is_named_with_the_time_that_it_would_take(client: TestClient, house: RolloutHouse) -> None:
+    to_step(house, client, canary=50, baseline=950)
+    house.store.seconds += 4
+    seen = client.get(CURRENT).json()
+
+    found = re.search(r"a larger step \(50%: enough evidence in about (\d+) s\)", seen["hint"])
+
+    assert found is not None
+    assert int(found[1]) == pytest.approx(seen["eta_seconds"] * 0.05 / 0.5, abs=1)
+
+
+def test_the_limits_of_latency_and_the_slow_runs_are_shown(client: TestClient, house: RolloutHouse) -> None:
+    to_step(house, client, canary=50, baseline=950)
+    rollout = asyncio.run(house.rollout())
+    times = {Counter(4, 1, TIME_KINDS[0][10]): 1_200, Counter(4, 1, TIME_KINDS[2][12]): 30}
+    slow = {Counter(4, 2, "slow50"): 9, Counter(4, 2, "slow50", 3): 1, Counter(4, 1, "slow99"): 2}
+    for seq, counts in enumerate((times, slow), start=1):
+        deltas = Deltas({str(counter): count for counter, count in counts.items()})
+        asyncio.run(house.store.flush("fraud", rollout.id, worker="v", seq=seq, deltas=deltas))
+        asyncio.run(house.tick()) if counts is times else None
+
+    seen = client.get(CURRENT).json()["latency"]
+
+    assert [(each["rows"], each["baseline_runs"], each["runs_needed"]) for each in seen["limits"]] == [
+        ("1", 1_200, 1_000), ("4–7", 30, 1_000),
+    ]  # fmt: skip
+    assert seen["limits"][0]["seconds"] == pytest.approx([EDGES[10]] * 3)
+    assert seen["limits"][0]["most_seconds"] == pytest.approx(3 * EDGES[10])
+    assert seen["limits"][1]["seconds"] is None
+    assert seen["slow_runs"] == {"2": {"slow50": 10, "slow90": 0, "slow99": 0},
+                                 "1": {"slow50": 0, "slow90": 0, "slow99": 2}}  # fmt: skip
+
+
+def test_what_a_preflight_waits_for_is_shown(client: TestClient, house: RolloutHouse) -> None:
+    house.workers.say("fraud", 2, LOADING, "waiting for its turn", worker=1)
+    assert start(client).status_code == 201
+    asyncio.run(house.tick())
+
+    assert client.get(CURRENT).json()["waits_for"] == (
+        "version 2 is LOADING on 1 of 2 workers: waiting for its turn"
+    )  # fmt: skip
+
+
+def test_the_old_version_is_shown_as_kept_until_its_time_is_over_or_it_was_unloaded(
+    client: TestClient, house: RolloutHouse
+) -> None:
+    to_step(house, client)
+    move(client, "promote", full=True)
+    kept = client.get(CURRENT).json()["kept"]
+
+    house.store.seconds += 24 * 3600
+    over = client.get(CURRENT).json()["kept"]
+    house.store.seconds -= 3600
+    house.workers.say("fraud", 1, UNAVAILABLE, "unloaded by operator")
+    unloaded = client.get(CURRENT).json()["kept"]
+
+    assert kept == {"version": "1", "seconds_left": 24 * 3600}
+    assert (over, unloaded) == (None, None)
 
 
 def test_without_traffic_no_end_is_in_sight(client: TestClient, house: RolloutHouse) -> None:

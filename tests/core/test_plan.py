@@ -33,6 +33,9 @@ FULL: dict[str, Any] = {
     "min_units": 500,
     "limit": "2h",
     "confirm": "off",
+    "golden": {"of": "baseline", "tolerance": 0.1},
+    "require": ["parity", "evaluation"],
+    "keep_loaded": "12h",
 }
 
 
@@ -119,6 +122,20 @@ def test_yaml_reads_a_bare_off_as_a_truth_value_and_so_do_we() -> None:
     assert plan.confirm == "on"
 
 
+@pytest.mark.parametrize(("said", "of"), [("own", "own"), ("baseline", "baseline"), ("off", "off"), (False, "off")])
+def test_whose_golden_requests_are_replayed_is_one_word(said: object, of: str) -> None:
+    plan = read_plan({"steps": STEPS, "golden": said})
+
+    assert plan.golden.of == of
+    assert read_plan(plan.as_dict()) == plan
+
+
+def test_a_plan_of_defaults_is_one_that_release_0_2_0_reads() -> None:
+    plan = read_plan({"steps": STEPS, "golden": "own", "require": [], "keep_loaded": "24h"})
+
+    assert not {"golden", "require", "keep_loaded"} & plan.as_dict().keys()
+
+
 def test_labels_are_compared_in_pairs_where_the_plan_has_a_shadow() -> None:
     plan = read_plan({"steps": STEPS, "guards": {"labels": {}}, "shadow": {"for": "1m"}})
 
@@ -198,6 +215,17 @@ def test_what_is_probably_not_meant_is_warned_of(change: dict[str, Any], said: s
         ({"limit": None}, "limit"),
         ({"confirm": "sometimes"}, "confirm"),
         ({"candidate": "2"}, "candidate"),
+        ({"golden": "mine"}, "golden"),
+        ({"golden": 1}, "golden"),
+        ({"golden": {"tolerance": 1}}, "golden.of"),
+        ({"golden": {"of": "mine"}}, "golden.of"),
+        ({"golden": {"of": "own", "tolerance": 1}}, "golden.tolerance"),
+        ({"golden": {"of": "baseline", "tolerance": -1}}, "golden.tolerance"),
+        ({"require": "parity"}, "require"),
+        ({"require": ["parity", "luck"]}, "require[1]"),
+        ({"require": ["parity", "parity"]}, "require[1]"),
+        ({"require": [{}]}, "require[0]"),
+        ({"keep_loaded": "0s"}, "keep_loaded"),
     ],
 )  # fmt: skip
 def test_a_refusal_names_the_place_in_the_plan(change: dict[str, Any], field: str) -> None:

@@ -17,7 +17,7 @@ from gateway.core.errors import InvalidDocument
 from gateway.core.evidence import Arms
 from gateway.core.phases import ENDED, LIVE, TABLE, Event, Goto, MoveRefused, Phase
 from gateway.core.plan import read_plan
-from gateway.core.rollout import Rollout, move, split_at, split_of, start
+from gateway.core.rollout import Kept, Rollout, move, split_at, split_of, start
 from gateway.core.slots import seats
 from gateway.core.steering import (
     Action,
@@ -297,6 +297,47 @@ def test_a_pending_rollout_names_its_canary_at_zero_so_that_it_is_loaded() -> No
 def test_preflight_waits_until_the_canary_is_ready() -> None:
     assert isinstance(act(rollout(Phase.PREFLIGHT), Kind.INCONCLUSIVE, ready=False), Wait)
     assert isinstance(act(rollout(Phase.PREFLIGHT), Kind.INCONCLUSIVE), SetWeight)
+
+
+def test_a_wait_in_preflight_says_what_is_missing() -> None:
+    action = next_action(Snapshot(rollout(Phase.PREFLIGHT), 7, lacks="replica b lacks it"), verdict(Kind.PASS), NOW)
+
+    assert isinstance(action, Wait)
+    assert action.reason.endswith(": replica b lacks it")
+
+
+@pytest.mark.parametrize(("seconds", "alert"), [(59, False), (60, True)])
+def test_a_preflight_that_lasts_is_for_somebody_to_look_at(seconds: int, alert: bool) -> None:
+    action = act(rollout(Phase.PREFLIGHT, entered=NOW - seconds), Kind.INCONCLUSIVE, ready=False)
+
+    assert isinstance(action, Wait)
+    assert action.alert is alert
+
+
+@pytest.mark.parametrize("state", [{"phase": Phase.PREFLIGHT}, {"phase": Phase.PAUSED, "origin": Phase.PREFLIGHT}])
+def test_a_canary_that_fails_its_golden_requests_is_taken_back_before_its_first_step(state: dict[str, Any]) -> None:
+    action = next_action(Snapshot(rollout(**state), 7, failed="request 3 differs"), verdict(Kind.INCONCLUSIVE), NOW)
+
+    assert isinstance(action, Rollback)
+    assert (action.guard, action.reason, action.change.rollout.phase) == (
+        "golden", "request 3 differs", Phase.ROLLED_BACK,
+    )  # fmt: skip
+
+
+def test_golden_requests_decide_nothing_once_there_is_traffic() -> None:
+    action = next_action(Snapshot(rollout(Phase.STEP), 7, failed="request 3 differs"), verdict(Kind.PASS), NOW)
+
+    assert not isinstance(action, Rollback)
+
+
+def test_the_version_that_was_replaced_is_kept_for_a_time_after_a_success_and_never_else() -> None:
+    baking = rollout(Phase.BAKE, changes={"keep_loaded": "2h"}, away_seconds=30.0)
+
+    done = move(baking, Event.DONE, now=NOW, revision=7, reason="").rollout
+
+    assert done.kept() == Kept(1, NOW + 7_200)
+    assert read_rollout(as_dict(done)).kept() == done.kept()
+    assert [rollout(phase).kept() for phase in Phase if phase is not Phase.SUCCEEDED] == [None] * (len(Phase) - 1)
 
 
 def test_a_step_goes_on_when_its_time_is_over_and_the_verdict_is_a_pass() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.versions import VersionState, VersionStatus
-from gateway.ports import WorkerReport
+from gateway.ports import GoldenResult, WorkerReport
 from gateway.processes.reports import ReportDirectory, ReportFile, forget
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def report(slot: int = 0, *, pid: int | None = None, revision: int = 7) -> Worke
         ],
         store_up=True,
         shares={"fraud": {1: 0.95, 3: 0.05}},
+        golden={"fraud": GoldenResult("r1", failed="golden request 1 differs")},
     )
 
 

@@ -285,7 +285,9 @@ class Floor:
         self.catalog = cast("Catalog", self.held)
         self.lanes = Lanes(self.catalog, FakeWatchdog(), FakeRuns(), max_queue=max_queue)
         self.table = LiveTable()
-        self.adoption = Adoption(self.table, self.catalog, self.lanes, self.metrics)
+        self.now = 1_000.0
+        """Seconds since the epoch, as the adoption sees them."""
+        self.adoption = Adoption(self.table, self.catalog, self.lanes, self.metrics, clock=lambda: self.now)
 
     def cells(self, version: int, model: str = "fraud") -> FakeCells:
         return self.metrics.version(model, str(version))

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core import document
 from gateway.core.errors import UnknownModel, VersionUnavailable
+from gateway.core.rollout import Kept
 from gateway.core.versions import WHOLE_MODEL
 from gateway.core.watching import Mark
 from tests.serving.fakes import FAILED, LOADING, READY, UNAVAILABLE, UNLOADING, Floor, a_turn, compiled, nothing
@@ -421,3 +422,55 @@ async def test_a_version_at_weight_0_may_be_unloaded_and_is_protected_again_once
     assert floor.held.routed["fraud"] == {1, 3}
     floor.adoption.want(TWO, compiled({"1": 0, "2": 1, "3": 1}, baseline="1"))
     assert floor.held.routed["fraud"] == {1, 2, 3}
+
+
+# What a rollout replaced
+
+
+def replaced(floor: Floor, split: Mapping[str, int]) -> None:
+    """Serve *split* after a success of version 2 at 1,000 s, whose plan keeps version 1 for an hour."""
+    for version in (1, 2):
+        floor.held.hold("fraud", version)
+    floor.adoption.want(ONE, compiled(split, baseline="2"), None, Kept(1, 4_600.0))
+
+
+@pytest.mark.parametrize("split", [{"1": 0, "2": 100}, {"2": 100}], ids=["at weight 0", "no longer named"])
+async def test_the_version_that_a_rollout_replaced_stays_for_its_time_and_goes_then(
+    floor: Floor, split: Mapping[str, int]
+) -> None:
+    replaced(floor, split)
+    early = floor.held.routed["fraud"]
+
+    floor.now = 4_599.0
+    floor.adoption.look_at_clock()
+    still = floor.held.routed["fraud"]
+    floor.now = 4_600.0
+    floor.adoption.look_at_clock()
+
+    assert (early, still) == ({1, 2}, {1, 2})
+    assert floor.held.routed["fraud"] == {2}
+
+
+async def test_a_worker_that_starts_later_keeps_it_no_longer(floor: Floor) -> None:
+    floor.now = 5_000.0
+
+    replaced(floor, {"1": 0, "2": 100})
+
+    assert floor.held.routed["fraud"] == {2}
+
+
+async def test_an_order_to_unload_ends_the_time_early(floor: Floor) -> None:
+    replaced(floor, {"2": 100})
+
+    floor.adoption.order("fraud", {1: "unload"})
+
+    assert floor.held.routed["fraud"] == {2}
+
+
+async def test_a_replaced_version_that_has_traffic_again_never_goes(floor: Floor) -> None:
+    replaced(floor, {"1": 50, "2": 50})
+
+    floor.now = 9_999.0
+    floor.adoption.look_at_clock()
+
+    assert floor.held.routed["fraud"] == {1, 2}

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.core.errors import CorruptRoute, StoreUnavailable
 from gateway.ports import AuditEntry, Deltas, Fence, RouteHead
-from gateway.store.keys import HISTORY_LIMIT, audit_key, evidence_key, lease_key, route_key, seen_key
+from gateway.store.keys import HISTORY_LIMIT, REPLICAS, audit_key, evidence_key, lease_key, route_key, seen_key
 from gateway.store.records import CORRUPT_REVISION
 from gateway.store.redis_store import RedisRouteStore
 
@@ -303,6 +303,21 @@ async def test_a_lease_of_garbage_is_no_lease(store: RedisRouteStore, command: C
 
     assert await store.lease("m", "a")
     assert 0 < await command("PTTL", lease_key("m")) <= 3000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("SET", REPLICAS, "x"), ("HSET", REPLICAS, "b", "no time"), ("HSET", REPLICAS, "b", "9" * 30 + " x")],
+    ids=["no hash", "no end", "an end that is no time"],
+)
+async def test_garbage_among_the_replicas_is_nobodys_word_and_goes(
+    store: RedisRouteStore, command: Command, words: tuple[str, ...]
+) -> None:
+    await command(*words)
+
+    assert await store.announce("a", "{}") == {"a": "{}"}
+    assert await command("HLEN", REPLICAS) == 1
+    assert 0 < await command("PTTL", REPLICAS) <= 10_000
 
 
 async def test_a_full_store_takes_no_evidence_and_the_same_flush_counts_once_there_is_room(

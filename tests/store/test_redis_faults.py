@@ -43,6 +43,7 @@ CALLS: dict[str, Callable[[RedisRouteStore], Awaitable[Any]]] = {
     "totals": lambda store: store.totals("m", "r"),
     "lease": lambda store: store.lease("m", "w"),
     "now": lambda store: store.now(),
+    "announce": lambda store: store.announce("a", "{}"),
 }
 
 

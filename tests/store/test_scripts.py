@@ -7,15 +7,16 @@ import re
 import pytest
 
 from gateway.store.evidence_scripts import FLUSH, LEASE
+from gateway.store.fleet_words import ANNOUNCE
 from gateway.store.keys import audit_key, lease_key, rollout_keys, route_key
 from gateway.store.scripts import ORDER, WRITE, Script
 
 IN_REDIS_5 = {
     "TYPE", "HMGET", "HGET", "HSET", "HDEL", "HEXISTS", "HGETALL", "HINCRBY", "XREVRANGE", "XADD", "DEL", "EXPIRE",
-    "PUBLISH", "SADD", "SCARD", "GET", "SET", "PTTL",
+    "PUBLISH", "SADD", "SCARD", "GET", "SET", "PTTL", "PEXPIRE", "TIME",
 }  # fmt: skip
 
-EVERY = {"write": WRITE, "order": ORDER, "flush": FLUSH, "lease": LEASE}
+EVERY = {"write": WRITE, "order": ORDER, "flush": FLUSH, "lease": LEASE, "announce": ANNOUNCE}
 
 
 @pytest.mark.parametrize("script", EVERY.values(), ids=EVERY.keys())

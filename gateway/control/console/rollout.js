@@ -76,6 +76,8 @@ function described(rollout) {
     h("p", {}, `Version ${rollout.candidate} against ${rollout.baseline}: `,
       h("strong", { class: rollout.phase === "rolled_back" ? "bad" : null }, ENDED.includes(rollout.phase) ? rollout.phase : `${rollout.phase}, ${where}`)),
     h("p", {}, `Because: ${rollout.reason}`),
+    ...(rollout.waits_for ? [h("p", {}, `Waits for: ${rollout.waits_for}`)] : []),
+    ...(rollout.kept ? [h("p", {}, `Version ${rollout.kept.version} stays loaded for ${(rollout.kept.seconds_left / 3600).toFixed(1)} h`)] : []),
     h("p", {}, `Verdict: ${verdict.kind}`),
     h("ul", {}, verdict.reasons.map((reason) => h("li", {}, `${reason.guard}: ${reason.text}`))),
     table("evidence", ["guard", "e-value", "rolls back at"],

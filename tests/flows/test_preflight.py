@@ -1,0 +1,69 @@
+"""Before its first traffic: two gateways on one store, one that cannot load the canary, and one canary too many."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.flows.gateway_process import eventually
+from tests.flows.models import MODEL, publish, repository, request, tagged
+from tests.flows.test_rollouts import ROUTE, is_in, now, order, start, store_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.flows.gateway_process import Gateway
+
+GOLDEN: Final = {
+    **request([1, 2]),
+    "outputs": [
+        {"name": "y", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]},
+        {"name": "version", "datatype": "INT64", "shape": [1], "data": [1]},
+    ],
+}
+
+
+def test_a_canary_gets_no_traffic_before_every_gateway_has_it_and_its_golden_answers_are_right(
+    begin: Callable[..., Gateway], tmp_path: Path
+) -> None:
+    models = [_models(tmp_path / name) for name in ("one", "two")]
+    (models[1] / MODEL / "2" / "model.onnx").write_bytes(b"cut off")
+    one = begin("one", models=models[0], route=ROUTE, workers=1)
+    two = begin("two", models=models[1], workers=1, flags=("--redis-url", store_url(one)))
+
+    # One gateway cannot load version 2.
+    assert start(one, golden="off").status == 201
+    other = f"replica {os.uname().nodename}:{two.admin.rpartition(':')[2]}"
+    eventually(lambda: f"{other} lacks it: version 2 is FAILED" in str(now(one)["waits_for"]), 10, f"{other} is named")
+    assert (now(one)["phase"], _answering(one), _answering(two)) == ("preflight", {"1"}, {"1"})
+    (models[1] / MODEL / "2" / "model.onnx").write_bytes(tagged(2))
+    eventually(is_in(one, "step"), 15, "the rollout goes on once the file is whole")
+    assert order(one, "abort").status == 200
+
+    # Version 3 does not answer the golden requests of the baseline as that does.
+    assert start(one, candidate="3", golden="baseline").status == 201
+    eventually(is_in(one, "rolled_back"), 10, "the canary is taken back")
+    newest, *before = _history(one)
+    assert newest["reason"].startswith("golden: of version 1: golden request 1: output 'version' differs at [0]")
+    assert not any(int(entry["after"]["split"].get("3", 0)) for entry in (newest, *before))
+    assert _answering(one) == _answering(two) == {"1"}
+
+
+def _models(directory: Path) -> Path:
+    root = repository(directory / "models", (1, 2))
+    publish(root, 3)
+    (root / MODEL / "1" / "golden.jsonl").write_text(json.dumps(GOLDEN))
+    return root
+
+
+def _answering(gateway: Gateway) -> set[str]:
+    """Return which versions answer ten requests."""
+    path = f"/v2/models/{MODEL}/infer"
+    return {gateway.ask("POST", path, request([1, 2])).headers["x-gateway-version"] for _ in range(10)}
+
+
+def _history(gateway: Gateway) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = gateway.ask_admin("GET", f"/api/v1/models/{MODEL}/history").json()
+    return found
