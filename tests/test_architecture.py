@@ -34,6 +34,10 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models", "gateway.engine", "gateway.convert",
         "gateway.evaluation",
     ),
+    "gateway.optimization": (
+        "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models", "gateway.engine", "gateway.convert",
+        "gateway.evaluation", "gateway.optimization",
+    ),
     "gateway.labels": ("gateway.core", "gateway.ports", "gateway.labels"),
     "gateway.serving": ("gateway.core", "gateway.ports", "gateway.models", "gateway.serving"),
     "gateway.control": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.control"),
@@ -226,12 +230,12 @@ def nobody_imports_the_commands(sources: Sources) -> list[str]:
     ]
 
 
-FOR_COMMANDS = ("gateway.convert", "gateway.evaluation")
+FOR_COMMANDS = ("gateway.convert", "gateway.evaluation", "gateway.optimization")
 """Rooms that no server enters."""
 
 
 def only_commands_convert(sources: Sources) -> list[str]:
-    """A server converts and evaluates nothing: the converters' libraries take seconds to import and are an extra."""
+    """A server makes and judges no version: the libraries for that take seconds to import and are an extra."""
     return [
         str(each)
         for each in imports(sources)

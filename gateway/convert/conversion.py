@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from gateway.convert import isolation, messages, parity, provenance
+from gateway.convert.description import described
 from gateway.convert.errors import CannotConvert, NotTrusted
 from gateway.convert.estimators import PICKLES, SKOPS
 from gateway.convert.samples import Sample, is_text, read_sample
@@ -125,7 +126,7 @@ def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report,
     converted = dict(zip((spec.name for spec in session.signature.outputs), _ask(session, sample), strict=True))
     found = parity.compare(original, converted, tolerance=wish.tolerance, allowed=wish.allowed)
     content = graph.read_bytes()
-    described = {
+    found_out = {
         **_origin(wish, content),
         **_described(wish, sample),
         "estimator": report.estimator,
@@ -133,10 +134,10 @@ def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report,
         "classes": report.classes,
         "converter": f"skl2onnx {report.libraries.get('skl2onnx', '')}".strip(),
         "libraries": report.libraries,
-        "parity": {"holds": found.holds, **_plain(asdict(found))},
+        "parity": {"holds": found.holds, **asdict(found)},
         "serving": serving,
     }
-    return _publish(wish, content, described, found, report)
+    return _publish(wish, content, found_out, found, report)
 
 
 def _described(wish: Wish, sample: Sample) -> dict[str, Any]:
@@ -189,35 +190,17 @@ def _origin(wish: Wish, content: bytes) -> dict[str, Any]:
 
 
 def _publish(
-    wish: Wish, content: bytes, described: dict[str, Any], found: Parity | None, report: Report | None = None
+    wish: Wish, content: bytes, found_out: dict[str, Any], found: Parity | None, report: Report | None = None
 ) -> Done:
     """Write both files under the next number."""
     failed = found.reason if found else ""
-    members = {"failed": failed, **described}
-    text = yaml.dump({name: value for name, value in members.items() if value not in ("", [], {})}, Dumper=_Dumper,
-                     sort_keys=False, width=120, allow_unicode=True).encode()  # fmt: skip
-    parse_metadata(text)  # what a worker would refuse is never published
+    members = {"failed": failed, **found_out}
+    text = described(members)
     try:
         version = publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: text})
     except OSError as exc:
         raise CannotConvert(f"the version cannot be written below {wish.models}: {exc.strerror or exc}") from exc
     return Done(
-        wish.name, version, wish.models / wish.name / str(version), described["sha256"], found, failed,
+        wish.name, version, wish.models / wish.name / str(version), found_out["sha256"], found, failed,
         tuple(report.held) if report else (), tuple(report.notes) if report else (),
     )  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    """Return *value* without tuples, which YAML has not, and without infinities, which JSON has not."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes equal lists out twice: the gateway's own reader takes no references."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base's
-        return True

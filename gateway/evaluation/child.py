@@ -5,6 +5,7 @@ Run by ``asking.py`` as ``python -m gateway.evaluation.child DIRECTORY``.
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -37,6 +38,8 @@ TIMED_RUNS: Final = 1000
 """Enough for a 99 % quantile that ten runs exceed."""
 TIMED_SECONDS: Final = 2.0
 LEAST_RUNS: Final = 5
+MOST_LOADS: Final = 5
+LOADS_MS: Final = 1000.0
 
 
 def main(scratch: Path) -> int:
@@ -58,9 +61,7 @@ def main(scratch: Path) -> int:
 def _ask(scratch: Path, batch_rows: int) -> Report:
     """Leave the answers in *scratch* and return the report. Raises what loading, fitting and running raise."""
     columns = unpack((scratch / messages.COLUMNS).read_bytes())
-    began = time.perf_counter()
-    session = OnnxEngine().load(scratch / messages.GRAPH, model="evaluated", version=1, threads=1)
-    load_ms = (time.perf_counter() - began) * 1e3
+    session, load_ms = _loaded(scratch / messages.GRAPH)
     answers = _answers(session, columns)
     (scratch / messages.ANSWERS).write_bytes(pack(answers))
     fixed = _fixed_rows(session.signature)
@@ -69,6 +70,16 @@ def _ask(scratch: Path, batch_rows: int) -> Report:
         row=_timed(session, columns, fixed or 1),
         batch=_timed(session, columns, fixed or batch_rows),
     )
+
+
+def _loaded(graph: Path) -> tuple[Session, float]:
+    """Return a session, and the median of the milliseconds that a few loads took."""
+    took: list[float] = []
+    while len(took) < MOST_LOADS and sum(took) < LOADS_MS:
+        began = time.perf_counter()
+        session = OnnxEngine().load(graph, model="evaluated", version=1, threads=1)
+        took.append((time.perf_counter() - began) * 1e3)
+    return session, statistics.median(took)
 
 
 def _answers(session: Session, columns: Mapping[str, Array]) -> dict[str, Array]:

@@ -76,11 +76,10 @@ def test_a_row_of_weight_two_is_a_row_that_is_there_twice(found: Any) -> None:
     rows = len(found.right)
     weights = np.random.default_rng(1).integers(1, 4, size=rows)
     again = np.repeat(np.arange(rows), weights)
-    kind = ClassScores if isinstance(found, Classes) else NumberScores
-    repeated: Any = (
-        Classes(found.names, found.right[again], found.said[again], None if found.chances is None else found.chances[again])
-        if isinstance(found, Classes) else Numbers(found.right[again], found.said[again])
-    )  # fmt: skip
+    kind: Any = ClassScores if isinstance(found, Classes) else NumberScores
+    right, said = found.right[again], found.said[again]
+    is_classes = isinstance(found, Classes)
+    repeated: Any = Classes(found.names, right, said, found.chances[again]) if is_classes else Numbers(right, said)
 
     weighted, plain = kind(found)(weights.astype(float)), kind(repeated)(np.ones(len(again)))
 
