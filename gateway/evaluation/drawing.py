@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.evaluation.uncertainty import Difference
 
 SIDE: Final = 300
-LEFT, TOP, GAP, WIDE = 60, 50, 60, 420
+LEFT, TOP, GAP, WIDE = 60, 50, 60, 500
 LINE: Final = 24
 COLOURS: Final = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#5c4b00", "#0b7285")
 MAX_POINTS: Final = 400

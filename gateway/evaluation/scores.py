@@ -153,9 +153,9 @@ class NumberScores:
         squares = float((weights * self._apart**2).sum())
         around = float((weights * (self._right - (weights * self._right).sum() / total) ** 2).sum())
         return {
-            "mse": squares / total,
+            "mse": float(squares / total),
             "mae": float((weights * np.abs(self._apart)).sum() / total),
-            "r2": 1 - squares / around if around > 0 and np.ptp(self._right[weights > 0]) > 0 else float("nan"),
+            "r2": float(1 - squares / around) if around > 0 and np.ptp(self._right[weights > 0]) > 0 else float("nan"),
         }
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.cli.main import main
 from gateway.models.evaluations import has_passed, read_evaluation
+from tests.engine.graphs import FLOAT, INT64, graph, identity, node, value, weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,3 +181,62 @@ def test_names_from_files_cannot_leave_their_place_in_the_page(
     assert "<script" not in page
     assert "<b>" not in page
     assert "&lt;script&gt;" in page
+
+
+def line(repository: Path, version: str, graph: bytes) -> None:
+    """Put a version of the model ``line`` into *repository*, without metadata."""
+    directory = repository / "line" / version
+    directory.mkdir(parents=True)
+    (directory / "model.onnx").write_bytes(graph)
+
+
+def test_versions_that_answer_numbers_are_scored_by_their_errors(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line(here / "models", "1", identity(shape=["n", 1]))
+    line(here / "models", "2", graph(
+        node("Add", ["x", "w"], ["y"]), tensors=[weights("w", [0.5], [1])],
+        inputs=[value("x", shape=["n", 1])], outputs=[value("y", shape=["n", 1])],
+    ))  # fmt: skip
+    (here / "numbers.csv").write_text("x,target\n1,1\n2,2\n4,3\n", encoding="utf-8")
+    (here / "constant.csv").write_text("x,target\n1,2\n2,2\n4,2\n", encoding="utf-8")
+    words = ["models", "evaluate", "line", "--json", "--plot", "a.svg", "--versions"]
+
+    codes = [main([*words, "1", "2", "--data", "numbers.csv"]), main([*words, "1", "--data", "constant.csv"])]
+
+    first, second = capsys.readouterr().out.split("\n}\n{")
+    scores = [each["scores"] for each in json.loads(first + "}")["versions"]]
+    constant = json.loads("{" + second)["versions"][0]
+    assert codes == [0, 0]
+    assert (scores[0]["mae"], scores[0]["r2"], scores[1]["mae"]) == pytest.approx((1 / 3, 0.5, (0.5 + 0.5 + 1.5) / 3))
+    assert (constant["scores"]["r2"], constant["notes"]) == (
+        None, ["all rows have the same 'target', so r2 is not known"],
+    )  # fmt: skip
+    assert (here / "a.svg").read_text().count("<circle") == 3 + 1
+
+
+def test_texts_are_asked_as_texts(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(SHIPPED / "text-topics" / "1", here / "models" / "topics" / "1")
+    (here / "texts.csv").write_text("text,label\na socket that listens,network\na path,files\n", encoding="utf-8")
+
+    code = main(["models", "evaluate", "topics", "--versions", "1", "--data", "texts.csv", "--json"])
+
+    (found,) = json.loads(capsys.readouterr().out)["versions"]
+    assert (code, set(found["classes"]) >= {"network", "files"}) == (0, True)
+
+
+def test_versions_that_answer_different_kinds_are_not_compared(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line(here / "models", "1", identity(shape=["n", 1]))
+    line(here / "models", "2", graph(
+        node("Cast", ["x"], ["y"], to=INT64),
+        inputs=[value("x", FLOAT, ["n", 1])], outputs=[value("y", INT64, ["n", 1])],
+    ))  # fmt: skip
+    (here / "numbers.csv").write_text("x,target\n1,1\n2,2\n", encoding="utf-8")
+
+    code = main(["models", "evaluate", "line", "--versions", "1", "2", "--data", "numbers.csv"])
+
+    assert (code, capsys.readouterr().err) == (
+        1,
+        "gateway: these versions cannot be compared: version 1 answers numbers, version 2 answers classes; "
+        "evaluate each kind by itself\n",
+    )
