@@ -30,6 +30,14 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "gateway.convert": (
         "gateway.core", "gateway.ports", "gateway.models", "gateway.engine", "gateway.convert",
     ),
+    "gateway.evaluation": (
+        "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models", "gateway.engine", "gateway.convert",
+        "gateway.evaluation",
+    ),
+    "gateway.optimization": (
+        "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models", "gateway.engine", "gateway.convert",
+        "gateway.evaluation", "gateway.optimization",
+    ),
     "gateway.labels": ("gateway.core", "gateway.ports", "gateway.labels"),
     "gateway.serving": ("gateway.core", "gateway.ports", "gateway.models", "gateway.serving"),
     "gateway.control": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.control"),
@@ -72,7 +80,7 @@ READS_ENVIRONMENT: Mapping[str, str] = {
     "gateway.settings": "it is its task",
     "gateway.processes.launcher": "sets the switches that onnxruntime and numpy read when they are imported",
     "gateway.convert": "sets the switch that onnxruntime reads when it is imported",
-    "gateway.convert.isolation": "gives the process that reads a pickle what it needs of it, and no secret",
+    "gateway.convert.confined": "gives the process that reads a pickle what it needs of it, and no secret",
     "gateway.store.embedded": "asks the system where short-lived sockets belong",
 }
 """Who touches the environment, and why."""
@@ -222,12 +230,16 @@ def nobody_imports_the_commands(sources: Sources) -> list[str]:
     ]
 
 
+FOR_COMMANDS = ("gateway.convert", "gateway.evaluation", "gateway.optimization")
+"""Rooms that no server enters."""
+
+
 def only_commands_convert(sources: Sources) -> list[str]:
-    """A server converts nothing: the converters' libraries take seconds to import and are an extra."""
+    """A server makes and judges no version: the libraries for that take seconds to import and are an extra."""
     return [
         str(each)
         for each in imports(sources)
-        if each.is_of("gateway.convert") and not is_within(each.module, "gateway.convert", "gateway.cli")
+        if each.is_of(*FOR_COMMANDS) and not is_within(each.module, *FOR_COMMANDS, "gateway.cli")
     ]
 
 
@@ -320,6 +332,7 @@ BROKEN: list[tuple[Rule, Sources]] = [
     (commands_use_the_admin_api, {"gateway.cli.weights": "def f():\n    import gateway.store.keys"}),
     (nobody_imports_the_commands, {"gateway.processes.launcher": "from gateway.cli.output import table"}),
     (only_commands_convert, {"gateway.models.loader": "def f():\n    import gateway.convert.parity"}),
+    (only_commands_convert, {"gateway.control.checks": "from gateway.evaluation import gates"}),
     (imports_are_absolute, {"gateway.core.slots": "from . import names"}),
     (imports_are_absolute, {"gateway.core.slots": "from .names import is_model_name"}),
     (the_environment_is_read_in_one_place, {"gateway.rest.app": "import os\nx = os.environ['X']"}),

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli import model_check, model_convert, model_golden, model_prune, model_quality
+from gateway.cli import (
+    model_check,
+    model_convert,
+    model_evaluate,
+    model_golden,
+    model_optimize,
+    model_prune,
+    model_quality,
+)
 from gateway.cli.client import add_flags, connect
 from gateway.cli.output import print_json, print_table, say, weights
 
@@ -24,6 +32,8 @@ def add_parser(subparsers: Any) -> None:
     model_convert.add_parser(verbs)
     model_check.add_parser(verbs)
     model_golden.add_parser(verbs)
+    model_evaluate.add_parser(verbs)
+    model_optimize.add_parser(verbs)
     model_prune.add_parser(verbs)
     model_quality.add_parser(verbs)
 
@@ -35,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
         "convert": model_convert.run,
         "check": model_check.run,
         "golden": model_golden.run,
+        "evaluate": model_evaluate.run,
+        "optimize": model_optimize.run,
         "prune": model_prune.run,
         "quality": model_quality.run,
     }

@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from gateway.convert import isolation, messages, parity, provenance
+from gateway.convert.description import described
 from gateway.convert.errors import CannotConvert, NotTrusted
 from gateway.convert.estimators import PICKLES, SKOPS
 from gateway.convert.golden import golden_rows
@@ -134,7 +135,7 @@ def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report,
     converted = dict(zip((spec.name for spec in session.signature.outputs), _ask(session, feeds), strict=True))
     found = parity.compare(original, converted, tolerance=wish.tolerance, allowed=wish.allowed)
     content = graph.read_bytes()
-    described = {
+    found_out = {
         **_origin(wish, content),
         **_described(wish, sample),
         "estimator": report.estimator,
@@ -142,11 +143,11 @@ def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report,
         "classes": report.classes,
         "converter": f"skl2onnx {report.libraries.get('skl2onnx', '')}".strip(),
         "libraries": report.libraries,
-        "parity": {"holds": found.holds, **_plain(asdict(found))},
+        "parity": {"holds": found.holds, **asdict(found)},
         "serving": serving,
     }
     golden = _golden(wish, session, feeds) if found.holds else b""
-    return _publish(wish, content, described, found, golden, report)
+    return _publish(wish, content, found_out, found, golden, report)
 
 
 def _described(wish: Wish, sample: Sample) -> dict[str, Any]:
@@ -210,41 +211,23 @@ def _origin(wish: Wish, content: bytes) -> dict[str, Any]:
 def _publish(
     wish: Wish,
     content: bytes,
-    described: dict[str, Any],
+    found_out: dict[str, Any],
     found: Parity | None,
     golden: bytes,
     report: Report | None = None,
 ) -> Done:
     """Write the files under the next number."""
     failed = found.reason if found else ""
-    members = {"failed": failed, **described}
+    members = {"failed": failed, **found_out}
     if golden:
         members["golden_sha256"] = hashlib.sha256(golden).hexdigest()
     kept = {GOLDEN_FILE: golden} if golden else {}
-    text = yaml.dump({name: value for name, value in members.items() if value not in ("", [], {})}, Dumper=_Dumper,
-                     sort_keys=False, width=120, allow_unicode=True).encode()  # fmt: skip
-    parse_metadata(text)  # what a worker would refuse is never published
+    text = described(members)
     try:
         version = publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: text, **kept})
     except OSError as exc:
         raise CannotConvert(f"the version cannot be written below {wish.models}: {exc.strerror or exc}") from exc
     return Done(
-        wish.name, version, wish.models / wish.name / str(version), described["sha256"], found, failed,
+        wish.name, version, wish.models / wish.name / str(version), found_out["sha256"], found, failed,
         tuple(report.held) if report else (), tuple(report.notes) if report else (),
     )  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    """Return *value* without tuples, which YAML has not, and without infinities, which JSON has not."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes equal lists out twice: the gateway's own reader takes no references."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base's
-        return True

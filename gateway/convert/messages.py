@@ -29,7 +29,6 @@ ORDER: Final = "order.json"
 REPORT: Final = "report.json"
 ANSWERS: Final = "answers.npz"
 GRAPH: Final = "model.onnx"
-WORDS: Final = "stderr"
 
 MAX_REPORT_BYTES: Final = 8 << 20
 MAX_ANSWERS_BYTES: Final = 1 << 30
@@ -73,7 +72,7 @@ def read_report(scratch: Path) -> Report | None:
     """Return what the process left in *scratch*, None where it left nothing. Raises CannotConvert for nonsense."""
     if not (scratch / REPORT).is_file():
         return None
-    with _left(scratch / REPORT, MAX_REPORT_BYTES) as file:
+    with left_file(scratch / REPORT, MAX_REPORT_BYTES) as file:
         content = file.read()
     try:
         return msgspec.json.decode(content, type=Report)
@@ -90,7 +89,7 @@ def write_answers(scratch: Path, answers: dict[str, NDArray[Any]]) -> None:
 def read_answers(scratch: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays that the process left. Raises CannotConvert where they are none."""
     try:
-        with _left(scratch / ANSWERS, MAX_ANSWERS_BYTES) as file, np.load(file, allow_pickle=False) as found:
+        with left_file(scratch / ANSWERS, MAX_ANSWERS_BYTES) as file, np.load(file, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
     except (ValueError, OSError, zipfile.BadZipFile, KeyError) as exc:
         raise CannotConvert(f"the process that read the file left answers that are none: {exc}") from exc
@@ -98,12 +97,12 @@ def read_answers(scratch: Path) -> dict[str, NDArray[Any]]:
 
 def take_graph(scratch: Path, to: Path) -> None:
     """Copy the graph that the process left to a new file at *to*, which it never knew. Raises CannotConvert."""
-    with _left(scratch / GRAPH, MAX_GRAPH_BYTES) as file, to.open("xb") as copy:
+    with left_file(scratch / GRAPH, MAX_GRAPH_BYTES) as file, to.open("xb") as copy:
         shutil.copyfileobj(file, copy)
 
 
 @contextmanager
-def _left(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
+def left_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
     """Yield the file at *path*, opened as what it was checked to be: a regular file of its own. Raises CannotConvert.
 
     Anything else could be a door to a file that the process itself was kept from, or a pipe that never ends.

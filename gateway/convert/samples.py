@@ -68,8 +68,8 @@ def is_text(column: Array) -> bool:
     return column.dtype == object
 
 
-def read_sample(path: Path) -> Sample:
-    """Return the first MAX_ROWS rows of the file at *path*. Raises CannotConvert, LibraryMissing for pandas."""
+def read_sample(path: Path, *, max_rows: int = MAX_ROWS) -> Sample:
+    """Return the first *max_rows* rows of the file at *path*. Raises CannotConvert, LibraryMissing for pandas."""
     if path.suffix not in SUFFIXES:
         raise CannotConvert(f"{path.name} is no sample; give rows as {', '.join(SUFFIXES)}")
     try:
@@ -78,7 +78,7 @@ def read_sample(path: Path) -> Sample:
             raise CannotConvert(f"{path.name} has {size} bytes and may have {MAX_BYTES}; give some of its rows")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        columns = _matrix(path) if path.suffix == ".npy" else _table(path)
+        columns = _matrix(path, max_rows) if path.suffix == ".npy" else _table(path, max_rows)
     except OSError as exc:
         raise CannotConvert(f"{path} cannot be read: {exc.strerror or exc}") from exc
     rows = len(next(iter(columns.values()))) if columns else 0
@@ -87,23 +87,23 @@ def read_sample(path: Path) -> Sample:
     return Sample({name: _typed(name, column) for name, column in columns.items()}, columns, rows, digest)
 
 
-def _matrix(path: Path) -> dict[str, Array]:
+def _matrix(path: Path, max_rows: int) -> dict[str, Array]:
     try:
         rows = np.load(path, allow_pickle=False)
     except ValueError as exc:
         raise CannotConvert(f"{path.name} is no .npy file of numbers: {exc}") from exc
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "fiub":
         raise CannotConvert(f"{path.name} must hold one matrix of numbers, [rows, columns]")
-    return {MATRIX: rows[:MAX_ROWS]}
+    return {MATRIX: rows[:max_rows]}
 
 
-def _table(path: Path) -> dict[str, Array]:
+def _table(path: Path, max_rows: int) -> dict[str, Array]:
     try:
         import pandas as pd
     except ImportError:
         raise LibraryMissing("pandas", "convert") from None
     try:
-        frame = pd.read_csv(path, nrows=MAX_ROWS) if path.suffix == ".csv" else pd.read_parquet(path)[:MAX_ROWS]
+        frame = pd.read_csv(path, nrows=max_rows) if path.suffix == ".csv" else pd.read_parquet(path)[:max_rows]
     except ImportError:
         raise LibraryMissing("pyarrow", "parquet") from None
     except (ValueError, UnicodeDecodeError) as exc:  # pandas' own errors are ValueErrors, pyarrow's too

@@ -12,6 +12,8 @@ from gateway.core.errors import ModelFailed
 from gateway.models.warmup import NUMPY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from gateway.convert.samples import Sample
@@ -26,20 +28,23 @@ def ask_sample(session: Session, sample: Sample) -> dict[str, Array]:
 
     Raises CannotConvert where they do not fit the inputs, or the run fails.
     """
-    feeds = _feeds(session.signature, sample)
+    tensors = feeds(session.signature, sample.columns)
     try:
-        session.run(feeds)
+        session.run(tensors)
     except ModelFailed as exc:
         raise CannotConvert(f"the model cannot answer the sample: {exc.reason}; the log says why") from exc
-    return feeds
+    return tensors
 
 
-def _feeds(signature: Signature, sample: Sample) -> dict[str, Array]:
-    """Return the tensors by input: columns of its name, or for a graph with one input all columns as one matrix."""
-    missing = [spec.name for spec in signature.inputs if spec.name not in sample.columns]
+def feeds(signature: Signature, named: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the tensors by input: columns of its name, or for a graph with one input all columns as one matrix.
+
+    *named* holds the columns of a `Sample`, or some rows of them. Raises CannotConvert where they do not fit.
+    """
+    missing = [spec.name for spec in signature.inputs if spec.name not in named]
     if not missing:
-        return {spec.name: _tensor(spec, sample.columns[spec.name]) for spec in signature.inputs}
-    columns = list(sample.columns.values())
+        return {spec.name: _tensor(spec, named[spec.name]) for spec in signature.inputs}
+    columns = list(named.values())
     if len(signature.inputs) > 1 or len({is_text(column) for column in columns}) > 1:
         raise CannotConvert(
             f"the sample has no columns {', '.join(missing[:10])}, which the graph has as inputs; name its columns so"

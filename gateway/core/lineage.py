@@ -15,7 +15,9 @@ from gateway.core.names import is_model_name, version_number
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-RELATIONS: Final = ("trained-from", "fine-tuned-from", "quantised-from", "adapted-from")
+RELATIONS: Final = (
+    "trained-from", "fine-tuned-from", "quantised-from", "adapted-from", "optimised-from", "pruned-from",
+)  # fmt: skip
 """How a version may come from its parent; a parent without one is just named."""
 
 

@@ -1,0 +1,83 @@
+"""What passes between the command and the process that asks a version, as files in a directory that both know.
+
+The process ran a graph that somebody gave us, so what it leaves is read by declared types and within bounds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from gateway.convert.messages import left_file
+from gateway.evaluation.errors import CannotEvaluate
+from gateway.evaluation.tensors import unpack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+ORDER: Final = "order.json"
+REPORT: Final = "report.json"
+COLUMNS: Final = "columns.msgpack"
+ANSWERS: Final = "answers.msgpack"
+GRAPH: Final = "model.onnx"
+
+MAX_REPORT_BYTES: Final = 8 << 20
+MAX_ANSWERS_BYTES: Final = 2 << 30
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be asked: columns and graph lie beside it. *batch_rows* is the size of a timed batch."""
+
+    seconds: int
+    batch_rows: int
+
+
+class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long runs took, in milliseconds, one element per run; *rows* is how many rows each run had."""
+
+    rows: int
+    milliseconds: list[float]
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How it went. *refusal* is empty where the answers lie beside it."""
+
+    refusal: str = ""
+    load_ms: float = 0.0
+    row: Times = Times(1, [])
+    batch: Times = Times(1, [])
+
+
+def write_message(path: Path, message: Order | Report) -> None:
+    """Write *message* to the file at *path*."""
+    path.write_bytes(msgspec.json.encode(message))
+
+
+def read_order(scratch: Path) -> Order:
+    """Return the order in *scratch*, which is ours."""
+    return msgspec.json.decode((scratch / ORDER).read_bytes(), type=Order)
+
+
+def read_report(scratch: Path) -> Report | None:
+    """Return what the process left, None where it left nothing. Raises CannotConvert and CannotEvaluate."""
+    if not (scratch / REPORT).is_file():
+        return None
+    with left_file(scratch / REPORT, MAX_REPORT_BYTES) as file:
+        content = file.read()
+    try:
+        return msgspec.json.decode(content, type=Report)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise CannotEvaluate(f"the process that asked the version left a report that is none: {exc}") from exc
+
+
+def read_answers(scratch: Path) -> dict[str, NDArray[Any]]:
+    """Return output name → tensor, in the model's order. Raises CannotConvert and CannotEvaluate."""
+    with left_file(scratch / ANSWERS, MAX_ANSWERS_BYTES) as file:
+        content = file.read()
+    try:
+        return unpack(content)
+    except ValueError as exc:
+        raise CannotEvaluate(f"the process that asked the version left answers that are none: {exc}") from exc

@@ -1,0 +1,58 @@
+"""What passes between the command and the process that rewrites a graph, as files in a directory that both know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gateway.convert.messages import left_file
+from gateway.optimization.errors import CannotOptimize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ORDER: Final = "order.json"
+REPORT: Final = "report.json"
+SOURCE: Final = "source.onnx"
+COLUMNS: Final = "columns.msgpack"
+
+MAX_REPORT_BYTES: Final = 1 << 20
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be done with the graph beside it: the members of a `Rewriting`."""
+
+    seconds: int
+    kind: str
+    level: str
+    amount: float
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How it went. *refusal* is empty where the new graph lies beside it; *said* is what there is to tell."""
+
+    refusal: str = ""
+    said: str = ""
+
+
+def write_message(path: Path, message: Order | Report) -> None:
+    """Write *message* to the file at *path*."""
+    path.write_bytes(msgspec.json.encode(message))
+
+
+def read_order(scratch: Path) -> Order:
+    """Return the order in *scratch*, which is ours."""
+    return msgspec.json.decode((scratch / ORDER).read_bytes(), type=Order)
+
+
+def read_report(scratch: Path) -> Report | None:
+    """Return what the process left, None where it left nothing. Raises CannotConvert and CannotOptimize."""
+    if not (scratch / REPORT).is_file():
+        return None
+    with left_file(scratch / REPORT, MAX_REPORT_BYTES) as file:
+        content = file.read()
+    try:
+        return msgspec.json.decode(content, type=Report)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise CannotOptimize(f"the process that rewrote the graph left a report that is none: {exc}") from exc
