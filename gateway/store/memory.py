@@ -17,7 +17,7 @@ from gateway.core.errors import RevisionConflict
 from gateway.ports import AuditEntry, RouteHead, StoredRoute
 from gateway.store.evidence_records import check_fence
 from gateway.store.keys import AUDIT_ENTRIES, HISTORY_LIMIT
-from gateway.store.memory_feedback import MemoryFeedback
+from gateway.store.memory_notifications import MemoryNotifications
 from gateway.store.records import (
     HEAD_FIELDS,
     ROUTE_FIELDS,
@@ -36,10 +36,11 @@ from gateway.store.records import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from gateway.core.notification import Notification
     from gateway.ports import Fence
 
 
-class MemoryRouteStore(MemoryFeedback):
+class MemoryRouteStore(MemoryNotifications):
     """Implements ``ports.Store``. It can be away: ``stop`` and ``start``."""
 
     def __init__(self) -> None:
@@ -78,8 +79,9 @@ class MemoryRouteStore(MemoryFeedback):
         expected: int,
         incarnation: str | None = None,
         fence: Fence | None = None,
+        told: Sequence[Notification] = (),
     ) -> StoredRoute:
-        """Write *payload* with its audit entry if the stored revision is still *expected* (0: there is none)."""
+        """Write *payload* with its audit entry, and what is *told*, if the revision is still *expected* (0: none)."""
         self._answer()
         check_size(payload)
         check_incarnation(incarnation)
@@ -97,6 +99,7 @@ class MemoryRouteStore(MemoryFeedback):
             document=route.payload,
         )
         self._fence(model, route.revision, fence)
+        self._put(model, told)
         self._record(model, entry, route.revision)
         return route
 
