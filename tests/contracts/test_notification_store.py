@@ -6,10 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from redis.asyncio import Redis
 
 from gateway.core.errors import RevisionConflict
 from gateway.core.notification import Kind, Notification, read_notification
 from gateway.ports import OUTBOX_ENTRIES, AuditEntry, Claimed, Store
+from gateway.store.keys import deliveries_key, outbox_key, undelivered_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,3 +185,34 @@ async def test_what_falls_out_of_a_full_outbox_is_known_to_be_lost(store: Store,
     assert read_notification(claimed.payload).reason == "3"
     await store.settle(model, "ops", claimed, again_seconds=0)
     assert (await claim(store, model)).lost == 0
+
+
+async def test_garbage_under_our_keys_keeps_no_decision_from_being_written_and_told(
+    store: Store, model: str, url: str
+) -> None:
+    if url:
+        async with Redis.from_url(url, protocol=2) as client:
+            for key in (outbox_key(model), deliveries_key(model), undelivered_key(model)):
+                await client.set(key, "garbage")
+
+    given_up = await store.undelivered(model)
+    await write(store, model, [news(model, "one"), news(model, "two")])
+    backlog = (await store.backlogs([model], ["ops"]))[model, "ops"]
+    await store.settle(model, "ops", await claim(store, model), given_up="no")
+
+    assert given_up == []
+    assert backlog.waiting == 2
+    assert [kept.reason for kept in await store.undelivered(model)] == ["no"]
+    assert await reasons(store, model, "ops") == ["two"]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"at": "x"}, {"number": "many"}, {"until": "soon"}, {"due": ""}, {"attempts": "no"}]
+)
+async def test_a_place_of_garbage_is_read_as_none(store: Store, model: str, url: str, fields: dict[str, str]) -> None:
+    await write(store, model, [news(model, "one")])
+    if url:
+        async with Redis.from_url(url, protocol=2) as client:
+            await client.hset(deliveries_key(model), mapping={f"ops|{name}": value for name, value in fields.items()})
+
+    assert await reasons(store, model, "ops") == ["one"]
