@@ -295,10 +295,11 @@ class NotificationStore(Protocol):
         """Put *notification* into the outbox of its model, without a write of the route."""
         ...
 
-    async def backlogs(self, models: Sequence[str], targets: Sequence[str]) -> Mapping[tuple[str, str], Backlog]:
-        """Return what waits, per model and target, in one round trip.
+    async def backlogs(self, wanted: Mapping[str, Sequence[str]]) -> Mapping[tuple[str, str], Backlog]:
+        """Return what waits, per model and target, in one round trip; *wanted*: model → targets that are told of it.
 
-        A target that is seen for the first time is told what happened in the last NEW_TARGET_SECONDS, and from then on.
+        A target that is seen with a model for the first time is told what happened to it in the last
+        NEW_TARGET_SECONDS, and from then on.
         """
         ...
 

@@ -74,16 +74,21 @@ class Courier:
         """Look at every outbox and send somebody where something is due. Does nothing while the store is away."""
         self._rounds = {key: task for key, task in self._rounds.items() if not task.done()}
         try:
-            found = await self._store.backlogs(sorted(self._models()), sorted(self._targets))
+            self._backlogs = await self._store.backlogs(self._wanted())
         except StoreUnavailable as exc:
             log.debug("notifications wait until the store answers: %s", exc)
             return
-        self._backlogs = {
-            (model, name): backlog for (model, name), backlog in found.items() if self._targets[name].wants_model(model)
-        }
         for key, backlog in self._backlogs.items():
             if backlog.is_due and key not in self._rounds:
                 self._rounds[key] = asyncio.create_task(self._go_round(*key))
+
+    def _wanted(self) -> Mapping[str, Sequence[str]]:
+        """Return model → the targets that are told of it: one that is not has no place to be kept from."""
+        told = {
+            model: [name for name, target in self._targets.items() if target.wants_model(model)]
+            for model in self._models()
+        }
+        return {model: names for model, names in told.items() if names}
 
     async def close(self) -> None:
         """End what is under way; whoever comes next goes on with it."""

@@ -55,10 +55,10 @@ class MemoryNotifications(MemoryFeedback):
         self._answer()
         self._put(notification.model, [notification])
 
-    async def backlogs(self, models: Sequence[str], targets: Sequence[str]) -> Mapping[tuple[str, str], Backlog]:
+    async def backlogs(self, wanted: Mapping[str, Sequence[str]]) -> Mapping[tuple[str, str], Backlog]:
         """Return what waits, per model and target."""
         self._answer()
-        return {(model, target): self._backlog(model, target) for model in models for target in targets}
+        return {(model, name): self._backlog(model, name) for model, names in wanted.items() for name in names}
 
     async def claim(self, model: str, target: str, *, seconds: float) -> Claimed | None:
         """Take the next notification of *model* for *target*, for so many *seconds*; None where none may be taken."""

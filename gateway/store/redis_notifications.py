@@ -40,27 +40,27 @@ class RedisNotifications(RedisFeedback):
         async with self._calls.bounded() as ask:
             await run_script(ask, TELL, [outbox_key(notification.model)], fields)
 
-    async def backlogs(self, models: Sequence[str], targets: Sequence[str]) -> Mapping[tuple[str, str], Backlog]:
+    async def backlogs(self, wanted: Mapping[str, Sequence[str]]) -> Mapping[tuple[str, str], Backlog]:
         """Return what waits, per model and target; one round trip once the server knows the script."""
-        if not (models and targets):
+        if not wanted:
             return {}
-        replies = await self._ask_backlogs(models, targets, "EVALSHA", BACKLOG.sha)
+        replies = await self._ask_backlogs(wanted, "EVALSHA", BACKLOG.sha)
         if any(isinstance(reply, NoScriptError) for reply in replies):
-            replies = await self._ask_backlogs(models, targets, "EVAL", BACKLOG.text)
+            replies = await self._ask_backlogs(wanted, "EVAL", BACKLOG.text)
         found = {}
         async with self._calls.bounded():
-            for model, reply in zip(models, replies, strict=True):
+            for (model, targets), reply in zip(wanted.items(), replies, strict=True):
                 if isinstance(reply, ResponseError):
                     raise reply
                 for target, (waiting, age, due) in zip(targets, reply, strict=True):
                     found[model, target] = Backlog(int(waiting), int(age) / 1000, bool(due))
         return found
 
-    async def _ask_backlogs(self, models: Sequence[str], targets: Sequence[str], verb: str, script: str) -> list[Any]:
+    async def _ask_backlogs(self, wanted: Mapping[str, Sequence[str]], verb: str, script: str) -> list[Any]:
         return await self._calls.ask_each(
             [
                 (verb, script, 2, outbox_key(model), deliveries_key(model), FRESH_MILLISECONDS, *targets)
-                for model in models
+                for model, targets in wanted.items()
             ]
         )
 

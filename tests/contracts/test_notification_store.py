@@ -120,18 +120,19 @@ async def test_what_waits_is_counted_with_its_age(store: Store, model: str) -> N
     await write(store, model, [news(model), news(model)])
     await asyncio.sleep(0.05)
 
-    before = await store.backlogs([model, other], ["ops", "audit"])
+    before = await store.backlogs({model: ["ops", "audit"], other: ["ops"]})
     claimed = await claim(store, model)
-    while_claimed = (await store.backlogs([model], ["ops"]))[model, "ops"]
+    while_claimed = (await store.backlogs({model: ["ops"]}))[model, "ops"]
     await store.settle(model, "ops", claimed)
-    after = (await store.backlogs([model], ["ops"]))[model, "ops"]
+    after = (await store.backlogs({model: ["ops"]}))[model, "ops"]
 
     assert (before[model, "ops"].waiting, before[model, "ops"].is_due) == (2, True)
+    assert set(before) == {(model, "ops"), (model, "audit"), (other, "ops")}
     assert 0.04 < before[model, "ops"].oldest_seconds < 5
     assert (before[other, "ops"].waiting, before[other, "ops"].is_due) == (0, False)
     assert (while_claimed.waiting, while_claimed.is_due) == (2, False)
     assert (after.waiting, after.is_due) == (1, True)
-    assert await store.backlogs([], ["ops"]) == {}
+    assert await store.backlogs({}) == {}
 
 
 async def test_what_is_given_up_is_kept_with_its_reason_and_the_next_follows(store: Store, model: str) -> None:
@@ -197,7 +198,7 @@ async def test_garbage_under_our_keys_keeps_no_decision_from_being_written_and_t
 
     given_up = await store.undelivered(model)
     await write(store, model, [news(model, "one"), news(model, "two")])
-    backlog = (await store.backlogs([model], ["ops"]))[model, "ops"]
+    backlog = (await store.backlogs({model: ["ops"]}))[model, "ops"]
     await store.settle(model, "ops", await claim(store, model), given_up="no")
 
     assert given_up == []

@@ -107,10 +107,25 @@ async def test_a_target_is_told_what_it_wants_only() -> None:
 
     await house.tick()
 
-    (about_eu, about_all) = house.post.sent
+    about_all, about_eu = sorted(house.post.sent, key=lambda sent: sent[0])
     assert (about_eu[0], about_eu[2]["data"]["reason"]) == ("eu", "eu held")
     assert (about_all[0], "blocks" in about_all[2], dict(about_all[1])) == ("chat", True, {})
     assert (house.outcomes("chat"), house.outcomes("eu")) == ({"delivered": 1}, {"delivered": 1})
+
+
+async def test_a_target_that_comes_to_want_a_model_is_not_told_of_its_past() -> None:
+    house = House(EU)
+    await house.tick()
+    for number in range(3):
+        await house.tell(str(number))
+    house.pass_time(3_600)
+
+    house.targets = (Target("eu", "http://eu/", secrets=(b"k" * 24,)),)
+    house.courier = house.new_courier()
+    await house.tell("new")
+    await house.tick()
+
+    assert house.post.reasons("eu") == ["new"]
 
 
 async def test_what_failed_is_tried_again_under_its_id_before_what_follows() -> None:
@@ -197,7 +212,7 @@ async def test_what_a_killed_courier_held_is_brought_by_the_next() -> None:
 async def test_what_failed_for_a_day_is_given_up_and_the_next_follows(caplog: pytest.LogCaptureFixture) -> None:
     house = House(ops=[Reply(500, "no room")])
     await house.tell("one")
-    await house.store.backlogs(["fraud"], ["ops"])  # so that the target has its place
+    await house.store.backlogs({"fraud": ["ops"]})  # so that the target has its place
     house.pass_time(GIVE_UP_SECONDS)
     await house.tell("two")
 
