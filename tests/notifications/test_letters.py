@@ -138,3 +138,10 @@ def test_a_header_is_as_short_as_slack_wants_it() -> None:
     long = Notification(Kind.CHANGED, "m" * 200, 1, "ann", "", {}, {1: 1})
 
     assert len(body("slack", long)["blocks"][0]["text"]["text"]) == HEADER_CHARACTERS
+
+
+def test_a_section_is_as_short_as_slack_wants_it_whatever_is_in_it() -> None:
+    many = dict.fromkeys(range(1, 256), 1_000_000_000)
+    longest = Notification(Kind.CHANGED, "fraud", 1, "&" * 64, "&" * 1_000, many, {**many, 255: 1})
+
+    assert len(body("slack", longest)["blocks"][1]["text"]["text"]) <= 3_000
