@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     Post = Callable[[str, Mapping[str, str], bytes], Awaitable[Reply]]
 
 log = logging.getLogger(__name__)
+
+ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+"""What may stand in a header, and in what is signed."""
 
 CLAIM_SECONDS: Final = POST_SECONDS + 5.0
 """How long a courier that was killed keeps the others from what it held."""
@@ -134,15 +138,17 @@ class Courier:
 
     async def _bring(self, model: str, target: Target, claimed: Claimed) -> bool:
         """Deliver one notification and settle its claim; return whether the next may follow at once."""
-        try:
-            notification = read_notification(claimed.payload)
-        except InvalidDocument as exc:
-            return await self._give_up(model, target, claimed, f"it cannot be read: {exc}")
-        is_meant = claimed.addressee in {"", target.name}
-        if not is_meant or not (claimed.addressee or target.wants(notification)):
+        if claimed.addressee not in {"", target.name}:
             return await self._store.settle(model, target.name, claimed)
         try:
-            reply = await self._deliver(target.url, *self._letter(target, notification, claimed))
+            notification = read_notification(claimed.payload)
+            headers, body = self._letter(target, notification, claimed)
+        except (InvalidDocument, ValueError, OverflowError) as exc:
+            return await self._give_up(model, target, claimed, f"it cannot be read: {exc}")
+        if not (claimed.addressee or target.wants(notification)):
+            return await self._store.settle(model, target.name, claimed)
+        try:
+            reply = await self._deliver(target.url, headers, body)
         except PostFailed as exc:
             return await self._fail(model, target, claimed, str(exc))
         if 200 <= reply.status < 300:
@@ -154,6 +160,9 @@ class Courier:
         return await self._fail(model, target, claimed, why, reply.retry_after_seconds)
 
     def _letter(self, target: Target, notification: Notification, claimed: Claimed) -> tuple[Mapping[str, str], bytes]:
+        """Return headers and body. Raises ValueError or OverflowError for an id or a time that nobody could have."""
+        if ID.fullmatch(claimed.id) is None:
+            raise ValueError("its id is none")
         body = body_of(target.format, notification, claimed.id, claimed.at_ms)
         return (signed(claimed.id, int(self._clock()), body, target.secrets) if target.secrets else {}), body
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HEADER_CHARACTERS: Final = 150
 """The most that Slack takes in a header."""
 FACT_CHARACTERS: Final = 400
-"""The most of one fact in a chat: escaped five times as long, three of them fit the 3,000 that Slack takes in a section."""
+"""The most of one fact in a chat: with every character escaped they still fit the 3,000 of Slack's section."""
 
 TITLES: Final[Mapping[Kind, str]] = {
     Kind.STARTED: "the rollout of version {version} started",

@@ -18,12 +18,18 @@ local function fields_of(entry)
   return found
 end
 
+-- The number that we wrote; what is none of ours is nothing.
+local function whole(written)
+  if written and #written <= 15 and string.match(written, '^%d+$') then return tonumber(written) end
+  return nil
+end
+
 local function text(number)
   return string.format('%.0f', number)
 end
 
 local function milliseconds_of(id)
-  return tonumber(string.match(id or '', '^(%d+)-') or '0')
+  return whole(string.match(id or '', '^(%d+)-')) or 0
 end
 
 -- What is under a key of ours and of another kind makes room.
@@ -47,8 +53,8 @@ local function place_of(deliveries, target, now, fresh)
     redis.call('HSET', deliveries, target .. '|at', at)
   end
   return {
-    at = at, number = tonumber(held[2] or ''), held_until = tonumber(held[3] or '') or 0,
-    due = tonumber(held[4] or '') or 0, attempts = tonumber(held[5] or '') or 0,
+    at = at, number = whole(held[2]), held_until = whole(held[3]) or 0,
+    due = whole(held[4]) or 0, attempts = whole(held[5]) or 0,
   }
 end
 
@@ -70,8 +76,8 @@ for i = 2, #ARGV do
   local first = last and next_of(outbox, place)
   local waiting, age = 0, 0
   if first then
-    local from = tonumber(fields_of(first)['number'] or '') or 0
-    waiting = math.max(1, (tonumber(fields_of(last)['number'] or '') or 0) - from + 1)
+    local from = whole(fields_of(first)['number']) or 0
+    waiting = math.max(1, (whole(fields_of(last)['number']) or 0) - from + 1)
     age = math.max(0, now - milliseconds_of(first[1]))
   end
   local is_due = first and place.due <= now and place.held_until <= now
@@ -97,11 +103,11 @@ if place.held_until > now or place.due > now then return false end
 local entry = next_of(outbox, place)
 if not entry then return false end
 local fields = fields_of(entry)
-local number, lost = tonumber(fields['number'] or '') or 0, 0
+local number, lost = whole(fields['number']) or 0, 0
 if place.number and number > place.number + 1 then lost = number - place.number - 1 end
 redis.call('HSET', deliveries, target .. '|token', token, target .. '|until', text(now + tonumber(ARGV[3])),
-  target .. '|number', text(number - 1))
-local at = tonumber(fields['at'] or '') or milliseconds_of(entry[1])
+  target .. '|number', text(math.max(0, number - 1)))
+local at = whole(fields['at']) or milliseconds_of(entry[1])
 return {entry[1], text(number), fields['id'] or '', fields['payload'] or '', fields['target'] or '',
   text(at), text(math.max(0, now - milliseconds_of(entry[1]))), text(place.attempts), text(lost)}
 """,
@@ -119,8 +125,9 @@ local target, token, entry, number, again, most = ARGV[1], ARGV[2], ARGV[3], ARG
 only(deliveries, 'hash')
 if redis.call('HGET', deliveries, target .. '|token') ~= token then return 0 end
 if again ~= '' then
-  redis.call('HINCRBY', deliveries, target .. '|attempts', 1)
-  redis.call('HSET', deliveries, target .. '|due', text(clock() + tonumber(again)))
+  local attempts = whole(redis.call('HGET', deliveries, target .. '|attempts')) or 0
+  redis.call('HSET', deliveries, target .. '|attempts', text(attempts + 1),
+    target .. '|due', text(clock() + tonumber(again)))
 else
   if #ARGV > 6 then
     only(undelivered, 'stream')

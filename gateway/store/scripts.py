@@ -68,7 +68,8 @@ local function tell(outbox, most, notifications)
     local number = 0
     for _, entry in ipairs(redis.call('XREVRANGE', outbox, '+', '-', 'COUNT', 1)) do
       for i = 1, #entry[2], 2 do
-        if entry[2][i] == 'number' then number = tonumber(entry[2][i + 1]) or 0 end
+        local name, value = entry[2][i], entry[2][i + 1]
+        if name == 'number' and #value <= 15 and string.match(value, '^%d+$') then number = tonumber(value) end
       end
     end
     redis.call('XADD', outbox, 'MAXLEN', most, '*', 'number', string.format('%.0f', number + 1), unpack(fields))

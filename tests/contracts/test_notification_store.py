@@ -208,7 +208,8 @@ async def test_garbage_under_our_keys_keeps_no_decision_from_being_written_and_t
 
 
 @pytest.mark.parametrize(
-    "fields", [{"at": "x"}, {"number": "many"}, {"until": "soon"}, {"due": ""}, {"attempts": "no"}]
+    "fields",
+    [{"at": "x"}, {"number": "many"}, {"number": "1e999"}, {"until": "-1"}, {"due": ""}, {"attempts": "no"}],
 )
 async def test_a_place_of_garbage_is_read_as_none(store: Store, model: str, url: str, fields: dict[str, str]) -> None:
     await write(store, model, [news(model, "one")])
@@ -216,4 +217,9 @@ async def test_a_place_of_garbage_is_read_as_none(store: Store, model: str, url:
         async with Redis.from_url(url, protocol=2) as client:
             await client.hset(deliveries_key(model), mapping={f"ops|{name}": value for name, value in fields.items()})
 
+    failed = await claim(store, model)
+    await store.settle(model, "ops", failed, again_seconds=0)
+
+    assert failed.attempts == 0
+    assert (await claim(store, model, "other")).lost == 0
     assert await reasons(store, model, "ops") == ["one"]

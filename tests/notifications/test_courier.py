@@ -251,9 +251,16 @@ async def test_what_was_given_up_is_told_again_to_its_target_only() -> None:
     assert await house.courier.given_up() == {}
 
 
-async def test_what_cannot_be_read_is_given_up_and_holds_nobody_up() -> None:
+GOOD = Notification(Kind.HELD, "fraud", 3, "ann", "why", {}, {1: 100}).encoded()
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "at_ms"),
+    [("id-1", b"garbage", 0), ("id\r\nx-evil: 1", GOOD, 0), ("", GOOD, 0), ("ü", GOOD, 0), ("id-1", GOOD, 10**15 - 1)],
+)
+async def test_what_cannot_be_read_is_given_up_and_holds_nobody_up(name: str, payload: bytes, at_ms: int) -> None:
     house = House()
-    house.store._append("fraud", "id-1", b"garbage", 0)
+    house.store._append("fraud", name, payload, at_ms)
     await house.tell("two")
 
     await house.tick()
