@@ -132,7 +132,7 @@ redis.call('XADD', audit, 'MAXLEN', '~', keep, '*',
   'revision', revision, 'incarnation', incarnation, 'write', write_id, unpack(ARGV, 17 + told_count))
 local told = {}
 for i = 1, told_count do told[i] = {'id', write_id .. '-' .. i, 'payload', ARGV[16 + i]} end
-tell(outbox, most_told, told)
+if told_count > 0 then tell(outbox, most_told, told) end
 if route_kind ~= 'none' and route_kind ~= 'hash' then redis.call('DEL', route) end
 redis.call('HSET', route,
   'incarnation', incarnation, 'revision', revision, 'digest', digest, 'document', document)
