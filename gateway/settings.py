@@ -186,6 +186,7 @@ class Settings:
     limits: Limits = _setting(
         "", _limits, "what one caller may take, such as head=10s,connections=4096,json-bytes=8m; see the documentation"
     )
+    webhooks: Path | None = _setting("", _file, "file that says who is told of decisions, where and how")
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "what is logged")
     log_format: str = _setting("auto", _choice("auto", "json", "human"), "auto is human on a terminal, else JSON lines")
 
@@ -214,6 +215,11 @@ def client_from_environment(environ: Mapping[str, str] | None = None) -> ClientS
 def environment_without_settings() -> dict[str, str]:
     """Return this process's environment without any GATEWAY_*, for a child that gets its settings another way."""
     return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+
+
+def secret_variable(name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the variable that the operator's own file names as the place of a secret; None where it is not set."""
+    return (os.environ if environ is None else environ).get(name)
 
 
 def flag(name: str) -> str:

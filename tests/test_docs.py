@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import base64
 import dataclasses
 import re
 import shlex
+import time
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,12 +24,15 @@ from gateway.control.admin_table import ENDPOINTS
 from gateway.core.document import RouteDocument, parse
 from gateway.core.errors import InvalidDocument
 from gateway.core.limits import DEFAULT
+from gateway.core.notification import Kind as Notified
 from gateway.core.outcomes import OUTCOMES
 from gateway.core.phases import Phase
 from gateway.core.quality import COUNTS, SUMS, Quality
 from gateway.core.verdicts import Certificate, Kind, Verdict
 from gateway.core.versions import VersionState, VersionStatus
-from gateway.ports import ROLLBACK_REASONS, RolloutGauges, WorkerReport
+from gateway.notifications.signing import signed
+from gateway.notifications.targets import read_targets
+from gateway.ports import NOTIFICATION_OUTCOMES, ROLLBACK_REASONS, RolloutGauges, TargetFigures, WorkerReport
 from gateway.rest import problems as inference_problems
 from gateway.rest.app import Metadata
 from gateway.rpc import problems as rpc_problems
@@ -36,6 +41,7 @@ from gateway.settings import CLIENT_VARIABLES, LIMITS, Settings, flag, variable
 from gateway.strict_yaml import read_document
 from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, FALLBACKS, REFUSALS
+from gateway.telemetry.notifications import NotificationCollector
 from gateway.telemetry.quality import QualityCollector
 from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
@@ -98,6 +104,34 @@ def test_every_setting_is_described_with_its_variable_and_default() -> None:
         default = "*one per core*" if each.name == "workers" else each.metadata["default"] or "*none*"
         assert described.pop(flag(each.name)) == [variable(each.name), default]
     assert {cells[0] for cells in described.values()} == CLIENT_VARIABLES
+
+
+def test_every_event_that_is_told_is_described() -> None:
+    assert [cells[0] for cells in rows("docs/notifications.md", "event")] == [kind.value for kind in Notified]
+
+
+def test_the_example_of_webhooks_is_read(tmp_path: Path) -> None:
+    (example,) = blocks(text_of("docs/notifications.md"), "yaml")
+    (tmp_path / "webhooks.yaml").write_text(example)
+    (tmp_path / "ops-secret").write_text("whsec_" + "A" * 43 + "=")
+
+    targets = read_targets(tmp_path / "webhooks.yaml", {"SLACK_WEBHOOK": "https://hooks.example.com/x"}.get)
+
+    assert [(target.name, target.format) for target in targets] == [("ops", "generic"), ("on-call", "slack")]
+
+
+def test_the_example_of_a_check_takes_what_is_signed_and_nothing_else() -> None:
+    (example,) = blocks(text_of("docs/notifications.md"), "python")
+    made: dict[str, Any] = {}
+    exec(example, made)
+    key, now = bytes(32), int(time.time())
+    secret = "whsec_" + base64.b64encode(key).decode()
+    headers = dict(signed("id-1", now, b"{}", [b"another key of 24 bytes!", key]))
+
+    assert made["is_genuine"](headers, b"{}", secret)
+    assert not made["is_genuine"](headers, b"{ }", secret)
+    assert not made["is_genuine"](headers, b"{}", base64.b64encode(bytes(31) + b"1").decode())
+    assert not made["is_genuine"](dict(signed("id-1", now - 900, b"{}", [key])), b"{}", secret)
 
 
 def test_every_limit_is_described_with_its_default() -> None:
@@ -188,7 +222,8 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
     said = dict.fromkeys((*COUNTS, *SUMS), 1.0)
     board = SimpleNamespace(qualities=lambda: {"fraud": {1: Quality(said, {("a", "a"): 1})}})
     collectors = (
-        GatewayCollector(slabs, workers, lambda: {"fraud": {1: 1.0}}), RolloutCollector(news), QualityCollector(board)
+        GatewayCollector(slabs, workers, lambda: {"fraud": {1: 1.0}}), RolloutCollector(news), QualityCollector(board),
+        NotificationCollector(lambda: {"ops": TargetFigures({"delivered": 1}, 0, 0.0)}),
     )  # fmt: skip
 
     for family in chain.from_iterable(collector.collect() for collector in collectors):
@@ -207,6 +242,7 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
         ("reason of fallbacks", FALLBACKS),
         ("reason of refused", REFUSALS),
         ("reason of rollbacks", ROLLBACK_REASONS),
+        ("outcome of notifications", NOTIFICATION_OUTCOMES),
         ("outcome of copies", COPY_OUTCOMES),
         ("reason of dropped", COPY_DROPS),
     ],

@@ -34,6 +34,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "max_queue": ("1", 1),
     "feedback_ttl": ("7d", 604_800.0),
     "limits": ("head=2s,json-depth=9,url-bytes=1k", Limits(head_seconds=2.0, json_depth=9, url_bytes=1024)),
+    "webhooks": ("/etc/gateway/webhooks.yaml", Path("/etc/gateway/webhooks.yaml")),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
 }
@@ -59,6 +60,7 @@ BAD: dict[str, list[str]] = {
     "max_queue": ["0", "1000001", "many"],
     "feedback_ttl": ["", "-1s", "soon"],
     "limits": ["head", "head=", "head=0", "head=1s,head=2s", "connections=0", "tail=1s", "head=1s,", "json_depth=5"],
+    "webhooks": [],
     "log_level": ["trace", "INFO"],
     "log_format": ["text"],
 }
@@ -73,8 +75,8 @@ def test_every_setting_is_tried_here() -> None:
 
 
 def test_there_are_few_settings() -> None:
-    # Twenty-one, and one that groups limits: most operators never touch any of those.
-    assert len(FIELDS) <= 22
+    # Twenty-two, and one that groups limits: most operators never touch any of those.
+    assert len(FIELDS) <= 23
 
 
 def test_every_setting_says_what_it_is_for() -> None:

@@ -24,13 +24,17 @@ from gateway.labels.board import QualityBoard
 from gateway.models.metadata import read_metadata
 from gateway.models.pedigree import Pedigree
 from gateway.models.repository import Repository
+from gateway.notifications.courier import Courier
+from gateway.notifications.targets import read_targets
 from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory
 from gateway.rest.guard import guarded
 from gateway.serving.snapshot import Snapshot
+from gateway.settings import secret_variable
 from gateway.store.redis_store import RedisRouteStore
 from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.failure_rate import failure_rate
+from gateway.telemetry.notifications import NotificationCollector
 from gateway.telemetry.quality import QualityCollector
 from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
@@ -38,10 +42,12 @@ from gateway.telemetry.traffic import SlabTraffic
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
+    from gateway.notifications.targets import Target
     from gateway.ports import Workers
     from gateway.processes.start import Start
+    from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +66,7 @@ class ControlParts:
     store: RedisRouteStore
     server: HttpServer
     events: Events
+    courier: Courier
 
     def stop(self) -> None:
         """Stop accepting and end the streams, so that the server's run can end."""
@@ -115,6 +122,8 @@ def build_control(start: Start) -> ControlParts:
     collector.registry.register(RolloutCollector(news))
     board = QualityBoard(store, operations.models)
     collector.registry.register(QualityCollector(board))
+    courier = Courier(store, operations.models, targets_of(settings))
+    collector.registry.register(NotificationCollector(courier.figures))
     events = Events(partial(look, operations, workers), store.nudges)
     admin = create_admin(
         operations,
@@ -126,12 +135,27 @@ def build_control(start: Start) -> ControlParts:
         lineage=Pedigree(settings.models),
         traffic=SlabTraffic(slabs),
         events=events,
+        notifications=courier,
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
     controller = Controller(operations, store, news, holder=secrets.token_hex(8))
     server = HttpServer(admin, start.sock, guarded(settings.limits))
-    return ControlParts(steward, controller, board, workers, store, server, events)
+    return ControlParts(steward, controller, board, workers, store, server, events, courier)
+
+
+def targets_of(settings: Settings) -> Sequence[Target]:
+    """Return who is told of decisions. A file that was broken since the start tells nobody until it is mended.
+
+    What is to be told waits in the store meanwhile.
+    """
+    if settings.webhooks is None:
+        return ()
+    try:
+        return read_targets(settings.webhooks, secret_variable)
+    except InvalidSettings as exc:
+        log.error("nobody is told of decisions until the gateway is started with a good file: %s", exc)
+        return ()
 
 
 def replica_name(admin: socket.socket) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.samples import BENIGN
 from gateway.core.errors import GatewayError, InvalidSettings
-from gateway.settings import Settings, flag, from_environment, is_chosen, variable
+from gateway.notifications.targets import read_targets
+from gateway.settings import Settings, flag, from_environment, is_chosen, secret_variable, variable
 
 if TYPE_CHECKING:
     import argparse
@@ -72,6 +73,8 @@ def check(settings: Settings) -> None:
         )
     if settings.admin_token_file is not None and not settings.admin_token_file.is_file():
         raise InvalidSettings(f"--admin-token-file {str(settings.admin_token_file)!r} is not a file")
+    if settings.webhooks is not None:
+        read_targets(settings.webhooks, secret_variable)
     if settings.admin_token_file is None and settings.admin_host not in {"127.0.0.1", "::1", "localhost"}:
         raise InvalidSettings(
             f"--admin-host {settings.admin_host} would open the admin API to the network without a token; "

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.control import admin_requests as ask
 from gateway.control import admin_views as views
+from gateway.control.notification_answers import NobodyIsTold
 from gateway.core.errors import InvalidDocument, InvalidModel, UnknownModel, UnknownVersion
 from gateway.core.lineage import Lineage
 from gateway.core.members import shown
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from gateway.control.operations import Operations
     from gateway.control.route_reader import CurrentRoute
     from gateway.core.document import RouteDocument
-    from gateway.ports import Traffic, TrafficFigures, Workers
+    from gateway.ports import NotificationDesk, Traffic, TrafficFigures, Workers
 
 
 def _no_metadata(_model: str, _version: int) -> Mapping[str, Any] | None:
@@ -52,7 +53,7 @@ class Admin:
     """What the answers are made from.
 
     *events* tells what changes, *about* names this gateway, *describe* returns a version's metadata, *lineage* that of
-    all; both may block.
+    all; both may block. *notifications* knows who is told of decisions.
     """
 
     operations: Operations
@@ -64,6 +65,7 @@ class Admin:
     describe: Callable[[str, int], Mapping[str, Any] | None] = _no_metadata
     lineage: Callable[[], Lineage] = _no_lineage
     traffic: TrafficFigures = field(default_factory=Uncounted)
+    notifications: NotificationDesk = field(default_factory=NobodyIsTold)
 
 
 @dataclass(frozen=True, slots=True)

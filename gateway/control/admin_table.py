@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 from gateway.control import admin_answers as answers
 from gateway.control import console
 from gateway.control import lineage_answers as lineage
+from gateway.control import notification_answers as notifications
 from gateway.control import quality_answers as quality
 from gateway.control import rollout_answers as rollouts
 from gateway.control import watching_answers as watching
@@ -143,6 +144,14 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET", MODEL + "/figures", Role.VIEWER, watching.show_figures,
         "Live shares, requests by outcome, fallbacks and p50, p95, p99 of each version since it was loaded",
+    ),
+    Endpoint(
+        "GET", "/api/v1/notifications", Role.VIEWER, notifications.list_notifications,
+        "Who is told of decisions, how that goes, and what was given up",
+    ),
+    Endpoint(
+        "POST", "/api/v1/notifications/retry", Role.OPERATOR, notifications.retry_notifications,
+        "Try again what was given up of a model: one key, or all", status=202, body=notifications.RETRY,
     ),
     Endpoint("GET", "/api/v1/fleet", Role.VIEWER, watching.show_fleet, "The workers, what they serve, and the store"),
     Endpoint("GET", "/api/v1/me", Role.VIEWER, watching.show_me, "Who the gateway takes you for, and your role"),

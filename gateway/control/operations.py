@@ -33,6 +33,7 @@ from gateway.core.errors import (
     UnknownRoute,
     UnknownVersion,
 )
+from gateway.core.notification import of_change
 from gateway.core.quality import read_quality
 from gateway.core.shadowing import copied_percents, shadows_of
 from gateway.core.splits import parse_weights, written
@@ -305,7 +306,8 @@ class Operations:
         held = Held(new, self._seats(current, new), rollout, quarantine)
         fence = fence_of(held)
         payload = stored.encode(held)
-        written = await self._store.write(new.model, payload, entry, expected=current.revision, fence=fence)
+        told = of_change(current.held, held, revision=max(entry.revision, 1), who=who, reason=reason)
+        written = await self._store.write(new.model, payload, entry, expected=current.revision, fence=fence, told=told)
         return written.revision
 
     def _check(self, current: CurrentRoute, new: RouteDocument, *, force: bool) -> tuple[Quarantined, ...]:
@@ -334,9 +336,10 @@ class Operations:
         rollout = replace(held.rollout, since=1) if held.rollout else None
         written_as = Held(held.document, held.seating, rollout, held.quarantine)
         async with answered_within(self._write_seconds):
+            told = of_change(None, written_as, revision=1, who=who, reason=entry.reason)
             try:
                 written = await self._store.write(
-                    model, stored.encode(written_as), entry, expected=0, fence=fence_of(written_as)
+                    model, stored.encode(written_as), entry, expected=0, fence=fence_of(written_as), told=told
                 )
             except RevisionConflict as exc:
                 raise NothingToRestore(

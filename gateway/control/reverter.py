@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.control.rollout_writes import taken_back
+from gateway.control.rollout_writes import WHO, taken_back
 from gateway.core import stored
 from gateway.core.errors import RevisionConflict
+from gateway.core.notification import alert
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.ports import RouteStore
+    from gateway.ports import Store
 
 
 class StoreReverter:
-    """Implements ``ports.Reverter`` over the store of routes. *digest_of* returns a version's digest, or nothing."""
+    """Implements ``ports.Reverter`` over the store. *digest_of* returns a version's digest, or nothing."""
 
-    def __init__(self, store: RouteStore, digest_of: Callable[[str, int], str]) -> None:
+    def __init__(self, store: Store, digest_of: Callable[[str, int], str]) -> None:
         self._store = store
         self._digest_of = digest_of
 
@@ -36,8 +37,17 @@ class StoreReverter:
                 return False
             try:
                 await self._store.write(
-                    model, stored.encode(write.held), write.entry, expected=found.revision, fence=write.fence
+                    model,
+                    stored.encode(write.held),
+                    write.entry,
+                    expected=found.revision,
+                    fence=write.fence,
+                    told=write.told,
                 )
             except RevisionConflict:
                 continue
             return True
+
+    async def alarm(self, model: str, version: int, revision: int, worker: str) -> None:
+        reason = f"worker {worker} alone finds it bad and asks it no more, the fleet does not: look at that host"
+        await self._store.tell(alert(model, revision, actor=WHO, reason=reason, version=version))

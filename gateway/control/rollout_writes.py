@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.control.checks import MAX_REASON, weighted
 from gateway.core.errors import VersionQuarantined
 from gateway.core.evidence import written_slots
+from gateway.core.notification import of_rollout
 from gateway.core.phases import ENDED, LIVE, Event, Phase
 from gateway.core.rollout import move
 from gateway.core.seating import reseat_route
@@ -21,9 +22,10 @@ from gateway.core.stored import Held, Quarantined
 from gateway.ports import AuditEntry, Fence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gateway.core.document import RouteDocument
+    from gateway.core.notification import Notification
     from gateway.core.rollout import Change, Rollout
 
 ROLLOUT: Final = "rollout"
@@ -35,11 +37,15 @@ WHO: Final = "gateway"
 
 @dataclass(frozen=True, slots=True)
 class RouteWrite:
-    """All that one compare-and-set writes. *entry* is for the revision after the one that is replaced."""
+    """All that one compare-and-set writes. *entry* is for the revision after the one that is replaced.
+
+    *told*: what goes out to whoever is notified, written with the rest.
+    """
 
     held: Held
     entry: AuditEntry
     fence: Fence | None
+    told: Sequence[Notification] = ()
 
 
 def is_under_way(rollout: Rollout | None) -> bool:
@@ -60,7 +66,8 @@ def written_as(before: Held, after: Held, revision: int, *, who: str, reason: st
     entry = AuditEntry(
         revision + 1, who, reason[:MAX_REASON], ROLLOUT, before.document.as_dict(), after.document.as_dict()
     )
-    return RouteWrite(after, entry, fence_of(after))
+    told = of_rollout(before, after, revision=revision + 1, who=who, reason=reason)
+    return RouteWrite(after, entry, fence_of(after), told)
 
 
 def changed(

@@ -222,7 +222,9 @@ class Rollouts:
 
     async def _store_write(self, model: str, write: RouteWrite, expected: int) -> int:
         payload = stored.encode(write.held)
-        written = await self._store.write(model, payload, write.entry, expected=expected, fence=write.fence)
+        written = await self._store.write(
+            model, payload, write.entry, expected=expected, fence=write.fence, told=write.told
+        )
         return written.revision
 
     def _check_start(self, held: Held, candidate: int, *, supersede: bool, force: bool) -> None:

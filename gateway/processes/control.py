@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 TICK_SECONDS: Final = 0.25
 STEER_SECONDS: Final = 1.0
 """How often the controller looks at the rollouts."""
+TELL_SECONDS: Final = 1.0
+"""How often the courier looks for what is to be told."""
 FIRST_TICKS_SECONDS: Final = 0.02
 """How often the steward looks until the first routes are in the store: the launcher says ready after that."""
 
@@ -43,7 +45,7 @@ class Control:
     async def run(self) -> None:
         """Serve the admin port until SIGTERM."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._parts.stop)
-        forever = (self._tick_forever, self._steer_forever, self._look_forever)
+        forever = (self._tick_forever, self._steer_forever, self._look_forever, self._tell_forever)
         duties = [asyncio.create_task(each()) for each in forever]
         try:
             await self._parts.server.run()
@@ -51,6 +53,7 @@ class Control:
             for duty in duties:
                 duty.cancel()
             await asyncio.gather(*duties, return_exceptions=True)
+            await self._parts.courier.close()
             await self._parts.store.close()
 
     async def _tick_forever(self) -> None:
@@ -78,6 +81,14 @@ class Control:
             except Exception:  # the outermost door of a task: its end must not end the process
                 log.exception("the quality of the versions could not be read, and is read again")
             await asyncio.sleep(STEER_SECONDS)
+
+    async def _tell_forever(self) -> None:
+        while True:
+            try:
+                await self._parts.courier.tick()
+            except Exception:  # the outermost door of a task: its end must not end the process
+                log.exception("the courier failed and goes on")
+            await asyncio.sleep(TELL_SECONDS)
 
     def _say_ready(self) -> None:
         """Tell the launcher, once, when the workers are ready and what they serve is in the store."""

@@ -98,6 +98,7 @@ class Correspondence:
         self._judged = 0
         self._guilty: Verdict | None = None
         self._is_over = False
+        self._is_alone = False
         self._alarmed = 0
         self._complaint = ""
         self.is_busy = False
@@ -113,6 +114,7 @@ class Correspondence:
         self.is_busy = True
         try:
             await self._flush()
+            await self._raise_alarm()
             if self._guilty is not None and not self._is_over:
                 await self._take_back(self._guilty)
         except StoreUnavailable as exc:
@@ -152,12 +154,21 @@ class Correspondence:
         )
         if verdict.kind is Kind.FAIL:
             self._guilty = verdict
-        elif trial.breaker.revision is not None and self._alarmed != trial.revision:
-            self._alarmed = trial.revision
-            log.error(
-                "this worker (%s) alone finds version %d of %r bad and asks it no more, the fleet does not: look at "
-                "this host", self._worker, rollout.candidate, trial.model,
-            )  # fmt: skip
+        else:
+            self._is_alone = trial.breaker.revision is not None
+
+    async def _raise_alarm(self) -> None:
+        """Tell, once per revision, that only this worker's breaker is open."""
+        trial = self._trial
+        if not self._is_alone or self._alarmed == trial.revision:
+            return
+        candidate = trial.rollout.candidate
+        await self._reverter.alarm(trial.model, candidate, trial.revision, self._worker)
+        self._alarmed = trial.revision
+        log.error(
+            "this worker (%s) alone finds version %d of %r bad and asks it no more, the fleet does not: look at "
+            "this host", self._worker, candidate, trial.model,
+        )  # fmt: skip
 
     async def _take_back(self, verdict: Verdict) -> None:
         trial = self._trial

@@ -86,3 +86,18 @@ def buckets_of(seconds: float, now: float) -> range:
     """Return the buckets that the last *seconds* before *now* (since the epoch) touch."""
     least = int((now - min(seconds, QUALITY_SECONDS)) // QUALITY_BUCKET_SECONDS)
     return range(least, int(now // QUALITY_BUCKET_SECONDS) + 1)
+
+
+def outbox_key(model: str) -> str:
+    """Return the key of the stream that holds what is to be told of *model*."""
+    return f"gateway:{{{model}}}:outbox"
+
+
+def deliveries_key(model: str) -> str:
+    """Return the key of the hash that holds how far each target was told of *model*."""
+    return f"gateway:{{{model}}}:deliveries"
+
+
+def undelivered_key(model: str) -> str:
+    """Return the key of the stream that holds what was given up."""
+    return f"gateway:{{{model}}}:undelivered"

@@ -17,8 +17,8 @@ from gateway.core.errors import RevisionConflict
 from gateway.ports import AuditEntry, RouteHead, StoredRoute
 from gateway.store.evidence_records import check_fence
 from gateway.store.keys import AUDIT_ENTRIES, HISTORY_LIMIT
-from gateway.store.memory_feedback import MemoryFeedback
 from gateway.store.memory_fleet import MemoryFleet
+from gateway.store.memory_notifications import MemoryNotifications
 from gateway.store.records import (
     HEAD_FIELDS,
     ROUTE_FIELDS,
@@ -37,10 +37,11 @@ from gateway.store.records import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from gateway.core.notification import Notification
     from gateway.ports import Fence
 
 
-class MemoryRouteStore(MemoryFeedback, MemoryFleet):
+class MemoryRouteStore(MemoryNotifications, MemoryFleet):
     """Implements ``ports.Store``. It can be away: ``stop`` and ``start``."""
 
     def __init__(self) -> None:
@@ -79,8 +80,9 @@ class MemoryRouteStore(MemoryFeedback, MemoryFleet):
         expected: int,
         incarnation: str | None = None,
         fence: Fence | None = None,
+        told: Sequence[Notification] = (),
     ) -> StoredRoute:
-        """Write *payload* with its audit entry if the stored revision is still *expected* (0: there is none)."""
+        """Write *payload* with its audit entry, and what is *told*, if the revision is still *expected* (0: none)."""
         self._answer()
         check_size(payload)
         check_incarnation(incarnation)
@@ -98,6 +100,7 @@ class MemoryRouteStore(MemoryFeedback, MemoryFleet):
             document=route.payload,
         )
         self._fence(model, route.revision, fence)
+        self._put(model, told)
         self._record(model, entry, route.revision)
         return route
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from gateway.core.errors import CorruptRoute, RevisionConflict
-from gateway.ports import RouteHead, StoredRoute
+from gateway.ports import OUTBOX_ENTRIES, RouteHead, StoredRoute
 from gateway.store.address import Address
 from gateway.store.calls import Calls, run_script
 from gateway.store.evidence_records import check_fence, refusal
@@ -25,6 +25,7 @@ from gateway.store.keys import (
     PAYLOAD_BYTES,
     audit_key,
     evidence_key,
+    outbox_key,
     rollout_keys,
     route_key,
 )
@@ -44,17 +45,18 @@ from gateway.store.records import (
     route_of,
     too_large,
 )
-from gateway.store.redis_feedback import RedisFeedback
 from gateway.store.redis_fleet import RedisFleet
+from gateway.store.redis_notifications import RedisNotifications
 from gateway.store.scripts import ORDER, WRITE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from gateway.core.notification import Notification
     from gateway.ports import AuditEntry, Fence
 
 
-class RedisRouteStore(RedisFeedback, RedisFleet):
+class RedisRouteStore(RedisNotifications, RedisFleet):
     """Implements ``ports.Store``. Another connection carries the nudges."""
 
     def __init__(self, url: str, *, timeout_seconds: float = 0.4) -> None:
@@ -108,8 +110,9 @@ class RedisRouteStore(RedisFeedback, RedisFleet):
         expected: int,
         incarnation: str | None = None,
         fence: Fence | None = None,
+        told: Sequence[Notification] = (),
     ) -> StoredRoute:
-        """Write *payload* with its audit entry if the stored revision is still *expected* (0: there must be no route).
+        """Write *payload* with its audit entry, and what is *told*, if the revision is still *expected* (0: none).
 
         *fence* opens the new revision for the evidence of its rollout. Whatever the rollout that the route was in had
         counted expires EVIDENCE_SECONDS after a write that takes the route out of it; only that write asks twice.
@@ -128,14 +131,15 @@ class RedisRouteStore(RedisFeedback, RedisFleet):
         args = [expected, max(expected, 0) + 1, new_incarnation(), incarnation or "", digest, payload]
         args += [fence.rollout, fence.slots] if fence else ["", ""]
         opened = [evidence_key(model, fence.rollout)] if fence else []
-        reply = await self._write(model, expected, opened, args, _change_words(model, entry))
+        words = [OUTBOX_ENTRIES, len(told), *(each.encoded() for each in told)]
+        reply = await self._write(model, expected, opened, args, _change_words(model, entry, words))
         return StoredRoute(reply[2].decode(), int(reply[1]), digest, payload)
 
     async def _write(
         self, model: str, expected: int, opened: list[str], args: list[Any], change: list[Any]
     ) -> list[Any]:
         """Run WRITE, again with the keys of the rollout that ends where it asks for them, within one deadline."""
-        ending, keys = "", [route_key(model), audit_key(model), *opened]
+        ending, keys = "", [route_key(model), audit_key(model), outbox_key(model), *opened]
         async with self._calls.bounded() as ask:
             while True:
                 ended = rollout_keys(model, ending) if ending else ()
@@ -189,10 +193,10 @@ class RedisRouteStore(RedisFeedback, RedisFleet):
         await self._calls.close()
 
 
-def _change_words(model: str, entry: AuditEntry) -> list[Any]:
-    """Return the last words of a script that changes something; the first of them names this very call."""
+def _change_words(model: str, entry: AuditEntry, own: Sequence[Any] = ()) -> list[Any]:
+    """Return the last words of a script that changes something; the first names this call, *own* are the script's."""
     pairs = [part for pair in audit_fields(entry).items() for part in pair]
-    return [secrets.token_hex(16), AUDIT_ENTRIES, CHANGES, model, *pairs]
+    return [secrets.token_hex(16), AUDIT_ENTRIES, CHANGES, model, *own, *pairs]
 
 
 def _accepted(model: str, expected: int | None, reply: list[Any]) -> list[Any]:

@@ -59,16 +59,38 @@ end
 """The last 16 entries are enough: a retry follows its first try within a second."""
 
 
+OUTBOX: Final = """
+-- Put notifications, fields of a stream each, behind those that are there. What is no outbox makes room for one.
+local function tell(outbox, most, notifications)
+  local held = redis.call('TYPE', outbox)['ok']
+  if held ~= 'none' and held ~= 'stream' then redis.call('DEL', outbox) end
+  for _, fields in ipairs(notifications) do
+    local number = 0
+    for _, entry in ipairs(redis.call('XREVRANGE', outbox, '+', '-', 'COUNT', 1)) do
+      for i = 1, #entry[2], 2 do
+        local name, value = entry[2][i], entry[2][i + 1]
+        if name == 'number' and #value <= 15 and string.match(value, '^%d+$') then number = tonumber(value) end
+      end
+    end
+    redis.call('XADD', outbox, 'MAXLEN', most, '*', 'number', string.format('%.0f', number + 1), unpack(fields))
+  end
+end
+"""
+"""Numbers run on without a gap: whoever reads sees by them what fell out before it was read."""
+
+
 WRITE: Final = script(
     SHARED,
+    OUTBOX,
     """
-local route, audit = KEYS[1], KEYS[2]
+local route, audit, outbox = KEYS[1], KEYS[2], KEYS[3]
 local expected, revision, fresh, given = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local digest, document = ARGV[5], ARGV[6]
 local rollout, slots, ending, ending_seconds = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local write_id, keep, channel, model = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
-local evidence = rollout ~= '' and KEYS[3] or nil
-local first_ending = evidence and 4 or 3
+local most_told, told_count = ARGV[15], tonumber(ARGV[16])
+local evidence = rollout ~= '' and KEYS[4] or nil
+local first_ending = evidence and 5 or 4
 
 local audit_kind = kind(audit)
 if audit_kind ~= 'none' and audit_kind ~= 'stream' then return {'corrupt', 'audit', audit_kind} end
@@ -107,7 +129,10 @@ if evidence and evidence_kind ~= 'none' and evidence_kind ~= 'hash' then
 end
 
 redis.call('XADD', audit, 'MAXLEN', '~', keep, '*',
-  'revision', revision, 'incarnation', incarnation, 'write', write_id, unpack(ARGV, 15))
+  'revision', revision, 'incarnation', incarnation, 'write', write_id, unpack(ARGV, 17 + told_count))
+local told = {}
+for i = 1, told_count do told[i] = {'id', write_id .. '-' .. i, 'payload', ARGV[16 + i]} end
+if told_count > 0 then tell(outbox, most_told, told) end
 if route_kind ~= 'none' and route_kind ~= 'hash' then redis.call('DEL', route) end
 redis.call('HSET', route,
   'incarnation', incarnation, 'revision', revision, 'digest', digest, 'document', document)
@@ -126,7 +151,8 @@ return {'written', revision, incarnation}
 )
 """Compare-and-set of a route. Answers written, conflict, corrupt, or undeclared with the rollout that the write ends.
 
-KEYS: route, audit, with a fence the evidence of its rollout, then every key of the rollout that ends. A revision that
+KEYS: route, audit, outbox, with a fence the evidence of its rollout, then every key of the rollout that ends. What is
+told of the write goes into the outbox with it. A revision that
 is opened a second time with other slots is one of a route that was repaired: what was counted before is dropped, for
 nothing may be compared over two splits.
 """

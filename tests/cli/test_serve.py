@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.cli.serve import with_what_is_installed
+from gateway.cli.serve import check, with_what_is_installed
 from gateway.core.errors import InvalidSettings
 from gateway.settings import Settings, is_chosen
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -64,3 +65,11 @@ def test_a_setting_is_chosen_by_its_flag_or_its_variable(
     flags: dict[str, str], environ: dict[str, str], chosen: bool
 ) -> None:
     assert is_chosen("grpc_port", flags, environ) is chosen
+
+
+def test_a_file_of_webhooks_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "webhooks.yaml"
+    path.write_text("targets: [{name: ops, url: 'https://hooks.example.com', secret: {env: NOBODY_SET_THIS}}]")
+
+    with pytest.raises(InvalidSettings, match=r"targets\[0\]\.secret: .*NOBODY_SET_THIS"):
+        check(Settings(models=tmp_path, webhooks=path))

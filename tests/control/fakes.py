@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.control.auth import Door
+    from gateway.ports import NotificationDesk
 
 READY = VersionState.READY
 LOADING = VersionState.LOADING
@@ -113,6 +114,7 @@ class House:
         self.door: Door = door or LoopbackDoor()
         self.described: dict[tuple[str, int], Mapping[str, object]] = {}
         self.lineage = Lineage({})
+        self.notifications: NotificationDesk | None = None
         for version in (1, 2, 3):
             self.workers.say("fraud", version, READY)
 

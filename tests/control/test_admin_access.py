@@ -31,6 +31,7 @@ OPERATORS = {
     ("POST", "/api/v1/models/{model}/rollouts/current/promote"),
     ("POST", "/api/v1/models/{model}/rollouts/current/abort"),
     ("POST", "/api/v1/models/{model}/rollouts/current/retry"),
+    ("POST", "/api/v1/notifications/retry"),
 }
 """What only operators may, written a second time: a change of the table must be meant."""
 

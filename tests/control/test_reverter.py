@@ -9,11 +9,12 @@ import pytest
 
 from gateway.control.reverter import StoreReverter
 from gateway.core.errors import StoreUnavailable
+from gateway.core.notification import Kind, read_notification
 from gateway.core.phases import Event, Phase
 from tests.control.rollout_house import RolloutHouse
 
 if TYPE_CHECKING:
-    from gateway.ports import Reverter, RouteStore, StoredRoute
+    from gateway.ports import Reverter, Store, StoredRoute
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def house() -> RolloutHouse:
     return RolloutHouse()
 
 
-def reverter(store: RouteStore) -> Reverter:
+def reverter(store: Store) -> Reverter:
     return StoreReverter(store, lambda _model, _version: "ab" * 32)
 
 
@@ -91,3 +92,15 @@ async def test_without_the_store_it_says_so(house: RolloutHouse) -> None:
 
     with pytest.raises(StoreUnavailable):
         await reverter(house.store).roll_back("fraud", rollout.id, "E 300", "errors")
+
+
+async def test_a_worker_that_is_alone_with_its_finding_tells_and_changes_nothing(house: RolloutHouse) -> None:
+    await house.to_step()
+    before = await house.revision()
+
+    await reverter(house.store).alarm("fraud", 2, before, "w1")
+
+    told = read_notification(house.store._outboxes["fraud"][-1].payload)
+    assert (told.kind, told.version, told.revision) == (Kind.ALERT, 2, before)
+    assert "worker w1 alone" in told.reason
+    assert await house.revision() == before

@@ -32,6 +32,10 @@ class FakeReverter:
     def __init__(self, away: int = 0) -> None:
         self.away = away
         self.asked: list[tuple[str, str, str]] = []
+        self.alarms: list[tuple[str, int, int, str]] = []
+
+    async def alarm(self, model: str, version: int, revision: int, worker: str) -> None:
+        self.alarms.append((model, version, revision, worker))
 
     async def roll_back(self, model: str, rollout_id: str, reason: str, guard: str) -> bool:
         self.asked.append((model, rollout_id, guard))
@@ -178,6 +182,19 @@ async def test_a_canary_whose_probes_all_fail_is_taken_back_also_when_their_keys
     await rounds(duty)
 
     assert reverter.asked == [("fraud", "r1", "breaker")]
+
+
+async def test_a_worker_that_is_alone_with_its_finding_raises_one_alarm(floor: Floor) -> None:
+    trial = serve(floor, canary=raising, split=SPLIT)
+    reverter = FakeReverter()
+    duty = EvidenceDuty(floor.adoption.trials, await opened(), reverter, "w1")
+    await ask(floor, 2)
+    trial.breaker = Breaker(revision=trial.revision)
+
+    await rounds(duty, 3)
+
+    assert reverter.asked == []
+    assert reverter.alarms == [("fraud", 2, trial.revision, "w1")]
 
 
 async def test_what_nobody_can_read_is_dropped_and_told_once(floor: Floor, caplog: pytest.LogCaptureFixture) -> None:

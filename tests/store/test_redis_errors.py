@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.core.errors import CorruptRoute, StoreUnavailable
+from gateway.core.notification import Kind, Notification
 from gateway.ports import AuditEntry, Deltas, Fence, RouteHead
 from gateway.store.keys import HISTORY_LIMIT, REPLICAS, audit_key, evidence_key, lease_key, route_key, seen_key
 from gateway.store.records import CORRUPT_REVISION
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
+NEWS = Notification(Kind.CHANGED, "m", 3, "ada", "because", {}, {1: 100})
 ENTRY = AuditEntry(0, "ada", "because", "route", None, {"split": {"1": 100}})
 
 
@@ -94,9 +96,15 @@ async def test_a_user_who_may_do_exactly_what_we_need_is_served(server: Embedded
     await store.write("m", b"y", ENTRY, expected=1, fence=Fence("r", "1:9500,2:500"))
     flushed = await store.flush("m", "r", worker="w", seq=1, deltas=Deltas({"2|2|n": 1}, [("2|2|error", [7])]))
     totals, is_held, now = await store.totals("m", "r"), await store.lease("m", "w"), await store.now()
-    await store.write("m", b"z", ENTRY, expected=2)
+    await store.write("m", b"z", ENTRY, expected=2, told=[NEWS])
+    backlogs, claimed = await store.backlogs({"m": ["ops"]}), await store.claim("m", "ops", seconds=9)
+    assert claimed is not None
+    await store.settle("m", "ops", claimed, given_up="no")
+    (given_up,) = await store.undelivered("m")
+    assert await store.again("m", given_up.key)
     await store.close()
 
+    assert backlogs["m", "ops"].is_due
     assert (heads["m"].revision, route and route.payload, len(history)) == (1, b"x", 2)
     assert flushed == totals
     assert is_held

@@ -8,15 +8,28 @@ import pytest
 
 from gateway.store.evidence_scripts import FLUSH, LEASE
 from gateway.store.fleet_words import ANNOUNCE
-from gateway.store.keys import audit_key, lease_key, rollout_keys, route_key
-from gateway.store.scripts import ORDER, WRITE, Script
+from gateway.store.keys import (
+    audit_key,
+    deliveries_key,
+    lease_key,
+    outbox_key,
+    rollout_keys,
+    route_key,
+    undelivered_key,
+)
+from gateway.store.notification_scripts import AGAIN, BACKLOG, CLAIM, SETTLE, TELL
+from gateway.store.scripts import ORDER, OUTBOX, WRITE, Script
 
 IN_REDIS_5 = {
     "TYPE", "HMGET", "HGET", "HSET", "HDEL", "HEXISTS", "HGETALL", "HINCRBY", "XREVRANGE", "XADD", "DEL", "EXPIRE",
-    "PUBLISH", "SADD", "SCARD", "GET", "SET", "PTTL", "PEXPIRE", "TIME",
+    "PUBLISH", "SADD", "SCARD", "GET", "SET", "PTTL", "PEXPIRE",
+    "XRANGE", "XDEL", "TIME",
 }  # fmt: skip
 
-EVERY = {"write": WRITE, "order": ORDER, "flush": FLUSH, "lease": LEASE, "announce": ANNOUNCE}
+EVERY = {
+    "write": WRITE, "order": ORDER, "flush": FLUSH, "lease": LEASE,
+    "backlog": BACKLOG, "claim": CLAIM, "settle": SETTLE, "tell": TELL, "again": AGAIN, "announce": ANNOUNCE,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("script", EVERY.values(), ids=EVERY.keys())
@@ -29,7 +42,7 @@ def test_a_script_calls_only_commands_that_old_servers_have(script: Script) -> N
 
 @pytest.mark.parametrize("script", [WRITE, ORDER], ids=["write", "order"])
 def test_nothing_is_changed_before_the_audit_entry(script: Script) -> None:
-    first_change = re.search(r"redis\.call\('(XADD|HSET|DEL)'", script.text)
+    first_change = re.search(r"redis\.call\('(XADD|HSET|DEL)'|\btell\(", script.text.replace(OUTBOX, ""))
 
     assert first_change is not None
     assert first_change[1] == "XADD"
@@ -51,6 +64,7 @@ def test_nothing_is_counted_before_everything_was_checked() -> None:
 
 def test_all_keys_of_a_model_lie_in_one_slot() -> None:
     keys = [route_key("fraud"), audit_key("fraud"), lease_key("fraud"), *rollout_keys("fraud", "r-1")]
+    keys += [outbox_key("fraud"), deliveries_key("fraud"), undelivered_key("fraud")]
 
     assert {re.sub(r"[^{]*\{(.*?)\}.*", r"\1", key) for key in keys} == {"fraud"}
     assert len(set(keys)) == len(keys)

@@ -1,0 +1,1 @@
+"""Tells the outside what was decided: targets, formats, signatures, the courier. It decides nothing itself."""
