@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway import __version__
 from gateway.control.admin import create_admin
+from gateway.control.alarms import Alarms
 from gateway.control.auth import LoopbackDoor, TokenFile
 from gateway.control.controller import Controller
 from gateway.control.events import Events
@@ -28,8 +29,10 @@ from gateway.processes.reports import ReportDirectory
 from gateway.rest.guard import guarded
 from gateway.serving.snapshot import Snapshot
 from gateway.store.redis_store import RedisRouteStore
+from gateway.telemetry.alarms import AlarmCollector
 from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.failure_rate import failure_rate
+from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.quality import QualityCollector
 from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
@@ -93,13 +96,20 @@ def build_control(start: Start) -> ControlParts:
     snapshot = Snapshot(settings.state_dir)
     slabs = SlabDirectory(start.slabs)
     shelf = Shelf(Repository(settings.models))
+    alarms = Alarms(Prometheus(settings.prometheus_url) if settings.prometheus_url else None)
     operations = Operations(
-        store, workers, shelf, snapshot, failure_rate=lambda model, version: failure_rate(slabs, model, version)
+        store,
+        workers,
+        shelf,
+        snapshot,
+        failure_rate=lambda model, version: failure_rate(slabs, model, version),
+        alarms=alarms,
     )
     door = TokenFile(settings.admin_token_file) if settings.admin_token_file else LoopbackDoor()
     collector = GatewayCollector(slabs, workers, lambda: shares(workers))
     news = RolloutNews()
     collector.registry.register(RolloutCollector(news))
+    collector.registry.register(AlarmCollector(alarms))
     board = QualityBoard(store, operations.models)
     collector.registry.register(QualityCollector(board))
 

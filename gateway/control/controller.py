@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.control.rollout_status import assessed, is_canary_ready
 from gateway.control.rollout_writes import WHO, is_under_way
+from gateway.core.alarms import unsettled
 from gateway.core.errors import GatewayError, RevisionConflict, StoreUnavailable
 from gateway.core.steering import Rollback, Snapshot, Wait, next_action
 
@@ -64,6 +65,7 @@ class Controller:
             return
         live = {model: current for model, current in routes.routes.items() if is_under_way(current.rollout)}
         self._find(live)
+        self._operations.rollouts.alarms.keep(live)
         self._news.see({model: current.rollout for model, current in routes.routes.items() if current.rollout})
         for model, current in live.items():
             try:
@@ -82,13 +84,15 @@ class Controller:
         if not await self._store.lease(model, self._holder):
             self._away.pop(model, None)  # whoever leads knows whether the store was away or only this process
             self._news.forget(model)
+            self._operations.rollouts.alarms.forget(model)
             return
         away = self._away.get(model, 0.0)
         if away >= COUNTED_AWAY_SECONDS:
             await self._operations.rollouts.absent(model, away, expected=current.revision, who=WHO)
             del self._away[model]
             return
-        assessment = await assessed(self._store, model, rollout)
+        alarms = self._operations.rollouts.alarms.look(model, rollout)
+        assessment = (await assessed(self._store, model, rollout)).with_alarms(alarms)
         self._news.judged(model, assessment)
         action = self._next(model, current, assessment)
         after = rollout.after_runs(assessment.evidence)
@@ -101,7 +105,7 @@ class Controller:
         rollout = assessment.rollout
         candidate = self._operations.versions(model).get(rollout.candidate)
         is_ready = is_canary_ready(candidate, model, current.revision, self._workers.reports())
-        snapshot = Snapshot(rollout, current.revision, is_ready)
+        snapshot = Snapshot(rollout, current.revision, is_ready, unsettled(assessment.alarms))
         return next_action(snapshot, assessment.verdict, assessment.now)
 
     async def _act(self, model: str, action: Action) -> None:

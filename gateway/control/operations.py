@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.control.alarms import Alarms
 from gateway.control.checks import (
     check_health,
     check_presence,
@@ -62,7 +63,7 @@ class Operations:
     """Every change an operator, a file or the gateway itself can make.
 
     *known* maps each model in the repository to its versions there, *last_good* is what this
-    replica served last, *failure_rate* what a version has failed so far. Changes raise
+    replica served last, *failure_rate* what a version has failed so far, *alarms* those of rollouts. Changes raise
     StoreUnavailable within *write_seconds*; after it a change may have landed. What is done with
     rollouts is in ``rollouts``.
     """
@@ -75,6 +76,7 @@ class Operations:
         last_good: LastGood,
         *,
         failure_rate: FailureRate = lambda _model, _version: 0.0,
+        alarms: Alarms | None = None,
         write_seconds: float = WRITE_SECONDS,
     ) -> None:
         self._store = store
@@ -84,7 +86,9 @@ class Operations:
         self._write_seconds = write_seconds
         self._reader = RouteReader(store, last_good)
         self._ordering = asyncio.Lock()
-        self.rollouts = Rollouts(store, self._reader, self.versions, failure_rate, write_seconds=write_seconds)
+        self.rollouts = Rollouts(
+            store, self._reader, self.versions, failure_rate, alarms or Alarms(), write_seconds=write_seconds
+        )
 
     def models(self) -> Sequence[str]:
         """Return the models in the repository and those that only workers still know, by name."""

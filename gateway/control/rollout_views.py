@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.rollout_status import what_may_shorten
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.control.rollout_status import Assessed
+    from gateway.core.alarms import Standing
     from gateway.core.document import RouteDocument
     from gateway.core.rollout import Rollout
     from gateway.ports import WorkerReport
@@ -48,6 +50,7 @@ def rollout_view(
         "revision": revision,
         "split": written(document.split),
         "verdict": assessment.verdict.as_dict(),
+        "alarms": [alarm_view(each) for each in assessment.alarms],
         "counts": {str(version): {kind: assessment.evidence.total(version, kind) for kind in COUNTED}
                    for version in arms},
         "seconds_in_phase": round(assessment.seconds_in_goal, 1),
@@ -65,6 +68,19 @@ def rollout_view(
         "plan": rollout.plan.as_dict(),
         "warnings": list(rollout.plan.warnings()),
     }  # fmt: skip
+
+
+def alarm_view(standing: Standing) -> dict[str, Any]:
+    """Return where an alarm stands; *value* and *age_seconds* are null where there was no answer yet."""
+    value = standing.value
+    return {
+        "name": standing.alarm.name,
+        "state": standing.state.value,
+        "then": standing.alarm.then,
+        "text": standing.text,
+        "value": value if value is None or isfinite(value) else str(value),
+        "age_seconds": _rounded(standing.age_seconds),
+    }
 
 
 def _rounded(seconds: float | None) -> float | None:

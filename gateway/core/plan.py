@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.core.alarms import Alarm, read_alarms
 from gateway.core.errors import InvalidDocument
 from gateway.core.guards import Guard, check_truth, default_guards, guards_of, shares_of_alpha, switch_of
 from gateway.core.members import at, check_choice, members_of, shown
+from gateway.core.policies import expanded
 from gateway.core.quantities import (
     check_distance,
     check_fraction,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 MEMBERS: Final = (
     "steps", "holdback", "shadow", "guards", "alpha", "on_insufficient_data", "max_hold", "min_units", "limit",
-    "confirm",
+    "confirm", "alarms", "policy",
 )  # fmt: skip
 POLICIES: Final = ("hold", "advance", "rollback")
 SWITCH: Final = ("on", "off")
@@ -104,7 +106,7 @@ class Plan:
     """How a canary is moved. *limit_seconds*, where given, bounds the whole rollout: past it the canary is taken back.
 
     *steps* ascend, *holdback* is the last watch before success and no smaller than the last step. *confirm* ``off`` is
-    for models that must not run twice: their failures count unconfirmed.
+    for models that must not run twice: their failures count unconfirmed. *alarms* are asked by the controller only.
     """
 
     steps: tuple[Step, ...]
@@ -117,6 +119,7 @@ class Plan:
     min_units: int = 100
     limit_seconds: int | None = None
     confirm: str = "on"
+    alarms: tuple[Alarm, ...] = ()
 
     def __post_init__(self) -> None:
         with at("steps"):
@@ -178,6 +181,7 @@ class Plan:
         optional = {
             "shadow": self.shadow.as_dict() if self.shadow else None,
             "limit": written_seconds(self.limit_seconds) if self.limit_seconds else None,
+            "alarms": [alarm.as_dict() for alarm in self.alarms] or None,
         }
         return {
             "steps": [step.as_dict() for step in self.steps],
@@ -208,8 +212,8 @@ class Plan:
 
 
 def read_plan(data: object) -> Plan:
-    """Return the plan that *data*, read from JSON or YAML, describes. Raises InvalidDocument."""
-    members = members_of(data, MEMBERS, needed=("steps",), what="rollout")
+    """Return the plan that *data*, read from JSON or YAML, describes, a policy expanded. Raises InvalidDocument."""
+    members = members_of(expanded(data), MEMBERS, needed=("steps",), what="rollout")
     steps = _steps(members["steps"])
     shadow = _shadow(members["shadow"]) if "shadow" in members else None
     paired = shadow is not None
@@ -219,6 +223,8 @@ def read_plan(data: object) -> Plan:
         guards = guards_of(members["guards"], paired=paired) if "guards" in members else default_guards(paired=paired)
     with at("alpha"):
         alpha = percent_of(members.get("alpha", "1%"), least=ALPHA[0], most=ALPHA[1])
+    with at("alarms"):
+        alarms = read_alarms(members.get("alarms", []))
     return Plan(
         steps,
         holdback,
@@ -230,6 +236,7 @@ def read_plan(data: object) -> Plan:
         members.get("min_units", 100),
         _seconds(members, "limit") if "limit" in members else None,
         str(switch_of(members.get("confirm", "on"), on="on", off="off")),
+        alarms,
     )
 
 

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What is known: the *rollout*, the route's *revision*, and whether the canary is loaded and warm on every living
-    worker and has passed what it must before its first step (*is_ready*)."""
+    worker and has passed what it must before its first step (*is_ready*). *waits_for* says what has to be known before
+    anything may be raised; empty for nothing."""
 
     rollout: Rollout
     revision: int
     is_ready: bool = False
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ def next_action(snapshot: Snapshot, verdict: Verdict, now: float) -> Action:
         return _back(snapshot, Event.FAIL, now, f"it has taken longer than its limit of {limit} s", "limit")
     if rollout.phase is Phase.PAUSED:
         return Wait("it waits for approval" if rollout.gate else "it is paused", alert=rollout.gate)
+    if snapshot.waits_for and verdict.kind is not Kind.HOLD:
+        return Wait(snapshot.waits_for)
     if rollout.phase is Phase.HOLD:
         return _held(snapshot, verdict, now)
     if verdict.kind is Kind.HOLD:
