@@ -87,13 +87,16 @@ def _add_simulation(verbs: Any) -> None:
     parser = verbs.add_parser(
         "simulate",
         help="try a plan out on paper, without a gateway",
-        description="Walk a plan through seeded random traffic with the gateway's own decisions; print what happens.",
+        description="Walk a plan through seeded random traffic with the gateway's own decisions; print what happens. "
+        "With --runs print how often it takes back this canary and a healthy one, and how soon; alarms are not asked.",
         epilog="example: gateway rollouts simulate --step 5:5m --step 50:10m --canary-errors 2% --rate 100",
     )
     _add_plan(parser)
     parser.add_argument("--canary-errors", default="0.1%", metavar="PERCENT", help="how often it fails (default 0.1%%)")
     parser.add_argument("--baseline-errors", default="0.1%", metavar="PERCENT", help="the same (default 0.1%%)")
     parser.add_argument("--rate", type=int, default=100, metavar="N", help="requests per second (default 100)")
+    parser.add_argument("--counters", metavar="FILE", help="recorded traffic as CSV, in place of rate and errors")
+    parser.add_argument("--runs", type=int, default=1, metavar="N", help="so many, summed up (default 1, told in full)")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another course of events (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
 
