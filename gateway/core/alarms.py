@@ -127,6 +127,9 @@ class State(StrEnum):
     """There has been no answer for longer than the grace."""
 
 
+OPEN: Final = (State.PENDING, State.UNANSWERED, State.SILENT)
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """An alarm at one moment. age_seconds: of the last answer, None before the first; *text* says it in words."""
@@ -229,8 +232,8 @@ def gated(verdict: Verdict, standings: Sequence[Standing], *, has_traffic: bool)
 
 
 def unsettled(standings: Sequence[Standing]) -> str:
-    """Return why nothing may be raised yet, though nothing holds it; empty where every alarm is known to be quiet."""
-    return "; ".join(each.text for each in standings if each.state in {State.PENDING, State.UNANSWERED})
+    """Return what has to be known before anything is raised; empty where every alarm has lately said what it says."""
+    return "; ".join(each.text for each in standings if each.state in OPEN)
 
 
 def _reasons(standings: Sequence[Standing]) -> tuple[Reason, ...]:

@@ -31,8 +31,11 @@ REPLACED: Final = ("steps", "holdback")
 
 MOST_STEPS: Final = 100
 MOST_HELD_BACK: Final = SLOTS // 2
-MOVE: Final = "1s"
-"""How long the one step of a single move lasts at least: it ends with the certificate, and then the bake counts."""
+MOVE: Final = "1m"
+"""How long the one step of a single move lasts at least: it ends with the certificate, and then the bake counts.
+
+So long that usual traffic has certified the canary by then: a step that ends before it is held, which alarms people.
+"""
 
 
 def expanded(data: object) -> object:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What is known: the *rollout*, the route's *revision*, and whether the canary is loaded and warm on every living
-    worker and has passed what it must before its first step (*is_ready*). *waits_for* says what has to be known before
-    anything may be raised; empty for nothing."""
+    worker and has passed what it must before its first step (*is_ready*). *waits_for* says what others have to answer
+    before anything may be raised, or taken back for lack of evidence; empty for nothing."""
 
     rollout: Rollout
     revision: int
@@ -130,7 +130,7 @@ def _held(snapshot: Snapshot, verdict: Verdict, now: float) -> Action:
         return _act(Resume, snapshot, Event.CLEAR, now, f"what held it is gone: {verdict.text}")
     if rollout.time(now) - rollout.stopped < plan.max_hold_seconds:
         return Wait(f"it is held: {verdict.text}")
-    if plan.on_insufficient_data == "rollback":
+    if plan.on_insufficient_data == "rollback" and not snapshot.waits_for:
         return _back(snapshot, Event.OVERDUE, now, f"held for too long: {verdict.text}", "insufficient_data")
     is_clean = verdict.kind is Kind.INCONCLUSIVE and verdict.failures == 0
     if plan.on_insufficient_data == "advance" and is_clean and rollout.goal in {Phase.SHADOW, Phase.STEP}:

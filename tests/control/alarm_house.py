@@ -57,9 +57,9 @@ class AlarmHouse(RolloutHouse):
         for _ in range(5):
             await asyncio.sleep(0)
 
-    async def walk_to_step(self, **alarm: Any) -> None:
+    async def walk_to_step(self, then: str = "hold", **changes: Any) -> None:
         """Start a rollout with one alarm, and walk it to its first step."""
-        await self.begin(alarms=[ALARM | alarm], steps=[{"weight": 5, "for": "24h"}])
+        await self.begin(alarms=[ALARM | {"then": then}], steps=[{"weight": 5, "for": "24h"}], **changes)
         for _ in range(4):
             await self.tick()
         assert (await self.rollout()).phase is Phase.STEP

@@ -93,6 +93,16 @@ async def test_without_an_answer_it_holds_after_the_grace_and_never_rolls_back(
     assert "has had no answer for" in late.reason
 
 
+async def test_an_outage_is_no_lack_of_evidence_that_takes_a_canary_back(house: AlarmHouse) -> None:
+    await house.walk_to_step(on_insufficient_data="rollback", max_hold="1m")
+
+    house.monitoring.reply = AWAY
+    for _ in range(60):
+        await house.tick(60)
+
+    assert await house.phase() is Phase.HOLD
+
+
 async def test_nothing_is_raised_before_every_alarm_was_answered(house: AlarmHouse) -> None:
     house.monitoring.gate = asyncio.Event()
     await house.begin(alarms=[ALARM])

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.analysis import assess
 from gateway.core.errors import InvalidDocument
+from gateway.core.evidence import Arms, Counter, Evidence
 from gateway.core.plan import read_plan
 from gateway.core.policies import PARAMETERS, POLICIES, expanded
+from gateway.core.slots import SLOTS
+from gateway.core.verdicts import Kind
 
 
 def steps_of(policy: Any) -> list[tuple[Any, str]]:
@@ -23,11 +27,11 @@ def steps_of(policy: Any) -> list[tuple[Any, str]]:
 @pytest.mark.parametrize(
     ("policy", "steps"),
     [
-        ("all_at_once", [(100, "1s"), (100, "30m")]),
-        ({"name": "all_at_once", "bake": "1h"}, [(100, "1s"), (100, "1h")]),
-        ("blue_green", [(95, "1s"), (95, "30m")]),
-        ({"name": "blue_green", "holdback": 0, "bake": "10m"}, [(100, "1s"), (100, "10m")]),
-        ({"name": "blue_green", "holdback": "0.5%"}, [("99.5%", "1s"), ("99.5%", "30m")]),
+        ("all_at_once", [(100, "1m"), (100, "30m")]),
+        ({"name": "all_at_once", "bake": "1h"}, [(100, "1m"), (100, "1h")]),
+        ("blue_green", [(95, "1m"), (95, "30m")]),
+        ({"name": "blue_green", "holdback": 0, "bake": "10m"}, [(100, "1m"), (100, "10m")]),
+        ({"name": "blue_green", "holdback": "0.5%"}, [("99.5%", "1m"), ("99.5%", "30m")]),
         ("canary", [(10, "10m"), (95, "30m")]),
         ({"name": "canary", "size": 30, "wait": "600s", "holdback": "0"}, [(30, "10m"), (100, "30m")]),
         ("linear", [(20, "5m"), (40, "5m"), (60, "5m"), (80, "5m"), (95, "30m")]),
@@ -84,6 +88,31 @@ def test_a_refusal_names_the_place_in_the_policy(data: dict[str, Any], field: st
         read_plan(data)
 
     assert caught.value.field == field
+
+
+def counted(*, baseline_slots: int, failed: int, **kinds: int) -> Evidence:
+    """Return what a canary counts that fails all of its *failed* requests, and a baseline that fails none."""
+    counts = {"n": failed, "failed": failed, "error": failed, **kinds}
+    slots = {3: {1: baseline_slots, 2: SLOTS - baseline_slots}}
+    return Evidence({Counter(3, 2, kind): count for kind, count in counts.items()}, slots)
+
+
+def kind_of(evidence: Evidence, holdback: int, **said: bool) -> Kind:
+    plan = read_plan({"policy": {"name": "blue_green", "holdback": holdback}})
+    return assess(evidence, plan, Arms(2, 1), certify=0.01, **said).kind
+
+
+def test_with_a_holdback_a_crash_is_found_by_comparison_though_late() -> None:
+    assert kind_of(counted(baseline_slots=500, failed=110), 5) is not Kind.FAIL
+    assert kind_of(counted(baseline_slots=500, failed=120), 5) is Kind.FAIL
+
+
+def test_without_a_holdback_no_count_condemns_and_none_certifies_what_fails() -> None:
+    crash = counted(baseline_slots=0, failed=10_000)
+
+    assert kind_of(crash, 0) is Kind.INCONCLUSIVE
+    assert kind_of(crash, 0, tripped=True) is Kind.FAIL
+    assert kind_of(counted(baseline_slots=0, failed=9, deaths=2), 0) is Kind.FAIL
 
 
 @pytest.mark.parametrize("data", [{"steps": []}, [], None, "canary"])
