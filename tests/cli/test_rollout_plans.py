@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -151,3 +152,11 @@ def test_the_status_shows_each_alarm_with_its_last_answer_and_its_age(routed: Te
     assert lines["shop"].split()[:4] == ["shop", "firing", "hold", "0"]
     assert "alarm shop fires: 0.9 is > 0.05" in lines["shop"]
     assert lines["other"].split()[1] == "quiet"
+
+
+def test_the_verbs_are_those_that_scripts_rely_on(terminal: Terminal) -> None:
+    verbs = re.findall(r"^    ([a-z]+)\b", terminal.run("rollouts", "--help").out, re.MULTILINE)
+
+    assert sorted(verbs) == sorted(
+        ["start", "status", "list", "pause", "resume", "promote", "abort", "retry", "simulate"]
+    )  # fmt: skip
