@@ -145,6 +145,16 @@ async def test_only_who_leads_a_rollout_asks(house: AlarmHouse) -> None:
     assert seen.alarms == ()
 
 
+async def test_who_leads_no_more_asks_no_more_and_shows_nothing(house: AlarmHouse) -> None:
+    await house.walk_to_step()
+    house.store._leases.clear()
+    assert await house.store.lease("fraud", "two")
+
+    await house.tick(0.5)
+
+    assert house.alarms.standings() == {}
+
+
 async def test_a_question_that_hangs_is_not_asked_again_and_holds_up_nobody(house: AlarmHouse) -> None:
     await house.walk_to_step()
     house.monitoring.gate = asyncio.Event()

@@ -92,6 +92,7 @@ def test_an_alarm_has_to_fire_for_its_time_without_a_break() -> None:
 
 
 def test_time_in_which_nothing_answers_does_not_make_an_alarm_fire() -> None:
+    assert state(ALARM, (1, BAD), now=20) is State.PENDING
     assert state(ALARM, (1, BAD), (2, NOTHING), now=31) is State.UNANSWERED
     assert state(ALARM, (1, BAD), (2, NOTHING), now=32) is State.SILENT
     assert state(ALARM, (1, BAD), (40, NOTHING), (50, BAD)) is State.PENDING

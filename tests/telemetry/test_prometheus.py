@@ -113,6 +113,20 @@ async def test_whatever_is_no_answer_is_a_sentence(answer: bytes, said: str) -> 
     assert len(reply.reason) < 300
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b" " * (MAX_ANSWER_BYTES + 1), "more than 1 MiB"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * (2 * MAX_ANSWER_BYTES + 1), "answers 200, and nothing"),
+    ],
+)
+async def test_an_answer_without_end_is_read_to_its_bound_only(answer: bytes, said: str) -> None:
+    reply = await asked(answer, stays=True)
+
+    assert isinstance(reply, Silence)
+    assert said in reply.reason
+
+
 async def test_who_does_not_answer_is_given_up() -> None:
     reply = await asked(b"HTTP/1.1 200 OK\r\n", stays=True, seconds=0.05)
 
