@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HELP = {
     "size": ("PERCENT", "canary: the canary's first share; linear: how much more each step gives it"),
     "wait": ("DURATION", "canary, linear: how long each share is watched"),
-    "holdback": ("PERCENT", "all but all_at_once: what the old version keeps during the bake, to be compared with; 0 compares nothing"),
+    "holdback": ("PERCENT", "all but all_at_once: what the old version keeps in the bake, to compare with; 0 is none"),
     "bake": ("DURATION", "all: how long it is watched with all the rest, the old version being loaded"),
 }
 
