@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gateway.core.alarms import Answer, Silence, Standing
     from gateway.core.errors import GatewayError
     from gateway.core.feedback import Fact
     from gateway.core.notification import Notification
@@ -459,7 +460,8 @@ LEASE_SECONDS: Final = 3.0
 
 
 ROLLBACK_REASONS: Final = (
-    "errors", "invalid", "latency", "labels", "outputs", "deaths", "breaker", "golden", "limit", "insufficient_data",
+    "errors", "invalid", "latency", "labels", "outputs", "deaths", "breaker", "alarms", "golden", "limit",
+    "insufficient_data",
     "other",
 )  # fmt: skip
 """Why a canary was taken back: the guard that history names, and label values of ``gateway_rollbacks_total``."""
@@ -483,6 +485,22 @@ class RolloutMetrics(Protocol):
 
     def rollbacks(self) -> Mapping[tuple[str, str], int]:
         """Return, per model and one of ROLLBACK_REASONS, how many canaries were seen to be taken back."""
+        ...
+
+
+class Monitoring(Protocol):
+    """Somebody else's monitoring, which answers the queries of a plan's alarms."""
+
+    async def ask(self, query: str) -> Answer | Silence:
+        """Return what *query* evaluates to now, or why there is no answer: in bounded time and space, never raising."""
+        ...
+
+
+class AlarmMetrics(Protocol):
+    """What is shown of the alarms of all rollouts that this process leads."""
+
+    def standings(self) -> Mapping[str, Sequence[Standing]]:
+        """Return, per model, where each alarm of its rollout stands."""
         ...
 
 

@@ -15,12 +15,14 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from gateway.core.errors import InvalidSettings
 from gateway.core.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from urllib.parse import SplitResult
 
 PREFIX: Final = "GATEWAY_"
 
@@ -99,6 +101,22 @@ def _switch(text: str) -> bool:
 def _store_url(text: str) -> str:
     if text and not re.match(r"(redis|rediss|unix)://", text):
         raise ValueError("must begin with redis://, rediss:// or unix://")
+    return text
+
+
+def _has_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
+def _prometheus_url(text: str) -> str:
+    if text:
+        parts = urlsplit(text)
+        is_plain = text.isascii() and text.isprintable() and " " not in text and not parts.query + parts.fragment
+        if not is_plain or parts.scheme not in {"http", "https"} or not parts.hostname or not _has_port(parts):
+            raise ValueError("must be an address such as http://prometheus:9090, perhaps with a path")
     return text
 
 
@@ -183,6 +201,9 @@ class Settings:
     feedback_ttl: float = _setting(
         "1h", seconds, "how long an answer is remembered for labels, in the store; 0 remembers nothing"
     )
+    prometheus_url: str = _setting(
+        "", _prometheus_url, "http:// or https:// address of the Prometheus that the alarms of rollouts are asked of"
+    )
     limits: Limits = _setting(
         "", _limits, "what one caller may take, such as head=10s,connections=4096,json-bytes=8m; see the documentation"
     )
@@ -250,8 +271,13 @@ def from_environment(flags: Mapping[str, str], environ: Mapping[str, str] | None
         try:
             values[each.name] = each.metadata["read"](text)
         except ValueError as exc:
-            raise InvalidSettings(f"{source} {exc}, not {text!r}") from exc
+            raise InvalidSettings(f"{source} {exc}, not {_without_password(text)!r}") from exc
     return Settings(**values)
+
+
+def _without_password(text: str) -> str:
+    """Return *text* as a message may show it: an address that is mistyped holds its password all the same."""
+    return re.sub(r"//.*@", "//…@", text)
 
 
 def is_chosen(name: str, flags: Mapping[str, str], environ: Mapping[str, str] | None = None) -> bool:

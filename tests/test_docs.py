@@ -21,6 +21,7 @@ import gateway
 from gateway.cli import main
 from gateway.control import problems as admin_problems
 from gateway.control.admin_table import ENDPOINTS
+from gateway.core.alarms import Alarm, State, Watched
 from gateway.core.document import RouteDocument, parse
 from gateway.core.errors import InvalidDocument
 from gateway.core.limits import DEFAULT
@@ -39,6 +40,7 @@ from gateway.rpc import problems as rpc_problems
 from gateway.rpc.service import METHODS
 from gateway.settings import CLIENT_VARIABLES, LIMITS, Settings, flag, variable
 from gateway.strict_yaml import read_document
+from gateway.telemetry.alarms import AlarmCollector
 from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, FALLBACKS, REFUSALS
 from gateway.telemetry.notifications import NotificationCollector
@@ -221,9 +223,11 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
     )
     said = dict.fromkeys((*COUNTS, *SUMS), 1.0)
     board = SimpleNamespace(qualities=lambda: {"fraud": {1: Quality(said, {("a", "a"): 1})}})
+    alarms = SimpleNamespace(standings=lambda: {"fraud": [Watched(Alarm("up", "up"), 0.0, heard=1.0).standing(2.0)]})
     collectors = (
         GatewayCollector(slabs, workers, lambda: {"fraud": {1: 1.0}}), RolloutCollector(news), QualityCollector(board),
         NotificationCollector(lambda: {"ops": TargetFigures({"delivered": 1}, 0, 0.0)}),
+        AlarmCollector(alarms),
     )  # fmt: skip
 
     for family in chain.from_iterable(collector.collect() for collector in collectors):
@@ -243,6 +247,7 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
         ("reason of refused", REFUSALS),
         ("reason of rollbacks", ROLLBACK_REASONS),
         ("outcome of notifications", NOTIFICATION_OUTCOMES),
+        ("state of alarms", tuple(State)),
         ("outcome of copies", COPY_OUTCOMES),
         ("reason of dropped", COPY_DROPS),
     ],

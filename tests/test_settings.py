@@ -33,6 +33,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "max_body": ("512k", 512 << 10),
     "max_queue": ("1", 1),
     "feedback_ttl": ("7d", 604_800.0),
+    "prometheus_url": ("https://ann:pw@prometheus:9090/prom", "https://ann:pw@prometheus:9090/prom"),
     "limits": ("head=2s,json-depth=9,url-bytes=1k", Limits(head_seconds=2.0, json_depth=9, url_bytes=1024)),
     "webhooks": ("/etc/gateway/webhooks.yaml", Path("/etc/gateway/webhooks.yaml")),
     "log_level": ("debug", "debug"),
@@ -59,6 +60,15 @@ BAD: dict[str, list[str]] = {
     "max_body": ["", "0", "0m", "-1", "1.5m", "64x"],
     "max_queue": ["0", "1000001", "many"],
     "feedback_ttl": ["", "-1s", "soon"],
+    "prometheus_url": [
+        "prometheus:9090",
+        "ftp://x",
+        "http://",
+        "http://x:y",
+        "http://x/?q=1",
+        "http://x y",
+        "http://ä",
+    ],
     "limits": ["head", "head=", "head=0", "head=1s,head=2s", "connections=0", "tail=1s", "head=1s,", "json_depth=5"],
     "webhooks": [],
     "log_level": ["trace", "INFO"],
@@ -77,6 +87,15 @@ def test_every_setting_is_tried_here() -> None:
 def test_there_are_few_settings() -> None:
     # Twenty-two, and one that groups limits: most operators never touch any of those.
     assert len(FIELDS) <= 23
+
+
+@pytest.mark.parametrize("name", ["redis_url", "prometheus_url"])
+def test_an_address_that_is_mistyped_is_told_without_its_password(name: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        from_environment({name: "htp://ann:hunt@er2@host:1"}, {})
+
+    assert "htp://…@host:1" in str(caught.value)
+    assert "er2" not in str(caught.value)
 
 
 def test_every_setting_says_what_it_is_for() -> None:

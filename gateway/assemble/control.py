@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway import __version__
 from gateway.control.admin import create_admin
+from gateway.control.alarms import Alarms
 from gateway.control.auth import LoopbackDoor, TokenFile
 from gateway.control.controller import Controller
 from gateway.control.events import Events
@@ -32,9 +33,11 @@ from gateway.rest.guard import guarded
 from gateway.serving.snapshot import Snapshot
 from gateway.settings import secret_variable
 from gateway.store.redis_store import RedisRouteStore
+from gateway.telemetry.alarms import AlarmCollector
 from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.failure_rate import failure_rate
 from gateway.telemetry.notifications import NotificationCollector
+from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.quality import QualityCollector
 from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
@@ -107,6 +110,7 @@ def build_control(start: Start) -> ControlParts:
         path = settings.models / model / str(version) / "metadata.yaml"
         return dataclasses.asdict(read_metadata(path)) if path.exists() else None
 
+    alarms = Alarms(Prometheus(settings.prometheus_url) if settings.prometheus_url else None)
     operations = Operations(
         store,
         workers,
@@ -115,11 +119,13 @@ def build_control(start: Start) -> ControlParts:
         failure_rate=lambda model, version: failure_rate(slabs, model, version),
         describe=describe,
         replica=replica_name(start.sock),
+        alarms=alarms,
     )
     door = TokenFile(settings.admin_token_file) if settings.admin_token_file else LoopbackDoor()
     collector = GatewayCollector(slabs, workers, lambda: shares(workers))
     news = RolloutNews()
     collector.registry.register(RolloutCollector(news))
+    collector.registry.register(AlarmCollector(alarms))
     board = QualityBoard(store, operations.models)
     collector.registry.register(QualityCollector(board))
     courier = Courier(store, operations.models, targets_of(settings))

@@ -1,6 +1,7 @@
 """``gateway rollouts simulate``: what a plan would do under traffic of which the failure rates are known.
 
-The decisions are the gateway's own; only the traffic is made up, from a seed, so the same words print the same story.
+The decisions are the gateway's own; only the traffic is made up, from a seed and from failure rates that were given or
+recorded, so the same words print the same story.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.errors import CommandMisused
 from gateway.cli.output import plain, print_json, print_table, say, weights
+from gateway.cli.rollout_traffic import MOST_REQUESTS, Constant, Load, read_recording
 from gateway.core.analysis import assess
 from gateway.core.evidence import Arms, Counter, Evidence
-from gateway.core.phases import ENDED, LIVE
+from gateway.core.phases import ENDED, LIVE, Phase
 from gateway.core.plan import read_plan
 from gateway.core.quantities import percent_of
 from gateway.core.rollout import start
@@ -25,29 +27,32 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from gateway.cli.rollout_traffic import Traffic
     from gateway.core.plan import Plan
     from gateway.core.rollout import Rollout
     from gateway.core.verdicts import Verdict
 
 BASELINE: Final = 1
 CANARY: Final = 2
-MOST_REQUESTS: Final = 10_000
+MOST_RUNS: Final = 10_000
 LOOK_SECONDS: Final = 1
+HELD_LOOK_SECONDS: Final = 10
+"""How often a rollout that stands still is looked at."""
 PATIENCE_SECONDS: Final = 4 * 3600
 """A rollout that ends later than this is shown as far as it came."""
 
 
 class Simulation:
-    """One rollout under made-up traffic: *rate* requests a second, of which each version fails its part of *errors*."""
+    """One rollout under made-up *traffic*, of which each version fails its part."""
 
-    def __init__(self, plan: Plan, errors: Mapping[int, float], rate: int, seed: int) -> None:
-        self._errors = errors
-        self._rate = rate
+    def __init__(self, plan: Plan, traffic: Traffic, seed: int) -> None:
+        self._load = traffic
         self._random = Random(seed)
         split = MappingProxyType({BASELINE: 100, CANARY: 0})
         self.rollout: Rollout = start(
-            "simulated", arms=Arms(CANARY, BASELINE), plan=plan, before=split, baseline_rate=errors[BASELINE], now=0.0
-        )
+            "simulated", arms=Arms(CANARY, BASELINE), plan=plan, before=split,
+            baseline_rate=traffic.at(0).baseline_errors, now=0.0,
+        )  # fmt: skip
         self.split: Mapping[int, int] = split
         self.revision = 1
         self.evidence = Evidence({}, {})
@@ -58,9 +63,20 @@ class Simulation:
         for now in range(0, PATIENCE_SECONDS, LOOK_SECONDS):
             if self.rollout.phase in ENDED:
                 return
+            has_failed = False
             if self.rollout.phase in LIVE:
-                self.evidence = self.evidence.plus(self._traffic())
-            self._look(float(now))
+                counts = self._traffic(self._load.at(now))
+                self.evidence = self.evidence.plus(counts)
+                has_failed = counts[Counter(self.revision, CANARY, "failed")] > 0
+            if has_failed or self._is_due(now):
+                self._look(float(now))
+
+    def _is_due(self, now: int) -> bool:
+        """Say whether a look may find something though the canary did not fail: time alone condemns nobody."""
+        rollout = self.rollout
+        if rollout.phase in {Phase.STEP, Phase.BAKE}:
+            return rollout.time(now) - rollout.entered >= rollout.goal_seconds()
+        return rollout.phase not in {Phase.HOLD, Phase.PAUSED} or now % HELD_LOOK_SECONDS == 0
 
     def _look(self, now: float) -> None:
         """Act as worker and controller would."""
@@ -76,13 +92,14 @@ class Simulation:
             self.evidence = Evidence(self.evidence.counts, shares)
         self._note(now, verdict, action.reason)
 
-    def _traffic(self) -> dict[Counter, int]:
-        """Return what one look's worth of requests counts."""
+    def _traffic(self, load: Load) -> dict[Counter, int]:
+        """Return what one second's requests count."""
         share = seats(self.split).get(CANARY, 0) / SLOTS
-        canary = self._draws(self._rate * LOOK_SECONDS, share)
+        canary = self._draws(load.rate, share)
         counts: dict[Counter, int] = {}
-        for version, requests in ((CANARY, canary), (BASELINE, self._rate * LOOK_SECONDS - canary)):
-            failed = self._draws(requests, self._errors[version])
+        arms = ((CANARY, canary, load.canary_errors), (BASELINE, load.rate - canary, load.baseline_errors))
+        for version, requests, errors in arms:
+            failed = self._draws(requests, errors)
             for kind, count in (("assigned", requests), ("n", requests), ("failed", failed), ("error", failed)):
                 counts[Counter(self.revision, version, kind)] = count
         return counts
@@ -111,18 +128,30 @@ def run(args: argparse.Namespace, data: Mapping[str, Any]) -> int:
     """Print the story and return 0, or 1 where the rollout did not succeed."""
     if not data:
         raise CommandMisused("there is no plan to simulate; write --plan FILE, or --step 5:10m")
-    if not 1 <= args.rate <= MOST_REQUESTS:
-        raise CommandMisused(f"--rate {args.rate} cannot be simulated; write 1 to {MOST_REQUESTS} requests a second")
-    errors = {CANARY: _percent(args.canary_errors), BASELINE: _percent(args.baseline_errors)}
-    simulation = Simulation(read_plan(data), errors, args.rate, args.seed)
-    for warning in simulation.rollout.plan.warnings():
+    if not 1 <= args.runs <= MOST_RUNS:
+        raise CommandMisused(f"--runs {args.runs} cannot be simulated; write 1 to {MOST_RUNS}")
+    traffic, plan = _traffic_of(args), read_plan(data)
+    for warning in plan.warnings():
         say(f"warning: {warning}")
+    if args.runs > 1:
+        from gateway.cli import rollout_statistics
+
+        return rollout_statistics.run(plan, traffic, seed=args.seed, runs=args.runs, as_json=args.json)
+    simulation = Simulation(plan, traffic, args.seed)
     simulation.run()
     if args.json:
         print_json({"phase": simulation.rollout.phase.value, "story": simulation.story})
     else:
         _show(simulation)
     return 0 if simulation.rollout.phase.value == "succeeded" else 1
+
+
+def _traffic_of(args: argparse.Namespace) -> Traffic:
+    if args.counters:
+        return read_recording(args.counters)
+    if not 1 <= args.rate <= MOST_REQUESTS:
+        raise CommandMisused(f"--rate {args.rate} cannot be simulated; write 1 to {MOST_REQUESTS} requests a second")
+    return Constant(Load(args.rate, _percent(args.baseline_errors), _percent(args.canary_errors)))
 
 
 def _percent(text: str) -> float:

@@ -93,6 +93,11 @@ def _show(data: Mapping[str, Any]) -> None:
               for guard, value in verdict["e_values"].items()]  # fmt: skip
     print_table(("GUARD", "E-VALUE", "ROLLS BACK AT"), guards)
     print()
+    if data["alarms"]:
+        alarms = [(each["name"], each["state"], each["then"], _seconds(each["age_seconds"]), plain(each["text"]))
+                  for each in data["alarms"]]  # fmt: skip
+        print_table(("ALARM", "STATE", "THEN", "ANSWERED", "IN WORDS"), alarms)
+        print()
     kinds = list(next(iter(data["counts"].values())))
     rows_of_counts = [(version, *counts.values()) for version, counts in data["counts"].items()]
     print_table(("VERSION", *(kind.upper() for kind in kinds)), rows_of_counts)

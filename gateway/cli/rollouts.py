@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.cli.client import add_flags, connect
 from gateway.cli.errors import CommandFailed, CommandMisused
 from gateway.cli.output import plain, print_json, say
+from gateway.cli.rollout_policy import add_flags as add_policy_flags
+from gateway.cli.rollout_policy import with_policy
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
     starting = verbs.add_parser(
         "start",
         help="start a rollout of a version",
-        description="Start a rollout. Without --plan and --step it follows the member rollout of the model's route.",
+        description="Start a rollout. Without --plan, --step and --policy it follows the rollout of the model's route.",
         epilog='example: gateway rollouts start fraud 2 --step 1:60s --step 10:5m --reason "new features"',
     )
     starting.add_argument("model", metavar="MODEL")
@@ -36,6 +38,7 @@ def add_parser(subparsers: Any) -> None:
     _add_plan(starting)
     starting.add_argument("--supersede", action="store_true", help="end a rollout that is under way")
     starting.add_argument("--force", action="store_true", help="also a version that was rolled back")
+    starting.add_argument("--dry-run", action="store_true", help="check everything, show the plan, start nothing")
     showing = verbs.add_parser(
         "status",
         help="where it stands, and what the guards say",
@@ -43,6 +46,9 @@ def add_parser(subparsers: Any) -> None:
     )
     showing.add_argument("model", metavar="MODEL")
     showing.add_argument("--watch", action="store_true", help="go on until it ends; exit with 1 unless it succeeds")
+    listing = verbs.add_parser(
+        "list", help="the last rollout of every model", epilog="example: gateway rollouts list --json"
+    )
     moves = {verb: _add_move(verbs, verb, line) for verb, line in MOVES.items()}
     moves["promote"].add_argument("--force", action="store_true", help="also out of a hold")
     moves["promote"].add_argument("--full", action="store_true", help="to the end at once, without the last watch")
@@ -51,7 +57,7 @@ def add_parser(subparsers: Any) -> None:
         verb.add_argument(
             "--if-match", type=int, metavar="REVISION", help="only if the route is still at this revision"
         )
-    for verb in (starting, showing, *moves.values()):
+    for verb in (starting, showing, listing, *moves.values()):
         add_flags(verb)
     _add_simulation(verbs)
 
@@ -74,19 +80,23 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         metavar="PERCENT:DURATION",
         help="a step such as 5:10m, in place of a plan's; may be repeated",
     )
+    add_policy_flags(parser)
 
 
 def _add_simulation(verbs: Any) -> None:
     parser = verbs.add_parser(
         "simulate",
         help="try a plan out on paper, without a gateway",
-        description="Walk a plan through seeded random traffic with the gateway's own decisions; print what happens.",
+        description="Walk a plan through seeded random traffic with the gateway's own decisions; print what happens. "
+        "With --runs print how often it takes back this canary and a healthy one, and how soon; alarms are not asked.",
         epilog="example: gateway rollouts simulate --step 5:5m --step 50:10m --canary-errors 2% --rate 100",
     )
     _add_plan(parser)
     parser.add_argument("--canary-errors", default="0.1%", metavar="PERCENT", help="how often it fails (default 0.1%%)")
     parser.add_argument("--baseline-errors", default="0.1%", metavar="PERCENT", help="the same (default 0.1%%)")
     parser.add_argument("--rate", type=int, default=100, metavar="N", help="requests per second (default 100)")
+    parser.add_argument("--counters", metavar="FILE", help="recorded traffic as CSV, in place of rate and errors")
+    parser.add_argument("--runs", type=int, default=1, metavar="N", help="so many, summed up (default 1, told in full)")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another course of events (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
 
@@ -101,15 +111,20 @@ def run(args: argparse.Namespace) -> int:
         from gateway.cli import rollout_status
 
         return rollout_status.run(args)
+    if args.verb == "list":
+        from gateway.cli import rollout_list
+
+        return rollout_list.run(args)
     return _start(args) if args.verb == "start" else _move(args)
 
 
 def read_plan_flags(args: argparse.Namespace) -> Mapping[str, Any]:
-    """Return the plan that --plan and --step write, empty without either. Raises CommandMisused or CommandFailed."""
+    """Return the plan that --plan, --step and --policy write, empty without. Raises CommandMisused or CommandFailed."""
     plan = dict(_plan_of(args.plan)) if args.plan else {}
     if args.steps:
         plan["steps"] = _steps(args.steps)
-    return plan
+        plan.pop("policy", None)
+    return with_policy(args, plan)
 
 
 def _steps(words: Sequence[str]) -> list[dict[str, str]]:
@@ -134,17 +149,22 @@ def _plan_of(name: str) -> Mapping[str, Any]:
     except ValueError as exc:
         raise CommandFailed(f"{name}: {exc}") from exc
     found = data.get("rollout", data) if isinstance(data, dict) else None
-    if not isinstance(found, dict) or "steps" not in found:
-        raise CommandFailed(f"{name} holds no plan; write a mapping with steps, or a route with the member rollout")
+    if not isinstance(found, dict) or not {"steps", "policy"} & found.keys():
+        said = "write a mapping with steps or a policy, or a route with the member rollout"
+        raise CommandFailed(f"{name} holds no plan; {said}")
     return found
 
 
 def _start(args: argparse.Namespace) -> int:
-    switches = {name: True for name in ("supersede", "force") if getattr(args, name)}
+    switches = {name: True for name in ("supersede", "force", "dry_run") if getattr(args, name)}
     body = {"candidate": args.candidate, "reason": args.reason, **switches, **read_plan_flags(args)}
     answer = connect(args).send("POST", args.model, "rollouts", body=body, match=_match(args))
     for warning in answer.data["warnings"]:
         say(f"warning: {warning}")
+    if args.dry_run and not args.json:
+        from gateway.cli.rollout_list import show_plan
+
+        return show_plan(answer.data)
     return _tell(args, answer.data)
 
 

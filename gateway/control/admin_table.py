@@ -35,7 +35,7 @@ CANDIDATE: Final = {"type": ["string", "integer"], "minimum": 1, "pattern": "^[1
 START: Final = {
     "type": "object", "required": ["candidate"], "additionalProperties": False,
     "properties": {
-        "candidate": CANDIDATE, "reason": REASON, "supersede": FORCE, "force": FORCE,
+        "candidate": CANDIDATE, "reason": REASON, "supersede": FORCE, "force": FORCE, "dry_run": FORCE,
         **PLAN["properties"],
     },
 }  # fmt: skip

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.control.rollout_status import assessed
 from gateway.control.rollout_writes import WHO, is_under_way
+from gateway.core.alarms import unsettled
 from gateway.core.errors import GatewayError, RevisionConflict, StoreUnavailable
 from gateway.core.steering import Rollback, Snapshot, Wait, next_action
 
@@ -67,6 +68,7 @@ class Controller:
             self._lose(exc)
             return
         self._find(live)
+        self._operations.rollouts.alarms.keep(live)
         self._news.see({model: current.rollout for model, current in routes.routes.items() if current.rollout})
         for model, current in live.items():
             try:
@@ -85,13 +87,15 @@ class Controller:
         if not await self._store.lease(model, self._holder):
             self._away.pop(model, None)  # whoever leads knows whether the store was away or only this process
             self._news.forget(model)
+            self._operations.rollouts.alarms.forget(model)
             return
         away = self._away.get(model, 0.0)
         if away >= COUNTED_AWAY_SECONDS:
             await self._operations.rollouts.absent(model, away, expected=current.revision, who=WHO)
             del self._away[model]
             return
-        assessment = await assessed(self._store, model, rollout)
+        alarms = self._operations.rollouts.alarms.look(model, rollout)
+        assessment = (await assessed(self._store, model, rollout)).with_alarms(alarms)
         self._news.judged(model, assessment)
         action = self._next(model, current, assessment)
         after = rollout.after_runs(assessment.evidence)
@@ -102,7 +106,14 @@ class Controller:
 
     def _next(self, model: str, current: CurrentRoute, assessment: Assessed) -> Action:
         found = self._operations.preflight.readiness(model, current)
-        snapshot = Snapshot(assessment.rollout, current.revision, found.is_ready, found.lacks, found.failed)
+        snapshot = Snapshot(
+            assessment.rollout,
+            current.revision,
+            found.is_ready,
+            found.lacks,
+            found.failed,
+            unsettled(assessment.alarms),
+        )
         return next_action(snapshot, assessment.verdict, assessment.now)
 
     async def _act(self, model: str, action: Action) -> None:

@@ -6,7 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.problems import MEDIA_TYPE
+from gateway.core.alarms import MAX_ALARMS, THEN
 from gateway.core.names import MODEL_NAME, VERSION_NUMBER
+from gateway.core.policies import POLICIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,10 +34,39 @@ STEP: Final = {
     "properties": {"weight": WEIGHT, "for": DURATION, "approve": {"type": "boolean"}},
 }
 
+ALARM: Final = {
+    "type": "object",
+    "required": ["name", "query"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"},
+        "query": {"type": "string", "minLength": 1, "maxLength": 2_000, "description": "PromQL"},
+        "fires": {"type": "string", "description": "without it, any answer fires", "examples": ["> 0.05"]},
+        "for": DURATION,
+        "grace": DURATION,
+        "then": {"enum": list(THEN)},
+    },
+}
+POLICY: Final[dict[str, Any]] = {
+    "description": "stands for steps and holdback",
+    "oneOf": [
+        {"enum": list(POLICIES)},
+        {
+            "type": "object",
+            "required": ["name"],
+            "additionalProperties": False,
+            "properties": {
+                "name": {"enum": list(POLICIES)}, "size": WEIGHT, "wait": DURATION, "holdback": WEIGHT,
+                "bake": DURATION,
+            },
+        },
+    ],
+}  # fmt: skip
+
 PLAN: Final[dict[str, Any]] = {
     "type": "object",
     "description": "how a canary is moved",
-    "required": ["steps"],
+    "oneOf": [{"required": ["steps"]}, {"required": ["policy"]}],
     "additionalProperties": False,
     "properties": {
         "steps": {"type": "array", "items": STEP, "minItems": 1, "maxItems": 100},
@@ -64,6 +95,8 @@ PLAN: Final[dict[str, Any]] = {
         },
         "require": {"type": "array", "items": {"enum": ["parity", "evaluation"]}, "uniqueItems": True},
         "keep_loaded": DURATION,
+        "alarms": {"type": "array", "items": ALARM, "maxItems": MAX_ALARMS},
+        "policy": POLICY,
     },
 }
 

@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.control.alarms import Alarms
 from gateway.control.checks import (
     check_health,
     check_presence,
@@ -65,7 +66,7 @@ class Operations:
 
     *known* maps each model in the repository to its versions there, *last_good* is what this
     replica served last, *failure_rate* what a version has failed so far, *describe* what its
-    metadata says; *replica* names this one among those on the store. Changes raise
+    metadata says; *replica* names this one among those on the store, *alarms* are those of rollouts. Changes raise
     StoreUnavailable within *write_seconds*; after it a change may have landed. What is done with
     rollouts is in ``rollouts``, and what their canaries have to pass first in ``preflight``.
     """
@@ -80,6 +81,7 @@ class Operations:
         failure_rate: FailureRate = lambda _model, _version: 0.0,
         describe: Described = lambda _model, _version: None,
         replica: str = "this",
+        alarms: Alarms | None = None,
         write_seconds: float = WRITE_SECONDS,
     ) -> None:
         self._store = store
@@ -89,7 +91,9 @@ class Operations:
         self._write_seconds = write_seconds
         self._reader = RouteReader(store, last_good)
         self._ordering = asyncio.Lock()
-        self.rollouts = Rollouts(store, self._reader, self.versions, failure_rate, write_seconds=write_seconds)
+        self.rollouts = Rollouts(
+            store, self._reader, self.versions, failure_rate, alarms or Alarms(), write_seconds=write_seconds
+        )
         self.preflight = Preflight(store, workers, self.versions, describe, replica)
 
     def models(self) -> Sequence[str]:

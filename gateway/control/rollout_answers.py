@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.control.admin_answers import Call
     from gateway.core.rollout import Rollout
 
-OWN: Final = ("candidate", "reason", "supersede", "force")
+OWN: Final = ("candidate", "reason", "supersede", "force", "dry_run")
 """The members of a start that are not of its plan."""
 
 
@@ -28,6 +28,7 @@ async def start_rollout(call: Call) -> Response:
     data = ask.members(await ask.json_body(call.request), (*OWN, *plan.MEMBERS), needed=("candidate",))
     with at("candidate"):
         candidate = version_of(data["candidate"])
+    dry_run = ask.truth_member(data, "dry_run")
     started = await call.operations.rollouts.start(
         call.model,
         candidate,
@@ -37,8 +38,9 @@ async def start_rollout(call: Call) -> Response:
         reason=ask.text_member(data, "reason"),
         supersede=ask.truth_member(data, "supersede"),
         force=ask.truth_member(data, "force"),
+        dry_run=dry_run,
     )
-    return _moved(call.model, *started, status=201)
+    return _moved(call.model, *started, status=200 if dry_run else 201)
 
 
 async def show_rollout(call: Call) -> Response:
@@ -92,4 +94,5 @@ async def _move(call: Call, event: Event, switches: tuple[str, ...] = ()) -> Res
 def _moved(model: str, rollout: Rollout, revision: int, status: int = 200) -> Response:
     warnings = list(rollout.plan.warnings())
     view = {"model": model, **rollout_brief(rollout), "revision": revision, "warnings": warnings}
+    view["plan"] = rollout.plan.as_dict()
     return JSONResponse(view, status, headers={"etag": f'"{revision}"'})

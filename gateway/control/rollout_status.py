@@ -5,14 +5,18 @@ The controller acts on it and the admin API shows it, so both see the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from gateway.core.alarms import gated
 from gateway.core.analysis import assess
 from gateway.core.evidence import read_evidence
 from gateway.core.phases import ENDED, Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.core.alarms import Standing
     from gateway.core.document import RouteDocument
     from gateway.core.evidence import Evidence
     from gateway.core.rollout import Rollout
@@ -25,12 +29,21 @@ LARGER_SHARE: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Assessed:
-    """A rollout with what its evidence says at *now*, seconds of the store's clock."""
+    """A rollout with what its evidence and its *alarms* say at *now*, seconds of the store's clock.
+
+    The alarms are known to the process that leads the rollout, and to no other.
+    """
 
     rollout: Rollout
     evidence: Evidence
     verdict: Verdict
     now: float
+    alarms: Sequence[Standing] = ()
+
+    def with_alarms(self, alarms: Sequence[Standing]) -> Assessed:
+        """Return the same with what *alarms* say of it, in its verdict too."""
+        has_traffic = self.rollout.goal in {Phase.STEP, Phase.BAKE}
+        return replace(self, verdict=gated(self.verdict, alarms, has_traffic=has_traffic), alarms=alarms)
 
     @property
     def seconds_in_goal(self) -> float:

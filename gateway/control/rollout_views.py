@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.rollout_status import what_may_shorten
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.control.fleet import FleetVersion
     from gateway.control.rollout_status import Assessed
+    from gateway.core.alarms import Standing
     from gateway.core.document import RouteDocument
     from gateway.core.evidence import Evidence
     from gateway.core.readiness import Readiness
@@ -62,6 +64,7 @@ def rollout_view(
         "revision": revision,
         "split": written(document.split),
         "verdict": assessment.verdict.as_dict(),
+        "alarms": [alarm_view(each) for each in assessment.alarms],
         "counts": {str(version): {kind: assessment.evidence.total(version, kind) for kind in COUNTED}
                    for version in arms},
         "seconds_in_phase": round(assessment.seconds_in_goal, 1),
@@ -116,6 +119,19 @@ def kept_view(rollout: Rollout, now: float, fleet: Mapping[int, FleetVersion]) -
     if found is None or found.state not in {VersionState.READY, VersionState.LOADING}:
         return None
     return {"version": str(kept.version), "seconds_left": round(kept.until - now, 1)}
+
+
+def alarm_view(standing: Standing) -> dict[str, Any]:
+    """Return where an alarm stands; *value* and *age_seconds* are null where there was no answer yet."""
+    value = standing.value
+    return {
+        "name": standing.alarm.name,
+        "state": standing.state.value,
+        "then": standing.alarm.then,
+        "text": standing.text,
+        "value": value if value is None or isfinite(value) else str(value),
+        "age_seconds": _rounded(standing.age_seconds),
+    }
 
 
 def _rounded(seconds: float | None) -> float | None:

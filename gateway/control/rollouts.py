@@ -33,6 +33,7 @@ from gateway.core.plan import read_plan
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from gateway.control.alarms import Alarms
     from gateway.control.fleet import FleetVersion
     from gateway.control.rollout_status import Assessed
     from gateway.control.route_reader import CurrentRoute, RouteReader
@@ -65,6 +66,7 @@ class Rollouts:
         reader: RouteReader,
         fleet_of: Callable[[str], Mapping[int, FleetVersion]],
         failure_rate: FailureRate,
+        alarms: Alarms,
         *,
         write_seconds: float,
     ) -> None:
@@ -72,6 +74,7 @@ class Rollouts:
         self._reader = reader
         self._fleet_of = fleet_of
         self._failure_rate = failure_rate
+        self.alarms = alarms
         self._write_seconds = write_seconds
 
     async def look(self, model: str) -> tuple[CurrentRoute, Assessed]:
@@ -81,7 +84,8 @@ class Rollouts:
             current = await self._reader.current(model)
             if current.rollout is None:
                 raise NoRollout(model)
-            return current, await assessed(self._store, model, current.rollout)
+            assessment = await assessed(self._store, model, current.rollout)
+        return current, assessment.with_alarms(self.alarms.of(model, current.rollout))
 
     async def start(
         self,
@@ -94,11 +98,13 @@ class Rollouts:
         reason: str,
         supersede: bool = False,
         force: bool = False,
+        dry_run: bool = False,
     ) -> tuple[Rollout, int]:
         """Start a rollout of *candidate* and return it with the route's revision; the controller does the rest.
 
         *plan* is what a route's member ``rollout`` holds; empty takes the route's. *supersede* ends a rollout that is
-        under way and returns to the split before it. *force* lifts the quarantine of a file that was taken back.
+        under way and returns to the split before it. *force* lifts the quarantine of a file that was taken back. With
+        *dry_run* all is checked and nothing written: the rollout is the one that would be, the revision the one now.
         Raises UnknownVersion, VersionUnavailable, VersionQuarantined, RolloutUnderWay or InvalidDocument.
         """
         given = read_plan(plan) if plan else None
@@ -111,11 +117,12 @@ class Rollouts:
                 ended = rollouts.move(held.rollout, Event.SUPERSEDE, now=now, revision=revision, reason="superseded")
                 document = document.with_split(ended.split or document.split)
                 said += f" in place of that of version {held.rollout.candidate}"
-            arms = Arms(candidate, document.baseline)
+            arms, chosen = Arms(candidate, document.baseline), given or self._own_plan(held)
+            self._check_alarms(chosen)
             rollout = rollouts.start(
                 secrets.token_hex(8),
                 arms=arms,
-                plan=given or self._own_plan(held),
+                plan=chosen,
                 before=document.split,
                 baseline_rate=self._failure_rate(model, document.baseline),
                 now=now,
@@ -125,7 +132,7 @@ class Rollouts:
             said += f": {reason}" if reason else ""
             return changed(held, change, revision, who=who, reason=said, digest=digest)
 
-        return await self._write(model, build, expected=expected, reason=reason)
+        return await self._write(model, build, expected=expected, reason=reason, dry_run=dry_run)
 
     async def move(
         self,
@@ -198,7 +205,9 @@ class Rollouts:
 
         return await self._write(model, build, expected=expected)
 
-    async def _write(self, model: str, build: Build, *, expected: int | None, reason: str = "") -> tuple[Rollout, int]:
+    async def _write(
+        self, model: str, build: Build, *, expected: int | None, reason: str = "", dry_run: bool = False
+    ) -> tuple[Rollout, int]:
         check_reason(reason)
         self._fleet_of(model)
         attempts = WRITE_ATTEMPTS if expected is None else 1
@@ -213,6 +222,8 @@ class Rollouts:
                 write = await build(held, current.revision)
                 if write is None:
                     return _rollout_of(held), current.revision
+                if dry_run:
+                    return _rollout_of(write.held), current.revision
                 try:
                     return _rollout_of(write.held), await self._store_write(model, write, current.revision)
                 except RevisionConflict:
@@ -235,6 +246,11 @@ class Rollouts:
             raise VersionQuarantined(model, candidate, found.reason)
         if held.rollout is not None and is_under_way(held.rollout) and not supersede:
             raise RolloutUnderWay(model, held.rollout.candidate, held.rollout.phase)
+
+    def _check_alarms(self, plan: Plan) -> None:
+        if plan.alarms and not self.alarms.can_ask:
+            reason = "cannot be asked: start the gateway with --prometheus-url, or leave them out"
+            raise InvalidDocument("alarms", reason)
 
     def _own_plan(self, held: Held) -> Plan:
         if held.document.rollout is None:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.core.alarms import Alarm, read_alarms
 from gateway.core.errors import InvalidDocument
 from gateway.core.guards import Guard, check_truth, default_guards, guards_of, shares_of_alpha, switch_of
 from gateway.core.members import at, check_choice, members_of, shown
+from gateway.core.policies import expanded
 from gateway.core.preflight import Golden, check_demands, read_demands, read_golden
 from gateway.core.quantities import (
     check_distance,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 MEMBERS: Final = (
     "steps", "holdback", "shadow", "guards", "alpha", "on_insufficient_data", "max_hold", "min_units", "limit",
-    "confirm", "golden", "require", "keep_loaded",
+    "confirm", "golden", "require", "keep_loaded", "alarms", "policy",
 )  # fmt: skip
 POLICIES: Final = ("hold", "advance", "rollback")
 SWITCH: Final = ("on", "off")
@@ -108,6 +110,7 @@ class Plan:
     *steps* ascend, *holdback* is the last watch before success and no smaller than the last step. *confirm* ``off`` is
     for models that must not run twice: their failures count unconfirmed. *golden* and *require* are what the canary has
     to pass before its first step. *keep_loaded_seconds*: how long the old version stays loaded after a success.
+    *alarms* are asked by the controller only.
     """
 
     steps: tuple[Step, ...]
@@ -123,6 +126,7 @@ class Plan:
     golden: Golden = field(default_factory=Golden)
     require: tuple[str, ...] = ()
     keep_loaded_seconds: int = KEEP_LOADED_SECONDS
+    alarms: tuple[Alarm, ...] = ()
 
     def __post_init__(self) -> None:
         with at("steps"):
@@ -197,6 +201,7 @@ class Plan:
             "keep_loaded": (
                 written_seconds(self.keep_loaded_seconds) if self.keep_loaded_seconds != KEEP_LOADED_SECONDS else None
             ),
+            "alarms": [alarm.as_dict() for alarm in self.alarms] or None,
         }
         return {
             "steps": [step.as_dict() for step in self.steps],
@@ -227,8 +232,8 @@ class Plan:
 
 
 def read_plan(data: object) -> Plan:
-    """Return the plan that *data*, read from JSON or YAML, describes. Raises InvalidDocument."""
-    members = members_of(data, MEMBERS, needed=("steps",), what="rollout")
+    """Return the plan that *data*, read from JSON or YAML, describes, a policy expanded. Raises InvalidDocument."""
+    members = members_of(expanded(data), MEMBERS, needed=("steps",), what="rollout")
     steps = _steps(members["steps"])
     shadow = _shadow(members["shadow"]) if "shadow" in members else None
     paired = shadow is not None
@@ -242,6 +247,8 @@ def read_plan(data: object) -> Plan:
         golden = read_golden(members.get("golden", "own"))
     with at("require"):
         require = read_demands(members.get("require", []))
+    with at("alarms"):
+        alarms = read_alarms(members.get("alarms", []))
     return Plan(
         steps,
         holdback,
@@ -256,6 +263,7 @@ def read_plan(data: object) -> Plan:
         golden,
         require,
         _seconds({"keep_loaded": written_seconds(KEEP_LOADED_SECONDS)} | dict(members), "keep_loaded"),
+        alarms,
     )
 
 

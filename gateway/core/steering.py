@@ -26,13 +26,15 @@ PREFLIGHT_PATIENCE_SECONDS: Final = 60
 class Snapshot:
     """What is known: the *rollout*, the route's *revision*, and whether the canary is loaded and warm on every living
     worker of every replica and has passed what it must before its first step (*is_ready*); *lacks* says what of that
-    is still to come, and *failed* what it did not pass, empty where it did."""
+    is still to come, and *failed* what it did not pass, empty where it did. *waits_for* says what others have to answer
+    before anything may be raised, or taken back for lack of evidence; empty for nothing."""
 
     rollout: Rollout
     revision: int
     is_ready: bool = False
     lacks: str = ""
     failed: str = ""
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ def next_action(snapshot: Snapshot, verdict: Verdict, now: float) -> Action:
         return _back(snapshot, Event.FAIL, now, f"it has taken longer than its limit of {limit} s", "limit")
     if rollout.phase is Phase.PAUSED:
         return Wait("it waits for approval" if rollout.gate else "it is paused", alert=rollout.gate)
+    if snapshot.waits_for and verdict.kind is not Kind.HOLD:
+        return Wait(snapshot.waits_for)
     if rollout.phase is Phase.HOLD:
         return _held(snapshot, verdict, now)
     if verdict.kind is Kind.HOLD:
@@ -136,7 +140,7 @@ def _held(snapshot: Snapshot, verdict: Verdict, now: float) -> Action:
         return _act(Resume, snapshot, Event.CLEAR, now, f"what held it is gone: {verdict.text}")
     if rollout.time(now) - rollout.stopped < plan.max_hold_seconds:
         return Wait(f"it is held: {verdict.text}")
-    if plan.on_insufficient_data == "rollback":
+    if plan.on_insufficient_data == "rollback" and not snapshot.waits_for:
         return _back(snapshot, Event.OVERDUE, now, f"held for too long: {verdict.text}", "insufficient_data")
     is_clean = verdict.kind is Kind.INCONCLUSIVE and verdict.failures == 0
     if plan.on_insufficient_data == "advance" and is_clean and rollout.goal in {Phase.SHADOW, Phase.STEP}:

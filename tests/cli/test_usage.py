@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -65,13 +66,14 @@ def test_wrong_usage_is_exit_code_2_and_names_what_is_wrong(
 def test_every_noun_has_help_and_every_verb_an_example(noun: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([noun, "--help"]) == 0
     text = capsys.readouterr().out
-    verbs = text.partition("{")[2].partition("}")[0].split(",") if "{" in text else []
+    verbs = re.findall(r"^    ([a-z]+)\b", text, re.MULTILINE)
 
     helps = [text] if noun == "doctor" else []
-    for verb in [v for v in verbs if v]:
+    for verb in verbs:
         assert main([noun, verb, "--help"]) == 0
         helps.append(capsys.readouterr().out)
 
+    assert helps
     assert all(f"example: gateway {noun}" in each for each in helps)
     assert all("--json" in each for each in helps)
 

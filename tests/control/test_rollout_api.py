@@ -85,6 +85,10 @@ def test_a_start_takes_a_number_for_a_version(client: TestClient) -> None:
         ({"candidate": "2", "steps": [{"weight": 5, "for": "soon"}]}, "steps[0].for"),
         ({"candidate": "2", **PLAN, "supersede": "yes"}, "supersede"),
         ({"candidate": "2", **PLAN, "wieght": 1}, "wieght"),
+        ({"candidate": "2", **PLAN, "dry_run": "yes"}, "dry_run"),
+        ({"candidate": "2", **PLAN, "policy": "canary"}, "steps"),
+        ({"candidate": "2", **PLAN, "alarms": [{"name": "up"}]}, "alarms[0].query"),
+        ({"candidate": "2", **PLAN, "alarms": [{"name": "up", "query": "up == 0"}]}, "alarms"),
         ({"candidate": "1", **PLAN}, "candidate"),
     ],
 )
@@ -92,6 +96,16 @@ def test_what_is_wrong_with_a_start_is_named(client: TestClient, body: dict[str,
     answer = client.post(ROLLOUTS, json=body, headers=ANY)
 
     assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+def test_a_dry_run_answers_with_the_expanded_plan_and_writes_nothing(client: TestClient) -> None:
+    body = {"candidate": "2", "policy": {"name": "canary", "size": 30}, "dry_run": True}
+
+    answer = client.post(ROLLOUTS, json=body, headers=ANY)
+
+    assert (answer.status_code, answer.headers["etag"]) == (200, '"1"')
+    assert answer.json()["plan"]["steps"] == [{"weight": 30, "for": "10m"}]
+    assert kind_of(client.get(CURRENT)) == (404, "no-rollout")
 
 
 def test_a_write_needs_if_match_and_a_stale_one_is_refused(client: TestClient) -> None:

@@ -349,6 +349,17 @@ def test_a_step_goes_on_when_its_time_is_over_and_the_verdict_is_a_pass() -> Non
     assert action.change.split == {1: 75, 2: 25}
 
 
+@pytest.mark.parametrize("phase", [Phase.PREFLIGHT, Phase.STEP, Phase.HOLD, Phase.BAKE])
+def test_nothing_is_raised_nor_cleared_while_something_has_to_be_known_first(phase: Phase) -> None:
+    def act(kind: Kind) -> object:
+        snapshot = Snapshot(rollout(phase), revision=7, is_ready=True, waits_for="an alarm")
+        return next_action(snapshot, verdict(kind), NOW + 10_000)
+
+    assert act(Kind.PASS) == act(Kind.INCONCLUSIVE) == Wait("an alarm")
+    assert isinstance(act(Kind.FAIL), Rollback)
+    assert isinstance(act(Kind.HOLD), Hold) or phase is Phase.HOLD
+
+
 def test_the_bake_ends_in_a_promotion() -> None:
     action = act(rollout(Phase.BAKE), Kind.PASS)
 

@@ -82,6 +82,7 @@ function described(rollout) {
     h("ul", {}, verdict.reasons.map((reason) => h("li", {}, `${reason.guard}: ${reason.text}`))),
     table("evidence", ["guard", "e-value", "rolls back at"],
       guards.map((guard) => [guard, short(verdict.e_values[guard]), short(verdict.thresholds[guard])])),
+    ...rollout.alarms.map((alarm) => h("p", {}, `Alarm ${alarm.name}, ${alarm.state}: ${alarm.text}`)),
     table("counts", ["version", "requests", "failed"],
       Object.entries(rollout.counts).map(([version, counts]) => [version, String(counts.n), String(counts.failed)])),
   ];
