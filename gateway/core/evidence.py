@@ -264,14 +264,17 @@ class Runs(NamedTuple):
     rows: int
     runs: int
 
+    @property
+    def mean(self) -> float | None:
+        """Rows per run; None without runs or rows, so it is never 0."""
+        return self.rows / self.runs if self.rows and self.runs else None
+
 
 def batch_class(baseline: Runs, canary: Runs, *, previous_mean: float = 1.0) -> int:
     """Return the class of a window: the least b in 0…13 with 2^(b/2) ≥ rows per baseline run / rows per canary run.
 
-    An arm without runs counts as runs of 1 row (canary) or of *previous_mean* rows (baseline). Rounding up favours the
-    canary.
+    An arm without runs, or whose runs had no rows, counts as runs of 1 row (canary) or of *previous_mean* rows
+    (baseline). Rounding up favours the canary.
     """
-    baseline_mean = baseline.rows / baseline.runs if baseline.runs else previous_mean
-    canary_mean = canary.rows / canary.runs if canary.runs else 1.0
-    ratio = baseline_mean / canary_mean
+    ratio = (baseline.mean or previous_mean) / (canary.mean or 1.0)
     return next((b for b in range(CLASSES) if ratio * ratio <= 2**b), CLASSES - 1)

@@ -134,9 +134,9 @@ class ShadowedRoute(LiveRoute):
         self._most = max(shadow.slots for shadow in shadows)
         self._tapped: dict[tuple[Arm, tuple[Shadow, ...]], Arm] = {}
 
-    def decide(self, values: Values, draw: int) -> Arm:
+    def decide(self, values: Values, draw: int, point: int | None = None) -> Arm:
         """Return the arm that answers, with a tap where the request is to be copied."""
-        arm = super().decide(values, draw)
+        arm = super().decide(values, draw, point)
         if arm.rule not in COPIED_RULES:
             return arm
         slot = copy_slot(self.routing, values, draw)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.core.evidence import Shares
     from gateway.core.rollout import Rollout
-    from gateway.core.routing import Routing, Values
+    from gateway.core.routing import Routing
     from gateway.serving.batching import Lane
 
 SAMPLE_MASK: Final = 15
@@ -76,10 +76,9 @@ class Trial:
 
     # ---- what requests tell
 
-    def sample(self, tally: Tally, routing: Routing, values: Values) -> None:
-        """Count a key that the split gave to a version, if it is of the sample, and once."""
-        point = routing.point(values)
-        if point is not None and not point & SAMPLE_MASK and self._is_new("assigned", (point,)):
+    def sample(self, tally: Tally, point: int) -> None:
+        """Count the key of *point*, which the split gave to a version, if it is of the sample, and once."""
+        if not point & SAMPLE_MASK and self._is_new("assigned", (point,)):
             self.sightings.append((Counter(tally.revision, tally.version, "assigned"), (point,)))
 
     def paired(self, revision: int, version: int, *, differs: bool) -> None:

@@ -166,6 +166,8 @@ def test_outputs_are_counted_by_bin() -> None:
         (Runs(161, 10), Runs(10, 10), 9),
         (Runs(160, 10), Runs(0, 0), 8),
         (Runs(0, 0), Runs(10, 10), 4),
+        (Runs(160, 10), Runs(0, 10), 8),
+        (Runs(0, 10), Runs(10, 10), 4),
         (Runs(10**6, 1), Runs(1, 1), 13),
     ],
 )

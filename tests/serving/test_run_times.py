@@ -199,7 +199,7 @@ async def test_on_a_sticky_route_a_key_is_slow_once(floor: Floor) -> None:
 
     for key in [*mine, *mine]:
         values = values_of(**{"x-user": key})
-        await Dispatched(route.decide(values, 0), pairs(1), values=values).ending()
+        await Dispatched(route.decide(values, 0), pairs(1), point=route.routing.point(values)).ending()
     trial.pass_time(time.monotonic())
 
     points = [(route.routing.point(values_of(**{"x-user": key})),) for key in mine]
