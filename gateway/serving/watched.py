@@ -44,8 +44,8 @@ class Watched:
     """
 
     __slots__ = (
-        "again", "bounds", "confirms", "cuts", "is_canary", "is_too_long", "newest", "rescues", "slow", "tally",
-        "trial",
+        "again", "bounds", "confirms", "cuts", "is_canary", "is_too_long", "newest", "outputs", "rescues", "slow",
+        "tally", "trial",
     )  # fmt: skip
 
     def __init__(self, trial: Trial, version: int, fallback: str, again: Arm | None) -> None:
@@ -54,6 +54,7 @@ class Watched:
         self.tally: Tally = trial.tally(version)
         self.is_canary = version == trial.rollout.candidate
         self.again = again
+        self.outputs = trial.outputs(version)
         self.rescues = fallback == "baseline"
         self.confirms = trial.rollout.plan.confirm == "on"
         self.bounds = trial.rollout.bounds(version)
@@ -219,9 +220,11 @@ class WatchedAttempt(Attempt):
         limit = (self._deadline - asyncio.get_running_loop().time() + passed) * CANARY_PART
         return job.began - job.arrived < limit < passed
 
-    def _went_well(self, result: Result) -> None:
+    def _went_well(self, result: list[Tensor]) -> None:
         watched = self._watched
         watched.tally.n += 1
+        if watched.outputs is not None:
+            watched.outputs.take(result)
         if watched.is_canary:
             trial = watched.trial
             if trial.breaker.failures:

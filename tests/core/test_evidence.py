@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.evidence import (
-    BINS,
     CLASSES,
     KINDS,
     RUN_KINDS,
@@ -23,6 +22,7 @@ from gateway.core.evidence import (
     read_counter,
     read_evidence,
 )
+from gateway.core.outputs import BINS
 
 ARMS = Arms(canary=2, baseline=1)
 SLOTS = {3: {1: 9500, 2: 500}, 4: {1: 5000, 2: 5000}}

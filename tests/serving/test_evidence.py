@@ -80,8 +80,9 @@ async def rounds(duty: EvidenceDuty, times: int = 1) -> None:
 
 
 async def totals(store: MemoryRouteStore) -> dict[str, int]:
+    """Return what the store counted, but for outputs."""
     held = await store.totals("fraud", "r1")
-    return {name: int(text) for name, text in held.items() if "slots" not in name and "seq" not in name}
+    return {name: int(text) for name, text in held.items() if not any(each in name for each in ("slots", "seq", "out"))}
 
 
 async def ask(floor: Floor, version: int, times: int = 1) -> None:
