@@ -191,7 +191,8 @@ class Exchange(Generic[AnswerT]):
                 timeout = microseconds(parameters["timeout"])
                 self._deadline = min(self._deadline, self._inference.clock() + timeout)
             priority = urgency(parameters.get("priority", 0))
-        done = self._settled if arm.tap is None else arm.tap.behind(self._settled, feeds, rows)
+        settled, tap = self._settled, arm.tap
+        done = settled if tap is None else tap.behind(settled, feeds, rows, self._id or self._request_id)
         retries, watched = self._inference.retries, arm.watched
         if watched is None:
             self._attempt = Attempt(arm, feeds, rows, self._deadline, done, retries, priority)

@@ -54,6 +54,9 @@ class Memory:
     def skip(self, model: str, version: int) -> None:
         raise AssertionError("there is room")
 
+    def copied(self, *given: Any) -> None:
+        raise AssertionError("there is no shadow")
+
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
