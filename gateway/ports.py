@@ -187,11 +187,16 @@ class EvidenceStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A prediction on its way to the store: the *id* of its answer, and ``core.feedback.Prediction.encoded``."""
+    """A prediction on its way to the store: the *id* of its answer, and ``core.feedback.Prediction.encoded``.
+
+    *is_copy*: a shadow's, of which no caller knows. It is kept beside the one that was served, and no quality counts
+    it.
+    """
 
     id: str
     version: int
     payload: bytes
+    is_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +227,11 @@ class FeedbackStore(Protocol):
         """
         ...
 
-    async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
-        """Return what is remembered under each of *ids*, in one round trip; None for what is not."""
+    async def recall(self, model: str, ids: Sequence[str], *, copies: bool = False) -> Sequence[Remembered | None]:
+        """Return what is remembered under each of *ids*, in one round trip; None for what is not.
+
+        *copies*: what a shadow predicted for those requests, in place of what was served.
+        """
         ...
 
     async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
@@ -415,6 +423,19 @@ class PredictionMemory(Protocol):
 
     def skip(self, model: str, version: int) -> None:
         """Count one prediction for which there was no room."""
+        ...
+
+    def copied(
+        self,
+        name: str,
+        model: str,
+        version: int,
+        signature: Signature,
+        outputs: Sequence[Tensor],
+        revision: int,
+        rollout: str,
+    ) -> None:
+        """Take what a shadow predicted for the request whose answer is *name*, where there is room."""
         ...
 
 

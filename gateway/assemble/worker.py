@@ -181,6 +181,7 @@ def build_worker(start: Start) -> WorkerParts:
     control = repository_control(settings, store, ReportDirectory(start.reports), catalog, snapshot)
     name = _incarnation()
     desk, labels = _feedback(settings, store, inference, name)
+    shadows.memory = inference.memory
     described = Metadata(table, lanes, catalog, lambda: reasons, control, figures, feedback=desk)
     return WorkerParts(
         slot=start.slot,

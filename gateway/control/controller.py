@@ -98,9 +98,9 @@ class Controller:
         assessment = (await assessed(self._store, model, rollout)).with_alarms(alarms)
         self._news.judged(model, assessment)
         action = self._next(model, current, assessment)
-        after = rollout.after_runs(assessment.evidence)
+        after = rollout.after_evidence(assessment.evidence)
         if isinstance(action, Wait) and after is not rollout:
-            await self._operations.rollouts.freeze(model, after.limits, expected=current.revision, who=WHO)
+            await self._operations.rollouts.freeze(model, after, expected=current.revision, who=WHO)
             return
         await self._act(model, action)
 

@@ -27,6 +27,7 @@ from gateway.core.errors import (
 from gateway.core.evidence import Arms
 from gateway.core.latency import told
 from gateway.core.members import at
+from gateway.core.outputs import told_deciles
 from gateway.core.phases import Event, MoveRefused
 from gateway.core.plan import read_plan
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from gateway.control.fleet import FleetVersion
     from gateway.control.rollout_status import Assessed
     from gateway.control.route_reader import CurrentRoute, RouteReader
-    from gateway.core.latency import Limits
     from gateway.core.plan import Plan
     from gateway.core.rollout import Change, Rollout
     from gateway.core.stored import Held
@@ -193,15 +193,14 @@ class Rollouts:
 
         return await self._write(model, build, expected=expected)
 
-    async def freeze(self, model: str, limits: Limits, *, expected: int, who: str) -> tuple[Rollout, int]:
-        """Hold runs against *limits* from the next revision on; the rollout stays where it stands."""
+    async def freeze(self, model: str, frozen: Rollout, *, expected: int, who: str) -> tuple[Rollout, int]:
+        """Hold runs and outputs against what *frozen* has from the next revision on; the rollout stays where it is."""
 
         async def build(held: Held, revision: int) -> RouteWrite:
             assert held.rollout is not None
-            new = {rows: edges for rows, edges in limits.items() if rows not in held.rollout.limits}
-            after = replace(held, rollout=replace(held.rollout, limits=limits))
-            reason = f"the baseline's runs take at most, 50/90/99 % of them, {told(new)}: slower ones count from now on"
-            return written_as(held, after, revision, who=who, reason=reason)
+            after = replace(held.rollout, limits=frozen.limits, deciles=frozen.deciles)
+            reason = _what_is_frozen(held.rollout, after)
+            return written_as(held, replace(held, rollout=after), revision, who=who, reason=reason)
 
         return await self._write(model, build, expected=expected)
 
@@ -272,6 +271,17 @@ class Rollouts:
     def _digest(self, model: str, version: int) -> str:
         found = self._fleet_of(model).get(version)
         return found.digest if found else ""
+
+
+def _what_is_frozen(before: Rollout, after: Rollout) -> str:
+    """Return the reason of the revision from which on runs and outputs are held against what *after* has."""
+    limits = {rows: edges for rows, edges in after.limits.items() if rows not in before.limits}
+    parts = []
+    if limits:
+        parts.append(f"the baseline's runs take at most, 50/90/99 % of them, {told(limits)}: slower ones count")
+    if not before.deciles and after.deciles:
+        parts.append(f"the baseline's outputs have the deciles {told_deciles(after.deciles)}: both versions' count")
+    return f"from now on: {'; '.join(parts)}"
 
 
 def _rollout_of(held: Held) -> Rollout:

@@ -18,6 +18,7 @@ from gateway.core.errors import InvalidDocument
 from gateway.core.latency import SLOW, TIME_KINDS
 from gateway.core.members import shown
 from gateway.core.names import version_number
+from gateway.core.outputs import OUT_KINDS, VALUE_KINDS
 from gateway.core.slots import SLOTS
 
 if TYPE_CHECKING:
@@ -29,18 +30,15 @@ if TYPE_CHECKING:
 CLASSES: Final = 14
 """Batch classes 0…13: class b stands for 2^(b/2) rows of the baseline's runs to one of the canary's."""
 
-BINS: Final = 20
-"""Bins of the distribution of outputs: ``out_0`` to ``out_19``."""
-
 RUN_KINDS: Final = ("error", "invalid", *SLOW)
 """Counted per run of the engine, so their fields carry a batch class."""
 
 KINDS: Final = (
     *RUN_KINDS, "n", "failed", "assigned", "labelled", "wrong", "pair_n", "pair_lost", "pair_won", "differ", "deaths",
-    "poison", "unconfirmed", *(f"out_{index}" for index in range(BINS)),
+    "poison", "unconfirmed", *OUT_KINDS,
 )  # fmt: skip
 
-_KNOWN: Final = frozenset((*KINDS, *(kind for kinds in TIME_KINDS for kind in kinds)))
+_KNOWN: Final = frozenset((*KINDS, *(kind for kinds in TIME_KINDS for kind in kinds), *VALUE_KINDS))
 
 NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 
@@ -174,7 +172,14 @@ class Evidence:
 
     def outputs(self, version: int) -> tuple[int, ...]:
         """Return how many outputs of *version* fell into each of the BINS bins."""
-        return tuple(self.total(version, f"out_{index}") for index in range(BINS))
+        return tuple(self.total(version, kind) for kind in OUT_KINDS)
+
+    def values(self, version: int) -> tuple[int, ...]:
+        """Return how many numbers of *version* fell into each bucket of VALUE_EDGES; empty where none did."""
+        kinds = {kind for each, kind in self._index if each == version}
+        if kinds.isdisjoint(VALUE_KINDS):
+            return ()
+        return tuple(self.total(version, kind) for kind in VALUE_KINDS)
 
     def run_times(self, version: int) -> tuple[tuple[int, ...], ...]:
         """Return, per class of rows, how many runs of *version* took as long as each bucket of ``latency`` says."""
@@ -213,8 +218,8 @@ def read_counter(name: str) -> Counter:
         raise InvalidDocument(name, "is no counter; it is written revision|version|kind or revision|version|kind|class")
     kind = parts[2]
     if kind not in _KNOWN:
-        times = f"{TIME_KINDS[0][0]} to {TIME_KINDS[-1][-1]}"
-        raise InvalidDocument(name, f"{shown(kind)} is no kind; known are {', '.join(KINDS)}, and {times}")
+        others = f"{TIME_KINDS[0][0]} to {TIME_KINDS[-1][-1]}, and {VALUE_KINDS[0]} to {VALUE_KINDS[-1]}"
+        raise InvalidDocument(name, f"{shown(kind)} is no kind; known are {', '.join(KINDS)}, {others}")
     batch_class = 0
     if len(parts) == 4:
         batch_class = _number(name, parts[3], least=1)
@@ -264,14 +269,17 @@ class Runs(NamedTuple):
     rows: int
     runs: int
 
+    @property
+    def mean(self) -> float | None:
+        """Rows per run; None without runs or rows, so it is never 0."""
+        return self.rows / self.runs if self.rows and self.runs else None
+
 
 def batch_class(baseline: Runs, canary: Runs, *, previous_mean: float = 1.0) -> int:
     """Return the class of a window: the least b in 0…13 with 2^(b/2) ≥ rows per baseline run / rows per canary run.
 
-    An arm without runs counts as runs of 1 row (canary) or of *previous_mean* rows (baseline). Rounding up favours the
-    canary.
+    An arm without runs, or whose runs had no rows, counts as runs of 1 row (canary) or of *previous_mean* rows
+    (baseline). Rounding up favours the canary.
     """
-    baseline_mean = baseline.rows / baseline.runs if baseline.runs else previous_mean
-    canary_mean = canary.rows / canary.runs if canary.runs else 1.0
-    ratio = baseline_mean / canary_mean
+    ratio = (baseline.mean or previous_mean) / (canary.mean or 1.0)
     return next((b for b in range(CLASSES) if ratio * ratio <= 2**b), CLASSES - 1)

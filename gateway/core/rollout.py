@@ -15,6 +15,7 @@ from gateway.core.errors import InvalidDocument
 from gateway.core.evidence import Arms
 from gateway.core.latency import bounds_of, check_limits, frozen
 from gateway.core.members import at, shown, text_of
+from gateway.core.outputs import frozen_deciles, read_deciles
 from gateway.core.phases import TABLE, Event, Goto, MoveRefused, Phase
 from gateway.core.slots import SLOTS, seats
 from gateway.core.splits import weights_of
@@ -42,7 +43,8 @@ class Rollout:
     step: index into the plan's steps. since: the first revision of the current goal. origin: the phase that a stopped
     rollout goes on from, None where it is not stopped. overdue: stopped for lack of evidence. gate: stopped at the end
     of a step that asks for approval. approved: this step's gate was opened. reason: of the last move. limits: how long
-    the baseline's runs take, for those classes of rows of which enough were seen.
+    the baseline's runs take, for those classes of rows of which enough were seen. deciles: the edges of the bins of
+    outputs that are numbers; empty until enough were seen.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Rollout:
     approved: bool = False
     reason: str = ""
     limits: Limits = field(default_factory=dict)
+    deciles: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         with at("id"):
@@ -77,6 +80,8 @@ class Rollout:
                 raise InvalidDocument("", reason)
         with at("limits"):
             object.__setattr__(self, "limits", check_limits(self.limits))
+        with at("deciles"):
+            object.__setattr__(self, "deciles", read_deciles(self.deciles))
         with at("step"):
             if type(self.step) is not int or not 0 <= self.step < len(self.plan.steps):
                 raise InvalidDocument("", f"{shown(self.step)} is none of the plan's {len(self.plan.steps)} steps")
@@ -113,10 +118,13 @@ class Rollout:
         tolerate = guard.tolerate if guard else None
         return bounds_of(self.limits, (tolerate or 0.0) if version == self.candidate else 0.0)
 
-    def after_runs(self, evidence: Evidence) -> Rollout:
-        """Return this rollout with the limits that *evidence* suffices for; itself where there are no new ones."""
+    def after_evidence(self, evidence: Evidence) -> Rollout:
+        """Return this rollout with what *evidence* suffices to freeze; itself where there is nothing new."""
         limits = frozen(self.limits, evidence.run_times(self.baseline))
-        return self if limits is self.limits else replace(self, limits=limits)
+        deciles = self.deciles or frozen_deciles(evidence.values(self.baseline))
+        if limits is self.limits and deciles is self.deciles:
+            return self
+        return replace(self, limits=limits, deciles=deciles)
 
     def kept(self) -> Kept | None:
         """Return the version that this rollout replaced, kept to be gone back to; None where it did not succeed."""

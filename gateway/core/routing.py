@@ -113,16 +113,19 @@ class Routing:
     prefix: bytes
     missing: Answer | None
 
-    def decide(self, values: Values, draw: int) -> Answer:
+    def decide(self, values: Values, draw: int, point: int | None = None) -> Answer:
         """Return the version that answers a request, and what chose it.
 
         draw: integer in [0, 2**64), uniform. Used by random routes, and by sticky ones for a request without a key.
-        Raises InvalidRequest for a key that is ambiguous or too long, whatever the weights are: a caller's mistake
-        must not turn into an error only when a canary starts.
+        point: what ``point`` says of this request, for a caller that needs it too: a key is then hashed once. Raises
+        InvalidRequest for a key that is ambiguous or too long, whatever the weights are: a caller's mistake must not
+        turn into an error only when a canary starts.
         """
         table = self._table(values) if self.rules else self.table
         if self.source is None:
             return table.answers[table.owners[draw * SLOTS >> 64]]
+        if point is not None:  # a lone version owns every slot
+            return table.answers[table.owners[point * SLOTS >> 64]]
         key = read_key(values(self.source.kind, self.source.name), self.source)
         return self._seated(table, key) or table.answers[table.owners[draw * SLOTS >> 64]]
 

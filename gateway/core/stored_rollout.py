@@ -9,6 +9,7 @@ from gateway.core.errors import InvalidDocument
 from gateway.core.guards import check_truth
 from gateway.core.latency import read_limits, written_limits
 from gateway.core.members import at, check_choice, members_of, shown
+from gateway.core.outputs import read_deciles
 from gateway.core.phases import Phase
 from gateway.core.plan import read_plan
 from gateway.core.quantities import check_fraction
@@ -25,6 +26,8 @@ MEMBERS: Final = (
     "id", "candidate", "baseline", "plan", "before", "certify", "phase", "origin", "reason", "limits",
     *TIMES, *SWITCHES, *NUMBERS,
 )  # fmt: skip
+LATER: Final = ("deciles",)
+"""Members that 0.2.0 did not know: written where they say something, so that it reads most rollouts."""
 
 
 def as_dict(rollout: Rollout) -> dict[str, Any]:
@@ -40,12 +43,14 @@ def as_dict(rollout: Rollout) -> dict[str, Any]:
         "origin": rollout.origin.value if rollout.origin else None,
         "reason": rollout.reason,
         "limits": written_limits(rollout.limits),
-    } | {name: getattr(rollout, name) for name in (*TIMES, *SWITCHES, *NUMBERS)}
+        **{name: getattr(rollout, name) for name in (*TIMES, *SWITCHES, *NUMBERS)},
+        **({"deciles": list(rollout.deciles)} if rollout.deciles else {}),
+    }
 
 
 def read_rollout(data: object) -> Rollout:
     """Return the rollout that *data*, read from JSON, describes. Raises InvalidDocument with the culprit's path."""
-    members = members_of(data, MEMBERS, needed=MEMBERS, what="stored rollout")
+    members = members_of(data, (*MEMBERS, *LATER), needed=MEMBERS, what="stored rollout")
 
     def read(name: str, reader: Callable[[Any], Any]) -> Any:
         with at(name):
@@ -62,6 +67,7 @@ def read_rollout(data: object) -> Rollout:
         origin=read("origin", _origin),
         reason=read("reason", _text),
         limits=read("limits", read_limits),
+        deciles=read("deciles", read_deciles) if "deciles" in members else (),
         **{name: read(name, _time) for name in TIMES},
         **{name: read(name, check_truth) for name in SWITCHES},
         **{name: read(name, _count) for name in NUMBERS},

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.core.errors import GatewayError
-    from gateway.core.feedback import Fact
+    from gateway.core.feedback import Fact, Prediction
     from gateway.labels.evidence import LabelEvidence
     from gateway.labels.memory import WorkerMemory
     from gateway.ports import FeedbackStore, Remembered
@@ -72,12 +72,29 @@ class FeedbackDesk:
         if fact.kind == "label":
             counts["sum_delay"] = held.age_seconds
         fields = {f"{prediction.version}|{kind}": many for kind, many in counts.items()}
+        wrong = is_wrong(prediction, fact)
+        copy = await self._copy_of(model, fact, prediction) if wrong is not None else None
         came = await self._store.label(model, fact.id, fact.kind, fact.text, fields)
         if came == "unknown":
             return UnknownPrediction(model, fact.id)
         if came == "conflict":
             return LabelConflict(model, fact.id, fact.kind)
-        wrong = is_wrong(prediction, fact)
         if came == "counted" and wrong is not None:
             self._evidence.labelled(model, prediction, wrong=wrong)
+            if copy is not None:
+                self._evidence.paired(model, prediction, copy.version, wrong, is_wrong(copy, fact))
         return came
+
+    async def _copy_of(self, model: str, fact: Fact, prediction: Prediction) -> Prediction | None:
+        """Return what the canary of the rollout of *prediction* predicted for the same request, where it got a copy.
+
+        Looked for before the label is counted: what fails here can be sent again.
+        """
+        if not prediction.rollout:
+            return None
+        (held,) = await self._store.recall(model, [fact.id], copies=True)
+        try:
+            copy = read_prediction(held.payload) if held is not None else None
+        except InvalidDocument:
+            return None
+        return copy if copy is not None and copy.rollout == prediction.rollout else None

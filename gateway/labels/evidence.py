@@ -39,16 +39,35 @@ class LabelEvidence:
         """Count one label of *prediction*, where it is evidence. On a sticky route a wrong one counts once per key."""
         if not prediction.rollout:
             return
-        counts, sightings = self._new.setdefault((model, prediction.rollout), ({}, []))
+        if wrong and not self._once_per_key(model, prediction, prediction.version, "wrong"):
+            return
+        counts, _ = self._news_of(model, prediction)
         labelled = str(Counter(prediction.revision, prediction.version, "labelled"))
-        field = str(Counter(prediction.revision, prediction.version, "wrong"))
-        if wrong and prediction.point is not None:
-            if len(sightings) >= SIGHTINGS_MOST:
-                return
-            sightings.append((field, (prediction.point,)))
-        elif wrong:
-            counts[field] = counts.get(field, 0) + 1
         counts[labelled] = counts.get(labelled, 0) + 1
+
+    def paired(self, model: str, served: Prediction, canary: int, wrong: bool, canary_wrong: bool | None) -> None:
+        """Count a label of a request that the *canary* predicted too, where one alone of it and *served* was right.
+
+        *wrong*: whether the served one was not. On a sticky route a key counts once as lost and once as won.
+        """
+        if canary_wrong is not None and canary_wrong != wrong:
+            self._once_per_key(model, served, canary, "pair_lost" if canary_wrong else "pair_won")
+
+    def _once_per_key(self, model: str, prediction: Prediction, version: int, kind: str) -> bool:
+        """Count one of *kind* for *version*, on a sticky route once per key; say whether there was room for it."""
+        counts, sightings = self._news_of(model, prediction)
+        field = str(Counter(prediction.revision, version, kind))
+        if prediction.point is None:
+            counts[field] = counts.get(field, 0) + 1
+        elif len(sightings) < SIGHTINGS_MOST:
+            sightings.append((field, (prediction.point,)))
+        else:
+            return False
+        return True
+
+    def _news_of(self, model: str, prediction: Prediction) -> tuple[dict[str, int], list[tuple[str, tuple[int, ...]]]]:
+        """Return what is new of the rollout of *prediction*: counts, and sightings of keys."""
+        return self._new.setdefault((model, prediction.rollout), ({}, []))
 
     async def flush(self) -> None:
         """Send all of it. Raises StoreUnavailable; the next call sends the same again, under the same number."""

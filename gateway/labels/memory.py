@@ -47,6 +47,7 @@ class _Answer(NamedTuple):
     revision: int
     rollout: str
     point: int | None
+    is_copy: bool = False
 
 
 class WorkerMemory:
@@ -80,6 +81,23 @@ class WorkerMemory:
         self.room -= 1
         self._left.append(_Answer(name, model, version, signature, outputs, rule, revision, rollout, point))
 
+    def copied(
+        self,
+        name: str,
+        model: str,
+        version: int,
+        signature: Signature,
+        outputs: Sequence[Tensor],
+        revision: int,
+        rollout: str,
+    ) -> None:
+        """Take a shadow's prediction, where there is room; one that is left out makes no pair."""
+        if self.room > 0:
+            self.room -= 1
+            self._left.append(
+                _Answer(name, model, version, signature, outputs, "shadow", revision, rollout, None, is_copy=True)
+            )
+
     def skip(self, model: str, version: int) -> None:
         """Count one prediction for which there was no room."""
         dropped = self._dropped.setdefault(model, {})
@@ -104,17 +122,11 @@ class WorkerMemory:
                 await self._write(model)
 
     def _read(self, answer: _Answer) -> None:
-        said = said_by(answer.signature, answer.outputs)
-        if said is None or len(answer.id) > ID_CHARACTERS:
+        served = _kept(answer)
+        if served is not None:
+            self._ready.setdefault(answer.model, []).append(served)
+        elif not answer.is_copy:
             self.skip(answer.model, answer.version)
-            return
-        payload = Prediction(
-            answer.version, answer.revision, answer.rule, *said, rollout=answer.rollout, point=answer.point
-        ).encoded()
-        if len(payload) > PAYLOAD_BYTES:
-            self.skip(answer.model, answer.version)
-        else:
-            self._ready.setdefault(answer.model, []).append(Served(answer.id, answer.version, payload))
 
     async def _write(self, model: str) -> None:
         ready = self._ready.get(model, [])
@@ -130,3 +142,14 @@ class WorkerMemory:
                     of_model[version] = of_model.get(version, 0) + many
                 raise
             del ready[: len(batch)]
+
+
+def _kept(answer: _Answer) -> Served | None:
+    """Return what is remembered of *answer*; None where that would be too much."""
+    said = said_by(answer.signature, answer.outputs)
+    if said is None or len(answer.id) > ID_CHARACTERS:
+        return None
+    payload = Prediction(
+        answer.version, answer.revision, answer.rule, *said, rollout=answer.rollout, point=answer.point
+    ).encoded()
+    return Served(answer.id, answer.version, payload, answer.is_copy) if len(payload) <= PAYLOAD_BYTES else None

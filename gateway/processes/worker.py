@@ -71,12 +71,22 @@ class Worker:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._send_last()
             parts.report_file.remove()
             await parts.catalog.close()
             await parts.store.close()
             parts.watchdog.close()
             parts.runs.close()
             parts.slab.close()
+
+    async def _send_last(self) -> None:
+        """Bring what the last answers told to the store, where that answers."""
+        try:
+            await self._parts.evidence.finish()
+            if self._parts.labels is not None:
+                await self._parts.labels.go_round()
+        except Exception:  # the outermost door of a worker that ends: what follows gives back what it holds
+            log.exception("what the last requests told is not in the store")
 
     def _duties(self) -> dict[str, Callable[[], Awaitable[None]]]:
         parts = self._parts

@@ -139,7 +139,8 @@ class Lane:
         self.is_stuck = False
         self.is_closed = False
         self.batches = 0
-        """Batches that were taken so far, and below the rows in them: together what an average run is."""
+        """Batches that were taken so far, and below the rows in them: together what an average run is. A batch of
+        requests without rows counts as many as it has requests."""
         self.batch_rows = 0
         self.last_run: tuple[int, float] | None = None
         """Rows and seconds of the run whose results are being told; None where a batch took several runs."""
@@ -346,7 +347,7 @@ class Lane:
         if not batch:
             return batch
         self.batches += 1
-        self.batch_rows += rows
+        self.batch_rows += rows or len(batch)
         number, now = self.batches, time.perf_counter()
         for job in batch:
             job.batch, job.began = number, now

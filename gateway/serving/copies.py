@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     OnPair = Callable[[LiveRoute, int, bool], None]
     """Told, on the event loop, of a pair that is evidence: its route, the candidate, and whether the two differ."""
 
+    OnPrediction = Callable[["Copy", Sequence[Tensor]], None]
+    """Told, on the event loop, what the candidate of a rollout predicted for a copy of the baseline's request."""
+
 log = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 64
@@ -47,7 +50,7 @@ LIMIT_SECONDS: Final = 5.0
 class Copy:
     """A request that was answered: what it brought, what *answered* it said, and whose evidence the pair is."""
 
-    __slots__ = ("answer", "answered", "arrived", "bytes", "feeds", "read_by", "route", "rows", "shadow")
+    __slots__ = ("answer", "answered", "arrived", "bytes", "feeds", "name", "read_by", "route", "rows", "shadow")
 
     def __init__(
         self,
@@ -59,8 +62,13 @@ class Copy:
         read_by: LoadedVersion,
         answered: LoadedVersion,
         answer: Sequence[Tensor],
+        name: str = "",
     ) -> None:
-        """*feeds* are in the order of the inputs of *read_by*, *answer* in that of the outputs of *answered*."""
+        """*feeds* are in the order of the inputs of *read_by*, *answer* in that of the outputs of *answered*.
+
+        *name*: the id of the answer.
+        """
+        self.name = name
         self.route = route
         self.shadow = shadow
         self.feeds = feeds
@@ -78,17 +86,27 @@ class Ending(NamedTuple):
     outcome: str
     seconds: float
     comparison: Comparison | None = None
+    outputs: Sequence[Tensor] | None = None
+    """What the shadow answered; None where it failed."""
 
 
 class Line:
     """The copies that one loaded version is to run in this worker."""
 
-    def __init__(self, lane: Lane, cells: VersionCells, is_busy: Callable[[], bool], on_pair: OnPair | None) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        cells: VersionCells,
+        is_busy: Callable[[], bool],
+        on_pair: OnPair | None,
+        on_prediction: OnPrediction | None = None,
+    ) -> None:
         """*is_busy* says whether a caller waits for a run of any version."""
         self._lane = lane
         self._cells = cells
         self._is_busy = is_busy
         self._on_pair = on_pair
+        self._on_prediction = on_prediction
         self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"shadow-{lane.version.model}")
         self._waiting: deque[Copy] = deque()
@@ -176,7 +194,11 @@ class Line:
         compared = ending.comparison
         if compared is not None:
             self._cells.compared(compared.agrees, compared.mean, compared.most)
-        if self._on_pair is not None and copy.shadow.judged_by == copy.answered.version:
+        if copy.shadow.judged_by != copy.answered.version:
+            return
+        if self._on_prediction is not None and ending.outputs is not None:
+            self._on_prediction(copy, ending.outputs)
+        if self._on_pair is not None:
             # A candidate that fails where the baseline answered differs from it: leaving it out would flatter it.
             if compared is not None:
                 self._on_pair(copy.route, copy.shadow.version, not compared.agrees)
@@ -205,7 +227,7 @@ class Line:
                 raise result
             ours = {spec.name: each for spec, each in zip(copy.answered.signature.outputs, copy.answer, strict=True)}
             theirs = {spec.name: each for spec, each in zip(version.signature.outputs, result, strict=True)}
-            return Ending("ok", seconds, compare(ours, theirs, copy.shadow.tolerance))
+            return Ending("ok", seconds, compare(ours, theirs, copy.shadow.tolerance), result)
         except ModelFailed as failure:
             outcome = "invalid" if failure.code == "nonfinite_output" else "error"
             return Ending(outcome, time.perf_counter() - began)

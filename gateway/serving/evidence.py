@@ -12,6 +12,7 @@ import contextlib
 import logging
 import time
 from itertools import count, islice
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.analysis import assess
@@ -21,7 +22,7 @@ from gateway.core.verdicts import Kind
 from gateway.ports import DELTA_FIELDS, DELTA_POINTS, Deltas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gateway.core.verdicts import Verdict
     from gateway.ports import EvidenceStore, Reverter
@@ -102,6 +103,8 @@ class Correspondence:
         self._alarmed = 0
         self._complaint = ""
         self.is_busy = False
+        self.is_cut_off = False
+        """Whether the store did not answer at the last attempt."""
 
     def look(self) -> None:
         """Let the breaker see what was counted here since the last look; needs no store."""
@@ -118,12 +121,19 @@ class Correspondence:
             if self._guilty is not None and not self._is_over:
                 await self._take_back(self._guilty)
         except StoreUnavailable as exc:
+            self.is_cut_off = True
             log.debug("evidence of %r is kept until the store answers: %s", self._trial.model, exc)
         except (CorruptRoute, InvalidDocument) as exc:
             self._complain(exc)
             self._outbox.done()
         finally:
             self.is_busy = False
+
+    async def send_all(self) -> None:
+        """Go on until the store has all that was counted, or does not answer."""
+        self.is_cut_off = False
+        while not self.is_cut_off and self._outbox.next() is not None:
+            await self.go_on()
 
     def _complain(self, exc: CorruptRoute | InvalidDocument) -> None:
         """Log what only an operator can mend, once as long as it stays the same."""
@@ -201,20 +211,35 @@ class EvidenceDuty:
                 self.go_round(exchanges)
                 await asyncio.sleep(AT_MOST_EVERY_SECONDS)
 
+    async def finish(self) -> None:
+        """Send what the last requests of this worker told, once each rollout; call it when nobody else goes round.
+
+        What the store does not take within its own time is lost with this worker: that makes a verdict later, never
+        wrong.
+        """
+        async with asyncio.TaskGroup() as exchanges:
+            for trial, correspondence in self._correspondences():
+                trial.pass_time(inf)
+                exchanges.create_task(correspondence.send_all())
+
     def go_round(self, exchanges: asyncio.TaskGroup) -> None:
         """Look at every rollout once, and start what is due with the store in *exchanges*."""
         now = time.monotonic()
+        for trial, correspondence in self._correspondences():
+            trial.pass_time(now)
+            correspondence.look()
+            if not correspondence.is_busy:
+                exchanges.create_task(correspondence.go_on())
+
+    def _correspondences(self) -> Sequence[tuple[Trial, Correspondence]]:
+        """Return the trials that are under way, each with its one correspondence."""
         under_way = self._trials.under_way
         self._open = {model: each for model, each in self._open.items() if under_way.get(model) is each[0]}
         for model, trial in under_way.items():
             if model not in self._open:
                 made = Correspondence(trial, self._store, self._reverter, self._worker, self._numbers)
                 self._open[model] = trial, made
-            _, correspondence = self._open[model]
-            trial.pass_time(now)
-            correspondence.look()
-            if not correspondence.is_busy:
-                exchanges.create_task(correspondence.go_on())
+        return list(self._open.values())
 
     async def _wait(self) -> None:
         """Return when something stirs, or the next round is due; without a rollout there is none."""

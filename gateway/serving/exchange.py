@@ -122,7 +122,7 @@ class Exchange(Generic[AnswerT]):
     """
 
     __slots__ = (
-        "_arm", "_attempt", "_deadline", "_id", "_inference", "_model", "_reply", "_request_id", "_started", "_values",
+        "_arm", "_attempt", "_deadline", "_id", "_inference", "_model", "_point", "_reply", "_request_id", "_started",
         "_version",
     )  # fmt: skip
 
@@ -138,6 +138,7 @@ class Exchange(Generic[AnswerT]):
         self._deadline = 0.0
         self._arm: Arm | None = None
         self._attempt: Attempt | None = None
+        self._point: int | None = None
         inference.in_flight += 1
 
     def refuse(self, error: Exception) -> None:
@@ -168,8 +169,10 @@ class Exchange(Generic[AnswerT]):
 
     def _routed(self, values: Values) -> Arm:
         """Take the arm that the route chooses for what the caller sent."""
-        self._values = values
-        self._arm = arm = self._inference.table.route(self._model).decide(values, getrandbits(64))
+        route = self._inference.table.route(self._model)
+        if route.point_of is not None:
+            self._point = route.point_of(values)
+        self._arm = arm = route.decide(values, getrandbits(64), self._point)
         return arm
 
     def _pinned(self, version: int) -> Arm:
@@ -188,13 +191,14 @@ class Exchange(Generic[AnswerT]):
                 timeout = microseconds(parameters["timeout"])
                 self._deadline = min(self._deadline, self._inference.clock() + timeout)
             priority = urgency(parameters.get("priority", 0))
-        done = self._settled if arm.tap is None else arm.tap.behind(self._settled, feeds, rows)
+        settled, tap = self._settled, arm.tap
+        done = settled if tap is None else tap.behind(settled, feeds, rows, self._id or self._request_id)
         retries, watched = self._inference.retries, arm.watched
         if watched is None:
             self._attempt = Attempt(arm, feeds, rows, self._deadline, done, retries, priority)
         else:
             self._attempt = start_watched(
-                arm, watched, feeds, rows, self._deadline, done, retries, self._values, priority
+                arm, watched, feeds, rows, self._deadline, done, retries, self._point, priority
             )
 
     def _settled(self, arm: Arm, result: Result) -> None:
@@ -216,7 +220,7 @@ class Exchange(Generic[AnswerT]):
         if memory.room <= 0:
             memory.skip(version.model, version.version)
             return
-        evidence = ("", None) if watched is None else (watched.trial.rollout.id, watched.point(self._values))
+        evidence = ("", None) if watched is None else (watched.trial.rollout.id, watched.unit(self._point))
         name = self._id or self._request_id
         memory.served(
             name, version.model, version.version, version.signature, outputs, arm.rule, arm.revision, *evidence

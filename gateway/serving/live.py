@@ -14,7 +14,7 @@ from gateway.core.errors import UnknownModel, VersionUnavailable
 from gateway.serving.watched import Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.core.rollout import Rollout
     from gateway.core.routing import Routing, Values
@@ -115,10 +115,17 @@ class LiveRoute:
         self._arms: dict[tuple[int, str], Arm] = {}
         self._pinned: dict[Lane, Arm] = {}
         self._decide = routing.decide
+        self.point_of: Callable[[Values], int | None] | None = (
+            routing.point if trial is not None and routing.source is not None else None
+        )
+        """How a request's key becomes its point, where evidence is counted by key: then ``decide`` is told it."""
 
-    def decide(self, values: Values, draw: int) -> Arm:
-        """Return the arm that answers; *draw* is a 64-bit random integer. Raises InvalidRequest for a bad key."""
-        chosen = self._decide(values, draw)
+    def decide(self, values: Values, draw: int, point: int | None = None) -> Arm:
+        """Return the arm that answers; *draw* is a 64-bit random integer. Raises InvalidRequest for a bad key.
+
+        *point*: what ``point_of``, where there is one, says of this request.
+        """
+        chosen = self._decide(values, draw, point)
         arm = self._arms.get(chosen)
         return arm if arm is not None else self._make(*chosen)
 
@@ -174,7 +181,7 @@ class LiveRoute:
             again = self._behind(baseline, arm.lane, arm.rule) if baseline and is_able else None
         else:
             return
-        arm.watched = Watched(trial, version, self.routing, arm.fallback or again)
+        arm.watched = Watched(trial, version, self.routing.document.fallback, arm.fallback or again)
 
     def _behind(self, baseline: Lane, lane: Lane, rule: str) -> Arm:
         """Return the arm of the *baseline* that answers where *lane*, which shares its inputs, fails."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.core.shadowing import Shadow
     from gateway.core.watching import Mark
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Metrics, Tensor
+    from gateway.ports import Metrics, PredictionMemory, Tensor
     from gateway.serving.batching import Lane, Result
     from gateway.serving.copies import OnPair
     from gateway.serving.live import Arm
@@ -40,6 +40,8 @@ class Shadows:
         self._metrics = metrics
         self._on_pair = on_pair
         self._lines: dict[Lane, Line] = {}
+        self.memory: PredictionMemory | None = None
+        """Where a canary's predictions are remembered for labels that come later; None where they are not."""
 
     def route(
         self,
@@ -66,8 +68,16 @@ class Shadows:
         else:
             line = self._lines.get(lane)
             if line is None:
-                line = self._lines[lane] = Line(lane, lane.cells, self._is_busy, self._on_pair)
+                line = self._lines[lane] = Line(lane, lane.cells, self._is_busy, self._on_pair, self._remember)
             line.offer(made)
+
+    def _remember(self, made: Copy, outputs: Sequence[Tensor]) -> None:
+        """Remember what a canary predicted beside what was served, so that a label judges both."""
+        route, canary = made.route, made.shadow.version
+        lane = route.lanes.get(canary)
+        if self.memory is not None and route.rollout is not None and lane is not None:
+            signature = lane.version.signature
+            self.memory.copied(made.name, route.model, canary, signature, outputs, route.revision, route.rollout.id)
 
     def _prune(self) -> None:
         for lane, line in list(self._lines.items()):
@@ -89,25 +99,28 @@ class Tap:
         self._worker = worker
 
     def behind(
-        self, done: Callable[[Arm, Result], None], feeds: tuple[Tensor, ...], rows: int
+        self, done: Callable[[Arm, Result], None], feeds: tuple[Tensor, ...], rows: int, name: str = ""
     ) -> Callable[[Arm, Result], None]:
-        """Return *done*, followed by the copying of the request whose tensors these are."""
+        """Return *done*, followed by the copying of the request whose tensors these are; *name* is its answer's id."""
 
         def answered(arm: Arm, result: Result) -> None:
             done(arm, result)
             if not isinstance(result, Exception):
-                self._copy(feeds, rows, arm.lane.version, result)
+                self._copy(feeds, rows, name, arm.lane.version, result)
 
         return answered
 
-    def _copy(self, feeds: tuple[Tensor, ...], rows: int, answered: LoadedVersion, answer: Sequence[Tensor]) -> None:
+    def _copy(
+        self, feeds: tuple[Tensor, ...], rows: int, name: str, answered: LoadedVersion, answer: Sequence[Tensor]
+    ) -> None:
         """Offer a copy to each shadow but the one that answered."""
         try:
             for shadow in self._shadows:
                 if shadow.version != answered.version:
                     made = Copy(
-                        self._route, shadow, feeds, rows, read_by=self._read_by, answered=answered, answer=answer
-                    )
+                        self._route, shadow, feeds, rows,
+                        read_by=self._read_by, answered=answered, answer=answer, name=name,
+                    )  # fmt: skip
                     self._worker.offer(made, self._route.lanes.get(shadow.version))
         except Exception:  # the outermost door of a callback: the callers behind this one must get their answers
             log.exception("a request of %s could not be copied", self._route.model)
@@ -134,9 +147,9 @@ class ShadowedRoute(LiveRoute):
         self._most = max(shadow.slots for shadow in shadows)
         self._tapped: dict[tuple[Arm, tuple[Shadow, ...]], Arm] = {}
 
-    def decide(self, values: Values, draw: int) -> Arm:
+    def decide(self, values: Values, draw: int, point: int | None = None) -> Arm:
         """Return the arm that answers, with a tap where the request is to be copied."""
-        arm = super().decide(values, draw)
+        arm = super().decide(values, draw, point)
         if arm.rule not in COPIED_RULES:
             return arm
         slot = copy_slot(self.routing, values, draw)

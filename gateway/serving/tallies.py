@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from gateway.core.evidence import Counter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 KINDS: Final = ("assigned", "n", "failed", "poison", "unconfirmed", "pair_n", "differ")
 REMEMBERED_BATCHES: Final = 64
@@ -53,7 +53,7 @@ class FailedBatch:
 class Tally:
     """The counters of *version* under *revision*. Attributes for speed: one is added to on every request."""
 
-    __slots__ = (*KINDS, "_batches", "_events", "deaths", "revision", "runs", "times", "version")
+    __slots__ = (*KINDS, "_batches", "_events", "deaths", "outputs", "revision", "runs", "times", "version")
 
     def __init__(self, revision: int, version: int, events: Events) -> None:
         self.revision = revision
@@ -70,6 +70,8 @@ class Tally:
         """Events of runs by kind and batch class."""
         self.times: dict[str, int] = {}
         """Runs by the kind that says how long they took."""
+        self.outputs: dict[str, int] = {}
+        """Rows of sampled answers by the kind that says what they held."""
         self._batches: dict[int, FailedBatch] = {}
         self._events = events
 
@@ -102,12 +104,18 @@ class Tally:
         if not batch.pending and not batch.has_poison:
             self._count(batch)
 
+    def answered(self, bins: Mapping[str, int]) -> None:
+        """Count rows of answers by *bins*, kind → rows."""
+        for kind, many in bins.items():
+            self.outputs[kind] = self.outputs.get(kind, 0) + many
+
     def fields(self) -> Iterator[tuple[Counter, int]]:
         """Yield what is counted by requests, and of runs what is no event of a key."""
         for kind in (*KINDS, "deaths"):
             yield Counter(self.revision, self.version, kind), getattr(self, kind)
-        for kind, many in self.times.items():
-            yield Counter(self.revision, self.version, kind), many
+        for measured in (self.times, self.outputs):
+            for kind, many in measured.items():
+                yield Counter(self.revision, self.version, kind), many
 
     def _count(self, batch: FailedBatch) -> None:
         for kind, points in batch.points.items():

@@ -14,6 +14,7 @@ from gateway.core.breaker import LOCAL_SHARE_OF_ALPHA, Breaker
 from gateway.core.evidence import Counter, Evidence
 from gateway.core.slots import seats
 from gateway.core.verdicts import Kind
+from gateway.serving.outputs import OutputSample, forms_of
 from gateway.serving.run_times import RunTimes
 from gateway.serving.tallies import Tally
 from gateway.serving.windows import BatchWindows
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
     from gateway.core.evidence import Shares
     from gateway.core.rollout import Rollout
-    from gateway.core.routing import Routing, Values
+    from gateway.core.routing import Routing
     from gateway.serving.batching import Lane
+    from gateway.serving.outputs import Form
 
 SAMPLE_MASK: Final = 15
 """Of a sticky route's keys those whose point ends in four zero bits stand for all in the check of the assignment."""
@@ -53,6 +55,8 @@ class Trial:
         self._shares: dict[int, Shares] = {}
         self._tallies: dict[tuple[int, int], Tally] = {}
         self._seen: dict[str, set[int]] = {}
+        self._forms: dict[int, Form] = {}
+        self._samples: dict[tuple[int, int], OutputSample] = {}
 
     def follow(self, rollout: Rollout, revision: int, routing: Routing, lanes: Mapping[int, Lane]) -> None:
         """The route is at *revision* now, seated by *routing* and answered by *lanes*."""
@@ -63,6 +67,7 @@ class Trial:
         self.windows.canary.follow(lanes.get(rollout.candidate))
         self.windows.baseline.follow(lanes.get(rollout.baseline))
         self._shares[revision] = seats(routing.document.split)
+        self._forms = _forms(rollout, lanes)
 
     def tally(self, version: int) -> Tally:
         """Return the tally of *version* under the current revision."""
@@ -74,12 +79,24 @@ class Trial:
             found = self._tallies[revision, version] = Tally(revision, version, self)
         return found
 
+    def outputs(self, version: int) -> OutputSample | None:
+        """Return where good answers of *version* under the current revision are left; None where none are wanted.
+
+        A canary's numbers are none before there are bins for them.
+        """
+        form, deciles = self._forms.get(version), self.rollout.deciles
+        if form is None or (form.kind == "numbers" and not deciles and version != self.rollout.baseline):
+            return None
+        key = self.revision, version
+        if key not in self._samples:
+            self._samples[key] = OutputSample(form, deciles)
+        return self._samples[key]
+
     # ---- what requests tell
 
-    def sample(self, tally: Tally, routing: Routing, values: Values) -> None:
-        """Count a key that the split gave to a version, if it is of the sample, and once."""
-        point = routing.point(values)
-        if point is not None and not point & SAMPLE_MASK and self._is_new("assigned", (point,)):
+    def sample(self, tally: Tally, point: int) -> None:
+        """Count the key of *point*, which the split gave to a version, if it is of the sample, and once."""
+        if not point & SAMPLE_MASK and self._is_new("assigned", (point,)):
             self.sightings.append((Counter(tally.revision, tally.version, "assigned"), (point,)))
 
     def paired(self, revision: int, version: int, *, differs: bool) -> None:
@@ -111,7 +128,12 @@ class Trial:
             self._stirred.set()
 
     def pass_time(self, now: float) -> None:
-        """Count the slow runs of a window that is over at *now*, seconds of a monotonic clock."""
+        """Count what was answered, and the slow runs of a window that is over at *now*.
+
+        *now* is seconds of a monotonic clock.
+        """
+        for (revision, version), sample in self._samples.items():
+            self._tally(revision, version).answered(sample.read())
         batch_class = self.windows.pass_time(now)
         if batch_class is None:
             return
@@ -203,6 +225,14 @@ class Trials:
         mine = frozenset(version for lost, version in self._lost if lost == model)
         self._lost = [each for each in self._lost if each[0] != model]
         return mine
+
+
+def _forms(rollout: Rollout, lanes: Mapping[int, Lane]) -> dict[int, Form]:
+    """Return version → what is counted of its outputs, where both versions are here and can be compared."""
+    found = [lanes.get(version) for version in (rollout.baseline, rollout.candidate)]
+    signatures = [lane.version.signature for lane in found if lane is not None]
+    forms = forms_of(*signatures) if len(signatures) == len(found) else None
+    return {} if forms is None else dict(zip((rollout.baseline, rollout.candidate), forms, strict=True))
 
 
 def _all_counts(tallies: Iterable[Tally]) -> dict[Counter, int]:

@@ -27,7 +27,6 @@ from gateway.serving.tallies import End
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.core.routing import Routing, Values
     from gateway.ports import Tensor
     from gateway.serving.batching import Result
     from gateway.serving.live import Arm
@@ -45,17 +44,18 @@ class Watched:
     """
 
     __slots__ = (
-        "again", "bounds", "confirms", "cuts", "is_canary", "is_too_long", "newest", "rescues", "routing", "slow",
+        "again", "bounds", "confirms", "cuts", "is_canary", "is_too_long", "newest", "outputs", "rescues", "slow",
         "tally", "trial",
     )  # fmt: skip
 
-    def __init__(self, trial: Trial, version: int, routing: Routing, again: Arm | None) -> None:
+    def __init__(self, trial: Trial, version: int, fallback: str, again: Arm | None) -> None:
+        """*fallback*: of the route's document."""
         self.trial = trial
         self.tally: Tally = trial.tally(version)
-        self.routing = routing
         self.is_canary = version == trial.rollout.candidate
         self.again = again
-        self.rescues = routing.document.fallback == "baseline"
+        self.outputs = trial.outputs(version)
+        self.rescues = fallback == "baseline"
         self.confirms = trial.rollout.plan.confirm == "on"
         self.bounds = trial.rollout.bounds(version)
         self.cuts = tuple(bound.most if bound is not None else None for bound in self.bounds)
@@ -64,12 +64,12 @@ class Watched:
         self.is_too_long = False
         self.slow: SlowRun | None = None
 
-    def point(self, values: Values) -> int | None:
-        """Return what stands for the unit of a request that failed: its key's point, or any for one without a key."""
-        if not self.trial.is_sticky:
-            return None
-        point = self.routing.point(values)
-        return getrandbits(64) if point is None else point
+    def unit(self, point: int | None) -> int | None:
+        """Return what stands for the unit of a request: its key's *point*, or any for one without a key.
+
+        None on a random route, where each request is a unit.
+        """
+        return getrandbits(64) if point is None and self.trial.is_sticky else point
 
     def ran(self, run: Run) -> None:
         """Count a good run, of which some requests are about to end. One that took too long is a failure, not slow."""
@@ -91,18 +91,18 @@ def start_watched(
     deadline: float,
     done: Callable[[Arm, Result], None],
     retries: RetryBudget,
-    values: Values,
+    point: int | None,
     priority: int = 0,
 ) -> Attempt:
     """Start a request that the split gave to *arm*. The parameters are those of ``Attempt``.
 
-    *values* reads the request's key, if it fails. Where the breaker is open the baseline answers at once, which takes
-    no place in the budget and counts for nobody.
+    *point*: of the request's key on a sticky route, None without one. Where the breaker is open the baseline answers
+    at once, which takes no place in the budget and counts for nobody.
     """
     trial = watched.trial
-    if trial.is_sticky:
-        trial.sample(watched.tally, watched.routing, values)
-    else:
+    if point is not None:
+        trial.sample(watched.tally, point)
+    elif not trial.is_sticky:
         watched.tally.assigned += 1
     is_probe = False
     if watched.is_canary and arm.fallback is not None and trial.breaker.is_open:
@@ -111,13 +111,13 @@ def start_watched(
         if not is_probe and behind.can_stand_in(feeds):
             arm.lane.cells.fell_back("breaker")
             return Attempt(behind, behind.reordered(feeds), rows, deadline, done, retries, priority)
-    return WatchedAttempt(arm, watched, feeds, rows, deadline, done, retries, values, priority, is_probe=is_probe)
+    return WatchedAttempt(arm, watched, feeds, rows, deadline, done, retries, point, priority, is_probe=is_probe)
 
 
 class WatchedAttempt(Attempt):
     """One request of a rollout on its way."""
 
-    __slots__ = ("_failing", "_is_answered", "_is_probe", "_kind", "_values", "_watched")
+    __slots__ = ("_failing", "_is_answered", "_is_probe", "_kind", "_point", "_watched")
 
     _job: Job | None
     _kind: str
@@ -131,13 +131,13 @@ class WatchedAttempt(Attempt):
         deadline: float,
         done: Callable[[Arm, Result], None],
         retries: RetryBudget,
-        values: Values,
+        point: int | None,
         priority: int,
         *,
         is_probe: bool,
     ) -> None:
         self._watched = watched
-        self._values = values
+        self._point = point
         self._is_probe = is_probe
         self._is_answered = False
         self._failing: FailedBatch | None = None
@@ -185,7 +185,7 @@ class WatchedAttempt(Attempt):
             return ""
         if run is not watched.newest:
             watched.ran(run)
-        if watched.slow is not None and (point := watched.point(self._values)) is not None:
+        if watched.slow is not None and (point := watched.unit(self._point)) is not None:
             watched.slow.points.append(point)
         return "error" if watched.is_too_long else ""
 
@@ -220,9 +220,11 @@ class WatchedAttempt(Attempt):
         limit = (self._deadline - asyncio.get_running_loop().time() + passed) * CANARY_PART
         return job.began - job.arrived < limit < passed
 
-    def _went_well(self, result: Result) -> None:
+    def _went_well(self, result: list[Tensor]) -> None:
         watched = self._watched
         watched.tally.n += 1
+        if watched.outputs is not None:
+            watched.outputs.take(result)
         if watched.is_canary:
             trial = watched.trial
             if trial.breaker.failures:
@@ -267,7 +269,7 @@ class WatchedAttempt(Attempt):
     def _conclude(self, end: End) -> None:
         failing, self._failing = self._failing, None
         assert failing is not None
-        point = self._watched.point(self._values) if end is End.CONFIRMED else None
+        point = self._watched.unit(self._point) if end is End.CONFIRMED else None
         self._watched.tally.conclude(failing, self._kind, end, point)
         self._end_probe(False if end is End.CONFIRMED else None)
 

@@ -61,9 +61,7 @@ class BatchWindows:
         if now - self._opened < WINDOW_SECONDS:
             return None
         self._closed_class = self._open_class()
-        runs = self.baseline.runs()
-        if runs.runs:
-            self._previous_mean = runs.rows / runs.runs
+        self._previous_mean = self.baseline.runs().mean or self._previous_mean
         self.canary.reset()
         self.baseline.reset()
         self._opened = now

@@ -17,7 +17,7 @@ for i = 2, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 0 then
     redis.call('HSET', KEYS[i], 'served', ARGV[2 * i - 1])
     redis.call('PEXPIRE', KEYS[i], milliseconds)
-    redis.call('HINCRBY', quality, ARGV[2 * i - 2] .. '|remembered', 1)
+    if ARGV[2 * i - 2] ~= '' then redis.call('HINCRBY', quality, ARGV[2 * i - 2] .. '|remembered', 1) end
   end
 end
 for i = 2 * #KEYS, #ARGV, 2 do redis.call('HINCRBY', quality, ARGV[i] .. '|dropped', ARGV[i + 1]) end
@@ -25,8 +25,8 @@ return ''
 """)
 """Keep predictions under the ids that are free. Answers the kind of a key that counts nothing, or an empty string.
 
-KEYS: quality, then one per prediction. ARGV: milliseconds that they are kept, for each prediction its version and what
-is kept, then pairs of a version and how many of its predictions were dropped.
+KEYS: quality, then one per prediction. ARGV: milliseconds that they are kept, for each prediction its version (empty
+for one that no quality counts) and what is kept, then pairs of a version and how many of its predictions were dropped.
 """
 
 LABEL: Final[Script] = script("""

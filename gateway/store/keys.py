@@ -30,7 +30,7 @@ PAYLOAD_BYTES: Final = 1 << 20
 EVIDENCE_SECONDS: Final = 30 * 24 * 3600
 """How long what a rollout counted is kept after its end."""
 
-SEEN_KINDS: Final = (*RUN_KINDS, "assigned", "wrong")
+SEEN_KINDS: Final = (*RUN_KINDS, "assigned", "wrong", "pair_lost", "pair_won")
 """What is counted once per key of a sticky route. Each kind has a key of its own in the store, and all are named when
 they are to expire: a script may touch declared keys only."""
 
@@ -75,6 +75,11 @@ QUALITY_FIELDS: Final = 2_000
 def served_key(model: str, served: str) -> str:
     """Return the key of the hash that holds what was answered under the id *served*, and what was said of it."""
     return f"gateway:{{{model}}}:served:{served}"
+
+
+def copied_key(model: str, served: str) -> str:
+    """Return the key of the hash that holds what a shadow predicted for the request whose answer is *served*."""
+    return f"gateway:{{{model}}}:copied:{served}"
 
 
 def quality_key(model: str, bucket: int | None = None) -> str:

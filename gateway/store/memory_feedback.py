@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.ports import QUALITY_BUCKET_SECONDS, Remembered
-from gateway.store.keys import QUALITY_FIELDS, buckets_of, quality_key, served_key
+from gateway.store.keys import QUALITY_FIELDS, buckets_of, copied_key, quality_key, served_key
 from gateway.store.memory_evidence import MemoryEvidence
 
 if TYPE_CHECKING:
@@ -34,17 +34,20 @@ class MemoryFeedback(MemoryEvidence):
         """Keep *served* under the ids that are free, for twice *ttl_seconds*."""
         self._answer()
         for each in served:
-            key = served_key(model, each.id)
-            if self._age(key) is None:
-                self._served[key], self._written[key] = {"served": each.payload}, (time.time(), ttl_seconds)
+            key = copied_key(model, each.id) if each.is_copy else served_key(model, each.id)
+            if self._age(key) is not None:
+                continue
+            self._served[key], self._written[key] = {"served": each.payload}, (time.time(), ttl_seconds)
+            if not each.is_copy:
                 self._count(quality_key(model), f"{each.version}|remembered", 1)
         for version, many in (dropped or {}).items():
             self._count(quality_key(model), f"{version}|dropped", many)
 
-    async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
-        """Return what is remembered under each of *ids*."""
+    async def recall(self, model: str, ids: Sequence[str], *, copies: bool = False) -> Sequence[Remembered | None]:
+        """Return what is remembered under each of *ids*: what was served, or the shadow's *copies*."""
         self._answer()
-        return [self._remembered(served_key(model, each)) for each in ids]
+        key_of = copied_key if copies else served_key
+        return [self._remembered(key_of(model, each)) for each in ids]
 
     async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
         """Say a fact once and add *counts* by that."""

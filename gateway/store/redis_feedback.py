@@ -12,7 +12,7 @@ from gateway.ports import QUALITY_BUCKET_SECONDS, QUALITY_SECONDS, Remembered
 from gateway.store.calls import run_script
 from gateway.store.feedback_scripts import LABEL, REMEMBER
 from gateway.store.guard import is_wrong_type
-from gateway.store.keys import QUALITY_FIELDS, buckets_of, quality_key, served_key
+from gateway.store.keys import QUALITY_FIELDS, buckets_of, copied_key, quality_key, served_key
 from gateway.store.redis_evidence import RedisEvidence
 
 if TYPE_CHECKING:
@@ -29,18 +29,19 @@ class RedisFeedback(RedisEvidence):
     ) -> None:
         """Keep *served* under the ids that are free, for twice *ttl_seconds*. Raises CorruptRoute, StoreUnavailable."""
         milliseconds = round(ttl_seconds * 1000)
-        keys = [quality_key(model), *(served_key(model, each.id) for each in served)]
+        keys = [quality_key(model)]
         words: list[Any] = [2 * milliseconds]
         for each in served:
-            words += [each.version, b"%d %b" % (milliseconds, each.payload)]
+            keys.append(copied_key(model, each.id) if each.is_copy else served_key(model, each.id))
+            words += ["" if each.is_copy else each.version, b"%d %b" % (milliseconds, each.payload)]
         for pair in (dropped or {}).items():
             words += pair
         async with self._calls.bounded() as ask:
             _check(model, await run_script(ask, REMEMBER, keys, words), b"")
 
-    async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
+    async def recall(self, model: str, ids: Sequence[str], *, copies: bool = False) -> Sequence[Remembered | None]:
         """Return what is remembered under each of *ids*; what cannot be one of these is none."""
-        keys = [served_key(model, each) for each in ids]
+        keys = [copied_key(model, each) if copies else served_key(model, each) for each in ids]
         replies = await self._calls.ask_each(
             [words for key in keys for words in (("HGET", key, "served"), ("PTTL", key))]
         )

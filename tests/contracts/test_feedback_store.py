@@ -55,6 +55,26 @@ async def test_an_id_that_is_kept_stays_as_it_is_and_counts_once(store: Store, m
     assert {version: dict(each.counts) for version, each in found.items()} == {1: {"remembered": 1}, 2: {"dropped": 3}}
 
 
+async def test_a_copy_is_kept_beside_what_was_served_and_no_quality_counts_it(store: Store, model: str) -> None:
+    copy = Served("a", 2, b"the shadow's", is_copy=True)
+    await store.remember(model, [copy, ONE, copy], ttl_seconds=60)
+
+    (served,) = await store.recall(model, ["a"])
+    (copied,) = await store.recall(model, ["a"], copies=True)
+
+    assert served is not None
+    assert copied is not None
+    assert (served.payload, copied.payload) == (ONE.payload, copy.payload)
+    assert set(read_quality(await store.quality(model))) == {1}
+
+
+async def test_a_copy_alone_is_nothing_that_a_label_could_be_of(store: Store, model: str) -> None:
+    await store.remember(model, [Served("b", 2, b"the shadow's", is_copy=True)], ttl_seconds=60)
+
+    assert await store.recall(model, ["b"]) == [None]
+    assert await store.label(model, "b", "label", "1", RIGHT) == "unknown"
+
+
 async def test_late_is_told_from_unknown_for_as_long_again(store: Store, model: str) -> None:
     await store.remember(model, [ONE], ttl_seconds=0.15)
     await asyncio.sleep(0.2)

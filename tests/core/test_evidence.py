@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.evidence import (
-    BINS,
     CLASSES,
     KINDS,
     RUN_KINDS,
@@ -23,6 +22,7 @@ from gateway.core.evidence import (
     read_counter,
     read_evidence,
 )
+from gateway.core.outputs import BINS
 
 ARMS = Arms(canary=2, baseline=1)
 SLOTS = {3: {1: 9500, 2: 500}, 4: {1: 5000, 2: 5000}}
@@ -166,6 +166,8 @@ def test_outputs_are_counted_by_bin() -> None:
         (Runs(161, 10), Runs(10, 10), 9),
         (Runs(160, 10), Runs(0, 0), 8),
         (Runs(0, 0), Runs(10, 10), 4),
+        (Runs(160, 10), Runs(0, 10), 8),
+        (Runs(0, 10), Runs(10, 10), 4),
         (Runs(10**6, 1), Runs(1, 1), 13),
     ],
 )

@@ -113,7 +113,7 @@ def test_the_longest_that_a_run_may_take_is_the_same_for_both_arms() -> None:
 def test_a_rollout_tolerates_of_its_canary_what_its_plan_says(guards: dict[str, Any], excess: float) -> None:
     seen = Evidence({Counter(3, 1, TIME_KINDS[0][4]): FROZEN_FROM}, {3: {1: 9500, 2: 500}})
 
-    after = rollout(**guards).after_runs(seen)
+    after = rollout(**guards).after_evidence(seen)
 
     canary, baseline = after.bounds(2)[0], after.bounds(1)[0]
     assert canary is not None
@@ -130,7 +130,7 @@ def test_without_enough_runs_of_the_baseline_nothing_changes() -> None:
         {3: {1: 9500, 2: 500}},
     )
 
-    assert before.after_runs(seen) is before
+    assert before.after_evidence(seen) is before
     assert before.bounds(2) == (None,) * 6
 
 
@@ -159,7 +159,7 @@ def test_limits_are_read_as_they_are_written(limits: dict[int, tuple[int, int, i
 
 def test_a_stored_rollout_keeps_its_limits() -> None:
     seen = Evidence({Counter(3, 1, TIME_KINDS[1][4]): FROZEN_FROM}, {3: {1: 9500, 2: 500}})
-    before = rollout().after_runs(seen)
+    before = rollout().after_evidence(seen)
 
     assert read_rollout(as_dict(before)) == before
 

@@ -297,6 +297,15 @@ def test_the_point_of_a_request_is_the_one_that_its_key_is_explained_with() -> N
     assert by_chance.point(asked) is None
 
 
+@pytest.mark.parametrize("split", [{"1": 95, "2": 5}, {"2": 1}])
+def test_a_point_that_is_known_already_gives_what_its_key_gives_and_no_key_is_read(split: dict[str, int]) -> None:
+    sticky = routing(split, assign=STICKY)
+    asked = by_user(b"user-5")
+
+    assert sticky.decide(request(), HIGH, sticky.point(asked)) == sticky.decide(asked, HIGH)
+    assert sticky.decide(request(), HIGH, sticky.point(request())) == sticky.decide(request(), HIGH)
+
+
 def test_a_key_that_no_request_may_have_is_not_explained() -> None:
     with pytest.raises(InvalidRequest):
         routing({"1": 95, "2": 5}, assign=STICKY).explain(b"x" * 5000, request())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from onnx import helper
 
 from tests.engine import graphs
-from tests.engine.graphs import BOOL, INT64, node, value
+from tests.engine.graphs import BOOL, FLOAT, INT64, node, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,3 +86,56 @@ def route_file(directory: Path, text: str, *, model: str = MODEL) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / f"{model}.yaml").write_text(f"model: {model}\n{text}\n")
     return directory
+
+
+def failing_every(version: int, nth: int) -> bytes:
+    """Like ``tagged``; fails where the largest number of the first row is one below a multiple of *nth*."""
+    return graphs.graph(
+        node("Identity", ["x"], ["y"]),
+        node("ReduceMax", ["x", "last"], ["largest"], keepdims=0),
+        node("Cast", ["largest"], ["whole"], to=INT64),
+        node("Mod", ["whole", "nth"], ["place"]),
+        node("Gather", ["table", "place"], ["version"]),
+        inputs=[value("x", shape=["n", 2])],
+        outputs=[value("y", shape=["n", 2]), value("version", INT64, ["n"])],
+        tensors=[
+            graphs.weights("last", [1], [1], INT64),
+            graphs.weights("nth", [nth], [1], INT64),
+            graphs.weights("table", [version] * (nth - 1), [nth - 1], INT64),
+        ],
+    )
+
+
+def nowhere_finite(version: int) -> bytes:
+    """Like ``tagged``, but y is the root of 1 − x: NaN for all that is larger than in a warm-up."""
+    number = graphs.weights("number", [version], [1], INT64)
+    return graphs.graph(
+        node("Sub", ["one", "x"], ["below"]),
+        node("Sqrt", ["below"], ["y"]),
+        node("Shape", ["x"], ["rows"], start=0, end=1),
+        node("ConstantOfShape", ["rows"], ["version"], value=number),
+        inputs=[value("x", shape=["n", 2])],
+        outputs=[value("y", shape=["n", 2]), value("version", INT64, ["n"])],
+        tensors=[graphs.weights("one", [1], [], FLOAT)],
+    )
+
+
+def hanging(version: int) -> bytes:
+    """Like ``tagged``, after ten million rounds of a loop per unit of the largest number: none in a warm-up."""
+    body = helper.make_graph(
+        [node("Identity", ["go"], ["goes"]), node("Neg", ["v"], ["w"])],
+        "body",
+        [value("i", INT64, []), value("go", BOOL, []), value("v", shape=["n", 2])],
+        [value("goes", BOOL, []), value("w", shape=["n", 2])],
+    )
+    return graphs.graph(
+        node("ReduceMax", ["x"], ["largest"], keepdims=0),
+        node("Cast", ["largest"], ["whole"], to=INT64),
+        node("Mul", ["whole", "many"], ["rounds"]),
+        node("Loop", ["rounds", "yes", "x"], ["y"], body=body),
+        node("Shape", ["x"], ["rows"], start=0, end=1),
+        node("ConstantOfShape", ["rows"], ["version"], value=graphs.weights("number", [version], [1], INT64)),
+        inputs=[value("x", shape=["n", 2])],
+        outputs=[value("y", shape=["n", 2]), value("version", INT64, ["n"])],
+        tensors=[graphs.weights("many", [10_000_000], [], INT64), graphs.weights("yes", [1], [], BOOL)],
+    )

@@ -7,6 +7,8 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+
 from tests.flows import metrics
 from tests.flows.gateway_process import eventually
 from tests.flows.load import Load
@@ -61,6 +63,7 @@ def begin_rollout(gateway: Gateway, path: str, body: object) -> None:
     assert answer.status in {200, 201}, answer.body
 
 
+@pytest.mark.long
 async def test_a_canary_that_always_fails_is_gone_within_a_second_and_nobody_saw_a_failure(
     begin: Callable[..., Gateway], tmp_path: Path
 ) -> None:

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from tests.flows.gateway_process import Gateway
 
 ROUTE: Final = 'split: {"1": 100}\nbaseline: "1"'
-PLAN: Final = {"candidate": "2", "steps": [{"weight": 50, "for": "10m"}]}
+PLAN: Final = {
+    "candidate": "2",
+    "steps": [{"weight": 50, "for": "10m"}],
+    "guards": {"errors": {}, "invalid": {}, "latency": {}},
+}
+"""Without the guard of outputs: these versions answer with their numbers, each always the same."""
 ROLLOUTS: Final = f"/api/v1/models/{MODEL}/rollouts"
 INFER: Final = f"/v2/models/{MODEL}/infer"
 ROUNDS: Final = 400

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from gateway.core.analysis import assess
 from gateway.core.errors import StoreUnavailable
-from gateway.core.evidence import Counter, read_evidence
+from gateway.core.evidence import Arms, Counter, read_evidence
 from gateway.core.feedback import Fact, Prediction, read_facts
+from gateway.core.plan import read_plan
 from gateway.core.quality import read_quality
 from gateway.core.signature import Signature, TensorSpec
+from gateway.core.verdicts import Kind
 from gateway.labels import memory as memory_module
 from gateway.labels.board import QualityBoard
 from gateway.labels.desk import FeedbackDesk
@@ -24,6 +27,8 @@ from gateway.store.memory import MemoryRouteStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gateway.core.evidence import Evidence
 
 SIGNATURE = Signature((), (TensorSpec("label", "INT64", (-1,)),))
 ENTRY = AuditEntry(0, "ada", "because", "route", None, None)
@@ -220,3 +225,78 @@ async def test_the_board_keeps_what_it_read_while_the_store_is_away(store: Memor
     models.clear()
     await board.look()
     assert board.qualities() == {}
+
+
+# What pairs tell
+
+
+async def paired(
+    store: MemoryRouteStore, worker: Worker, *served: tuple[int, int], point: int | None = None
+) -> Evidence:
+    """Label every answer 1, where the baseline and the canary's copy said *served*; return what the rollout counted."""
+    await store.write("fraud", b"{}", ENTRY, expected=0, fence=Fence("r-1", "1:10000"))
+    for number, (baseline, canary) in enumerate(served):
+        worker.serve(f"{number}", baseline, rollout="r-1", point=point)
+        worker.memory.copied(f"{number}", "fraud", 2, SIGNATURE, [np.array([canary])], 1, "r-1")
+    await worker.duty.go_round()
+    await worker.take(*(label(f"{number}") for number in range(len(served))))
+    await worker.duty.go_round()
+    return read_evidence(await store.totals("fraud", "r-1"))
+
+
+async def test_a_label_judges_the_shadows_prediction_of_the_same_request(
+    store: MemoryRouteStore, worker: Worker
+) -> None:
+    found = await paired(store, worker, (1, 1), (1, 0), (1, 0), (0, 1), (0, 0))
+
+    assert (found.total(2, "pair_lost"), found.total(2, "pair_won")) == (2, 1)
+    assert (found.total(1, "labelled"), found.total(1, "wrong"), found.total(2, "labelled")) == (5, 2, 0)
+    assert set(read_quality(await store.quality("fraud"))) == {1}, "no caller saw what a shadow says"
+
+
+async def test_a_key_of_a_sticky_route_is_lost_once(store: MemoryRouteStore, worker: Worker) -> None:
+    found = await paired(store, worker, (1, 0), (1, 0), (0, 1), point=7)
+
+    assert (found.total(2, "pair_lost"), found.total(2, "pair_won")) == (1, 1)
+
+
+async def test_pairs_alone_take_a_canary_back_that_is_more_often_wrong(store: MemoryRouteStore, worker: Worker) -> None:
+    plan = read_plan({"steps": [{"weight": 5, "for": "60s"}], "shadow": {"for": "60s"}, "guards": {"labels": {}}})
+
+    fine = assess(await paired(store, worker, *[(1, 1)] * 40), plan, Arms(2, 1), certify=0.01)
+    other = MemoryRouteStore()
+    worse = assess(await paired(other, Worker(other), *[(1, 0)] * 40), plan, Arms(2, 1), certify=0.01)
+
+    assert fine.kind is Kind.INCONCLUSIVE
+    assert worse.kind is Kind.FAIL
+    assert worse.reasons[0].guard == "labels"
+
+
+@pytest.mark.parametrize("damage", ["of another rollout", "that nobody can read", "without classes"])
+async def test_a_copy_that_makes_no_pair_is_left_out_and_its_label_counts(
+    store: MemoryRouteStore, worker: Worker, damage: str
+) -> None:
+    copy = {
+        "of another rollout": Prediction(2, 1, "shadow", ("0",), rollout="r-0").encoded(),
+        "that nobody can read": b"{",
+        "without classes": Prediction(2, 1, "shadow", values=(0.0,), rollout="r-1").encoded(),
+    }[damage]
+    await store.remember("fraud", [Served("0", 2, copy, is_copy=True)], ttl_seconds=60)
+
+    found = await paired(store, worker, (1, 0))
+
+    assert found.total(1, "labelled") == 1
+    assert found.total(2, "pair_lost") == 0
+
+
+async def test_a_copy_for_which_there_is_no_room_or_that_is_too_large_is_no_dropped_answer(
+    store: MemoryRouteStore, worker: Worker
+) -> None:
+    worker.memory.copied("i" * 257, "fraud", 2, SIGNATURE, [np.array([1])], 1, "r-1")
+    worker.memory.room = 0
+    worker.memory.copied("a", "fraud", 2, SIGNATURE, [np.array([1])], 1, "r-1")
+
+    await worker.duty.go_round()
+
+    assert await store.quality("fraud") == []
+    assert await store.recall("fraud", ["a"], copies=True) == [None]

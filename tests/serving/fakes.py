@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from gateway.core.rollout import Rollout
-    from gateway.core.routing import Routing, Values
+    from gateway.core.routing import Routing
     from gateway.models.catalog import Catalog
     from gateway.ports import Session, Tensor
     from gateway.serving.batching import Job, Lane, Result
@@ -362,13 +362,14 @@ class Dispatched:
 
     def __init__(
         self, arm: Arm, *feeds: Tensor, deadline: float = FAR, retries: RetryBudget | None = None,
-        values: Values = nothing,
+        point: int | None = None,
     ) -> None:  # fmt: skip
+        """*point*: of the request's key, on a sticky route."""
         self.endings: list[tuple[Arm, Result]] = []
         self._ended = asyncio.Event()
         given = (feeds, len(feeds[0]), deadline, self._done, retries or RetryBudget(lambda: 1))
         watched = arm.watched
-        self.attempt = Attempt(arm, *given) if watched is None else start_watched(arm, watched, *given, values)
+        self.attempt = Attempt(arm, *given) if watched is None else start_watched(arm, watched, *given, point)
 
     def _done(self, arm: Arm, result: Result) -> None:
         self.endings.append((arm, result))

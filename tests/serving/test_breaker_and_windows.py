@@ -181,6 +181,19 @@ async def test_a_window_without_runs_keeps_the_baselines_mean_and_takes_one_row_
     assert windows.batch_class() == 4
 
 
+async def test_a_batch_without_rows_counts_its_requests_so_that_a_window_of_them_has_a_class(floor: Floor) -> None:
+    trial = serve(floor)
+    trial.windows.pass_time(10.0)
+
+    for version, together in ((1, 4), (2, 1)):
+        callers = [Dispatched(arm_of(floor, version), pairs()) for _ in range(together)]
+        for caller in callers:
+            await caller.ending()
+
+    assert trial.windows.batch_class() == 4
+    assert trial.windows.pass_time(11.0) == 4
+
+
 async def test_a_lane_counts_the_batches_that_it_takes_and_their_rows(floor: Floor) -> None:
     serve(floor)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from gateway.core.slots import SLOTS
 from gateway.core.watching import Mark
 from gateway.ports import AuditEntry, Deltas, Fence
 from gateway.serving.evidence import EvidenceDuty
+from gateway.serving.run_times import SlowRun
 from gateway.store.memory import MemoryRouteStore
 from tests.serving.fakes import Dispatched, Floor, compiled, doubled, pairs
 from tests.serving.test_watched import EMPTY, REVISION, arm_of, failing_on_negatives, raising, serve, values_of
@@ -82,8 +84,9 @@ async def rounds(duty: EvidenceDuty, times: int = 1) -> None:
 
 
 async def totals(store: MemoryRouteStore) -> dict[str, int]:
+    """Return what the store counted, but for outputs."""
     held = await store.totals("fraud", "r1")
-    return {name: int(text) for name, text in held.items() if "slots" not in name and "seq" not in name}
+    return {name: int(text) for name, text in held.items() if not any(each in name for each in ("slots", "seq", "out"))}
 
 
 async def ask(floor: Floor, version: int, times: int = 1) -> None:
@@ -133,6 +136,34 @@ async def test_what_was_counted_while_the_store_was_away_is_sent_in_one_flush_wh
     assert await totals(store) == {"7|1|assigned": 4, "7|1|n": 4}
 
 
+async def test_a_worker_that_stops_sends_all_that_its_last_requests_told(floor: Floor) -> None:
+    trial = serve(floor, split=SPLIT)
+    store = Forgetful(memory := await opened(), lost=0)
+    duty = EvidenceDuty(floor.adoption.trials, store, FakeReverter(), "w1")
+    going_round = asyncio.create_task(duty.run_forever())
+    await asyncio.sleep(0)
+
+    await ask(floor, 1, 3)
+    trial.windows.pass_time(time.monotonic())
+    trial.times._slow.append(SlowRun(trial.tally(1), (1, 0.1), ("slow50",), []))
+    going_round.cancel()
+    await asyncio.gather(going_round, return_exceptions=True)
+    await duty.finish()
+
+    assert await totals(memory) == {"7|1|assigned": 3, "7|1|n": 3, "7|1|slow50": 1}
+
+
+async def test_a_worker_that_stops_waits_once_for_a_store_that_is_away(floor: Floor) -> None:
+    serve(floor, split=SPLIT)
+    store = Forgetful(await opened(), lost=9)
+    duty = EvidenceDuty(floor.adoption.trials, store, FakeReverter(), "w1")
+
+    await ask(floor, 1)
+    await duty.finish()
+
+    assert [number for number, _ in store.sent] == [1]
+
+
 async def test_what_was_counted_for_a_rollout_that_has_ended_is_dropped(floor: Floor) -> None:
     serve(floor, canary=raising, split=SPLIT)
     store = await opened(None)
@@ -174,11 +205,11 @@ async def test_a_canary_whose_probes_all_fail_is_taken_back_also_when_their_keys
         if route.decide(made := values_of(**{"x-user": f"{number}"}), 0).lane is floor.lane(2) or not members
     )  # fmt: skip
     arm = route.decide(values, 0) if members else arm_of(floor, 2)
-    await Dispatched(arm, pairs(1), values=values).ending()
+    await Dispatched(arm, pairs(1), point=route.routing.point(values)).ending()
     await rounds(duty)
 
     trial.breaker = Breaker(failures=8, opened=asyncio.get_running_loop().time() - 4, bad_probes=2)
-    await Dispatched(arm, pairs(1), values=values).ending()
+    await Dispatched(arm, pairs(1), point=route.routing.point(values)).ending()
     await rounds(duty)
 
     assert reverter.asked == [("fraud", "r1", "breaker")]

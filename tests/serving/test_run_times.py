@@ -161,7 +161,7 @@ async def test_the_first_runs_of_a_version_are_no_evidence_of_how_quick_it_is(fl
     await ask(floor, version)
 
     assert after_the_window(trial) == {}
-    assert counted(trial) == {f"{version} n": 1}
+    assert counted(trial) == {f"{version} n": 1, f"{version} out_0": 1}
 
 
 async def test_a_failed_run_says_nothing_of_how_quick_its_version_is(floor: Floor) -> None:
@@ -188,7 +188,7 @@ async def test_a_run_that_began_before_its_limits_were_known_is_held_against_non
     await late.ending()
     trial.pass_time(time.monotonic())
 
-    assert {str(each) for each in trial.counts()} == {"7|2|assigned", "7|2|n"}
+    assert {str(each) for each in trial.counts()} == {"7|2|assigned", "7|2|n", "7|2|out_0"}
 
 
 async def test_on_a_sticky_route_a_key_is_slow_once(floor: Floor) -> None:
@@ -199,7 +199,7 @@ async def test_on_a_sticky_route_a_key_is_slow_once(floor: Floor) -> None:
 
     for key in [*mine, *mine]:
         values = values_of(**{"x-user": key})
-        await Dispatched(route.decide(values, 0), pairs(1), values=values).ending()
+        await Dispatched(route.decide(values, 0), pairs(1), point=route.routing.point(values)).ending()
     trial.pass_time(time.monotonic())
 
     points = [(route.routing.point(values_of(**{"x-user": key})),) for key in mine]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -20,7 +20,20 @@ from gateway.serving import copies
 from gateway.serving.copies import MOST_WAITING
 from gateway.serving.live import LiveRoute
 from gateway.serving.shadow import Shadows
-from tests.serving.fakes import FAILED, LOADING, READY, SLOW, Caller, Dispatched, Floor, Gate, compiled, nothing, pairs
+from tests.serving.fakes import (
+    FAILED,
+    LOADING,
+    READY,
+    SLOW,
+    Caller,
+    Dispatched,
+    Floor,
+    Gate,
+    compiled,
+    doubled,
+    nothing,
+    pairs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,8 +56,8 @@ class ShadowFloor(Floor):
         super().__init__(**how)
         self.evidence: list[tuple[int, int, bool]] = []
         self.busy = False
-        shadows = Shadows(lambda: self.busy or self.lanes.are_waited_for(), self.metrics, on_pair=self._pair)
-        self.adoption._make_route = shadows.route
+        self.shadows = Shadows(lambda: self.busy or self.lanes.are_waited_for(), self.metrics, on_pair=self._pair)
+        self.adoption._make_route = self.shadows.route
 
     def _pair(self, route: LiveRoute, version: int, differs: bool) -> None:
         self.evidence.append((route.revision, version, differs))
@@ -56,9 +69,9 @@ class ShadowFloor(Floor):
     def arm(self, draw: int = 0) -> Arm:
         return self.table.route("fraud").decide(nothing, draw)
 
-    async def ask(self, *rows: float, draw: int = 0) -> Tensor:
+    async def ask(self, *rows: float, draw: int = 0, name: str = "") -> Tensor:
         """Send a request as a door does, and return what its caller got."""
-        result = await Passed(self.arm(draw), pairs(*rows)).result()
+        result = await Passed(self.arm(draw), pairs(*rows), name=name).result()
         assert not isinstance(result, Exception)
         return result[0]
 
@@ -70,8 +83,9 @@ class ShadowFloor(Floor):
 class Passed(Dispatched):
     """A request that goes through its arm's tap, where it has one, as Exchange sends it."""
 
-    def __init__(self, arm: Arm, *feeds: Tensor) -> None:
-        self._through = arm.tap.behind(super()._done, feeds, len(feeds[0])) if arm.tap is not None else super()._done
+    def __init__(self, arm: Arm, *feeds: Tensor, name: str = "") -> None:
+        done = super()._done
+        self._through = done if arm.tap is None else arm.tap.behind(done, feeds, len(feeds[0]), name)
         super().__init__(arm, *feeds)
 
     def _done(self, arm: Arm, result: Result) -> None:
@@ -432,6 +446,41 @@ async def test_pairs_of_the_shadow_phase_of_a_rollout_are_evidence(
     await until(lambda: floor.shadow.copies)
 
     assert floor.evidence == [pair]
+
+
+class Memory:
+    """Implements what a shadow leaves in ``ports.PredictionMemory``."""
+
+    def __init__(self) -> None:
+        self.left: list[tuple[Any, ...]] = []
+
+    def copied(self, *given: Any) -> None:
+        self.left.append(given)
+
+
+async def remembered(floor: ShadowFloor, run: Any, rollout: Rollout | None) -> list[tuple[Any, ...]]:
+    """Send one request and return what is remembered of its copy."""
+    memory = Memory()
+    floor.shadows.memory = cast("Any", memory)
+    floor.held.hold("fraud", 3, run)
+    floor.serve({"1": 100, "3": 0}, rollout, **({} if rollout else {"shadow": {"3": 100}}))
+    await floor.ask(1, name="id-1")
+    await until(lambda: floor.shadow.copies)
+    return memory.left
+
+
+async def test_what_a_canary_predicts_for_a_copy_is_remembered_under_the_answers_id(floor: ShadowFloor) -> None:
+    ((name, model, version, signature, outputs, revision, rollout),) = await remembered(floor, doubled, in_shadow())
+
+    assert (name, model, version, revision, rollout) == ("id-1", "fraud", 3, 7, "r")
+    assert signature == floor.lane(3).version.signature
+    assert outputs[0].tolist() == [[2.0, 2.0]]
+
+
+async def test_a_copy_that_failed_and_one_outside_a_rollout_leave_nothing_to_be_labelled(floor: ShadowFloor) -> None:
+    assert await remembered(floor, failing, in_shadow()) == []
+    floor.shadow.copies.clear()
+    assert await remembered(floor, doubled, None) == []
 
 
 async def test_pairs_with_an_answer_that_is_not_the_baselines_are_no_evidence(floor: ShadowFloor) -> None:

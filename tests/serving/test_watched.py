@@ -378,7 +378,7 @@ async def test_a_sticky_canary_is_charged_once_per_key_however_often_the_key_com
 
     for key in [*on_canary, *on_canary]:
         values = values_of(**{"x-user": key})
-        await Dispatched(route.decide(values, 0), pairs(1), values=values).ending()
+        await Dispatched(route.decide(values, 0), pairs(1), point=route.routing.point(values)).ending()
 
     failed = [points for counter, points in trial.sightings if counter.kind == "error"]
     assert failed == [(route.routing.point(values_of(**{"x-user": key})),) for key in on_canary]
@@ -393,7 +393,7 @@ async def test_of_sticky_keys_a_sixteenth_each_once_stands_for_the_assignment(fl
 
     for key in keys:
         values = values_of(**{"x-user": key})
-        await Dispatched(route.decide(values, 0), pairs(1), values=values).ending()
+        await Dispatched(route.decide(values, 0), pairs(1), point=route.routing.point(values)).ending()
 
     points = {route.routing.point(values_of(**{"x-user": key})) or 0 for key in keys}
     seen = [point for counter, [point] in trial.sightings if counter.kind == "assigned"]

@@ -12,7 +12,7 @@ from gateway.core.watching import Mark
 from gateway.serving.dispatch import Attempt
 from gateway.serving.retries import RetryBudget
 from gateway.serving.watched import start_watched
-from tests.serving.fakes import FAR, Floor, compiled, nothing, pairs
+from tests.serving.fakes import FAR, Floor, compiled, pairs
 from tests.serving.test_watched import arm_of, serve
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def microseconds(arm: Arm) -> float:
         if arm.watched is None:
             Attempt(arm, *given)
         else:
-            start_watched(arm, arm.watched, *given, nothing)
+            start_watched(arm, arm.watched, *given, None)
         arm.lane._flush()
     return (time.perf_counter() - began) / REQUESTS * 1e6
 
