@@ -5,7 +5,7 @@ chunks, pipelined requests, connections) and for how long (head, body, an answer
 and refuses what a proxy in front of us might frame otherwise than we do. A request that comes whole in
 one read arms no timer; its head is checked for what is odd at all, and closely only where something is.
 
-Refusals here are no requests: they have no id and are not counted. Written for uvicorn 0.54.
+Refusals here are no requests; what else is said and counted of them is the port's (``note``). Written for uvicorn 0.54.
 
 Sources: RFC 9112, sections 2.3, 3.2, 6.1 and 9.6; RFC 9110, sections 7.8 and 10.1.1.
 """
@@ -294,8 +294,13 @@ class Guarded(HttpToolsProtocol):
                 cycle.disconnected = True
                 cycle.message_event.set()
         if not others_wait and not self.transport.is_closing():
-            self.transport.write(refused.answer(STATUS_LINE[refused.status], self.server_state.default_headers))
+            named = self.note(refused, is_request=self.part >= BODY_BEGUN)
+            self.transport.write(refused.answer(STATUS_LINE[refused.status], self.server_state.default_headers, named))
             self.close_gently()
+
+    def note(self, refused: Refused, *, is_request: bool) -> str:  # noqa: ARG002 - for those who count
+        """Count a refusal, and return its request id, empty for none; *is_request*: its head was read and taken."""
+        return ""
 
     def close_gently(self) -> None:
         """Send what is written, say that no more comes, and throw away what still does, for a moment."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from gateway.core import outcomes
 from gateway.core.names import version_number
 from gateway.rest.exchange import OK_HEADERS, Exchange
 from gateway.rest.guard import NOTHING, Guarded, guarded
@@ -24,6 +25,7 @@ from gateway.rest.problems import JSON
 if TYPE_CHECKING:
     from gateway.core.limits import Limits
     from gateway.rest.exchange import Answer, Inference
+    from gateway.rest.head import Refused
 
 WRITTEN_FOR: Final = "0.54."
 
@@ -151,6 +153,14 @@ class ShortCut(Guarded):
             HttpToolsProtocol.on_response_complete(self)  # nothing that ours adds to it is due
         else:
             self.server_state.total_requests += 1  # all that is left of it: the clock runs already
+
+    def note(self, refused: Refused, *, is_request: bool) -> str:
+        """Count a refusal under no model; a request that was begun is counted as one already."""
+        inference = self.inference
+        if not is_request:
+            outcome = outcomes.OVERLOAD if refused.status == 503 else outcomes.CLIENT_ERROR
+            inference.unrouted("").answered(outcome, 0.0)
+        return inference.request_id(dict(self.headers or ()).get(b"x-request-id"))
 
     def _named(self) -> tuple[str, int | None] | None:
         """Return the model and version of an inference request that may take the short cut."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +13,7 @@ from gateway.rest.shortcut import ShortCut, shortcut
 from tests.rest.door import ROW, FakeDoor
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from gateway.core.limits import Limits
