@@ -209,6 +209,9 @@ class Guarded(HttpToolsProtocol):
             self._arm(limits.head_seconds if self.part == HEAD_BEGUN else limits.body_seconds)
             self.part += 1
             self._extra_bytes = 0
+        elif self.has_body and not self._chunks:
+            self.has_body = False
+            return  # a body of a known length: nothing but pieces of it comes
         else:
             self._extra_bytes = 0 if self.has_body else self._extra_bytes + read
         self.has_body = False
