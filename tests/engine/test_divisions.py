@@ -12,8 +12,8 @@ import pytest
 from onnx import helper
 
 from gateway.core.errors import InputRefused, ModelFailed, RunStopped
-from gateway.engine.onnx import OnnxEngine
 from gateway.engine.divisions import PIECE_BYTES
+from gateway.engine.onnx import OnnxEngine
 from gateway.engine.onnx_file import inspect
 from tests.engine.graphs import BOOL, FLOAT, INT64, KINDS, gather, graph, node, ten_divided, value, weights
 from tests.engine.killers import divided, endless

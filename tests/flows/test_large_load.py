@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from tests.engine import graphs
 from tests.engine.graphs import INT64, node, value
@@ -29,14 +30,12 @@ EVERY_SECONDS: Final = 0.005
 QUIET_SECONDS: Final = 3.0
 LONGEST_SECONDS: Final = 60.0
 ADDED_SECONDS: Final = 0.5
-"""Beyond twice what requests take else: room for a machine that does other work.
+"""Beyond twice what requests take else: room for a machine that does other work."""
 
 
 def large() -> bytes:
     """y = x + the row of a table of 200 MB."""
-    table = graphs.helper.make_tensor(
-        "table", graphs.FLOAT, [ROWS, 2], np.ones((ROWS, 2), np.float32).tobytes(), raw=True
-    )
+    table = helper.make_tensor("table", graphs.FLOAT, [ROWS, 2], np.ones((ROWS, 2), np.float32).tobytes(), raw=True)
     return graphs.graph(
         node("Shape", ["x"], ["rows"], start=0, end=1),
         node("Gather", ["table", "rows"], ["row"]),
