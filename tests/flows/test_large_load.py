@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -73,6 +74,10 @@ class Caller:
                 time.sleep(EVERY_SECONDS)
         return latencies
 
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
     def _once(self) -> float:
         began = time.perf_counter()
         self._connection.request("POST", PATH, BODY)
@@ -94,12 +99,12 @@ def put(models: Path, version: int, content: bytes) -> None:
 def test_requests_hardly_wait_while_a_version_of_200_megabytes_loads(begin: Callable[..., Gateway]) -> None:
     gateway = begin(versions=(1,), workers=1)
     content = large()
-    caller = Caller(gateway.port)
-    end = time.monotonic() + QUIET_SECONDS
-    before = caller.ask(lambda: time.monotonic() > end)
+    with closing(Caller(gateway.port)) as caller:
+        end = time.monotonic() + QUIET_SECONDS
+        before = caller.ask(lambda: time.monotonic() > end)
 
-    put(gateway.models, 3, content)
-    during = caller.ask(lambda: (gateway.index().get((MODEL, "3")) or {}).get("state") == "READY")
+        put(gateway.models, 3, content)
+        during = caller.ask(lambda: (gateway.index().get((MODEL, "3")) or {}).get("state") == "READY")
 
     print(
         f"p99 {p99(before) * 1e3:.1f} ms before, {p99(during) * 1e3:.1f} ms in {len(during)} requests beside the load"
