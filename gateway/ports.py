@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -404,7 +404,12 @@ class PredictionMemory(Protocol):
     """Where a worker leaves what it served. Called on the request path, after the answer has gone."""
 
     room: int
-    """How many more predictions are taken now; where there is none, call ``skip``."""
+    """How many more predictions are taken now; where there is none, count in ``skipped``."""
+
+    @property
+    def skipped(self) -> MutableMapping[tuple[str, int], int]:
+        """How many predictions there was no room for, of a model's version; what is new in it begins at 0."""
+        ...
 
     def served(
         self,
@@ -419,10 +424,6 @@ class PredictionMemory(Protocol):
         point: int | None,
     ) -> None:
         """Take one prediction; *name* is the id of its answer, *rollout* and *point* as in ``core.feedback``."""
-        ...
-
-    def skip(self, model: str, version: int) -> None:
-        """Count one prediction for which there was no room."""
         ...
 
     def copied(
@@ -575,8 +576,8 @@ class VersionCells(Protocol):
         """Count one run of the engine over *rows* rows."""
         ...
 
-    def waited(self, seconds: float) -> None:
-        """Count the time that one request waited for its run."""
+    def waited(self, seconds: Sequence[float]) -> None:
+        """Count the time that each request of a batch waited for its run."""
         ...
 
     def fell_back(self, reason: str) -> None:

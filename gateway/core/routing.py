@@ -127,6 +127,8 @@ class Routing:
         if point is not None:  # a lone version owns every slot
             return table.answers[table.owners[point * SLOTS >> 64]]
         key = read_key(values(self.source.kind, self.source.name), self.source)
+        if len(table.answers) == 1:  # a lone version needs neither key nor draw
+            return table.answers[0]
         return self._seated(table, key) or table.answers[table.owners[draw * SLOTS >> 64]]
 
     def point(self, values: Values) -> int | None:
@@ -144,11 +146,12 @@ class Routing:
         """
         table = self._table(values)
         salt = self.document.assign.salt
+        answer = table.answers[0] if len(table.answers) == 1 else None
         if self.source is None:
-            bare, answer = key, table.answers[0] if len(table.answers) == 1 else None
+            bare = key
         else:
             bare = read_key((key,), self.source)
-            answer = self._seated(table, bare)
+            answer = answer or self._seated(table, bare)
         point = hash_point(self.prefix + bare) if bare and self.source is not None else None
         slot = None if point is None else slot_of(point)
         return Explanation(
@@ -177,9 +180,7 @@ class Routing:
         return self.table
 
     def _seated(self, table: Table, key: bytes) -> Answer | None:
-        """Return the answer for *key*, or None where a draw has to choose. A lone version needs neither."""
-        if len(table.answers) == 1:
-            return table.answers[0]
+        """Return the answer for *key* among several versions, or None where a draw has to choose."""
         if key:
             return table.answers[table.owners[hash_point(self.prefix + key) * SLOTS >> 64]]
         return self.missing

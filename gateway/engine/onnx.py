@@ -47,7 +47,12 @@ DATATYPE_OF: Final = {
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
-"""The runtime's type → the Open Inference Protocol's. The rest, bfloat16 among it, numpy cannot hold."""
+"""The runtime's type → the Open Inference Protocol's. The rest, bfloat16 among it, numpy cannot hold.
+
+The runtime takes bfloat16 as an ``OrtValue`` over 16-bit integers and gives it back as a bare address. Everything
+between the doors and the runtime is numpy: joined rows, NaN checks, warm-up and comparison would take the bits for
+integers.
+"""
 
 MAX_DIMENSION: Final = 2**31 - 1
 MAX_NAME: Final = 256

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.core.errors import CorruptRoute
@@ -61,7 +61,7 @@ class WorkerMemory:
         self._per_second = per_second
         self._left: deque[_Answer] = deque()
         self._ready: dict[str, list[Served]] = {}
-        self._dropped: dict[str, dict[int, int]] = {}
+        self.skipped: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._credit = 0.0
         self._writing = asyncio.Lock()
 
@@ -98,11 +98,6 @@ class WorkerMemory:
                 _Answer(name, model, version, signature, outputs, "shadow", revision, rollout, None, is_copy=True)
             )
 
-    def skip(self, model: str, version: int) -> None:
-        """Count one prediction for which there was no room."""
-        dropped = self._dropped.setdefault(model, {})
-        dropped[version] = dropped.get(version, 0) + 1
-
     def make_room(self, seconds: float) -> None:
         """Take more, as *seconds* have passed since the last call."""
         held = len(self._left) + sum(map(len, self._ready.values()))
@@ -118,7 +113,7 @@ class WorkerMemory:
                 self._read(self._left.popleft())
             await asyncio.sleep(0)  # whoever sent a request meanwhile comes first
         async with self._writing:
-            for model in {*self._ready, *self._dropped}:
+            for model in {*self._ready, *(model for model, _ in self.skipped)}:
                 await self._write(model)
 
     def _read(self, answer: _Answer) -> None:
@@ -126,22 +121,26 @@ class WorkerMemory:
         if served is not None:
             self._ready.setdefault(answer.model, []).append(served)
         elif not answer.is_copy:
-            self.skip(answer.model, answer.version)
+            self.skipped[answer.model, answer.version] += 1
 
     async def _write(self, model: str) -> None:
         ready = self._ready.get(model, [])
-        while ready or self._dropped.get(model):
-            batch, dropped = ready[:REMEMBERED_AT_ONCE], self._dropped.pop(model, {})
+        while (dropped := self._take_skipped(model)) or ready:
+            batch = ready[:REMEMBERED_AT_ONCE]
             try:
                 await self._store.remember(model, batch, ttl_seconds=self._ttl_seconds, dropped=dropped)
             except CorruptRoute as exc:
                 log.error("predictions of %r are not remembered: %s", model, exc)
             except BaseException:
                 for version, many in dropped.items():
-                    of_model = self._dropped.setdefault(model, {})
-                    of_model[version] = of_model.get(version, 0) + many
+                    self.skipped[model, version] += many
                 raise
             del ready[: len(batch)]
+
+    def _take_skipped(self, model: str) -> dict[int, int]:
+        """Return version → predictions of *model* that were skipped since the last call."""
+        versions = [version for name, version in self.skipped if name == model]
+        return {version: self.skipped.pop((model, version)) for version in versions}
 
 
 def _kept(answer: _Answer) -> Served | None:

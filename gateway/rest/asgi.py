@@ -38,9 +38,8 @@ async def answer(
     exchange = begin(inference, model, version, headers, dict(headers), scope["query_string"], answered.set_result)
     try:
         if exchange.admit():
-            body = await _body(exchange, inference, receive)
-            if body is not None:
-                exchange.run(body)
+            if await _is_whole(exchange, receive):
+                exchange.run()
             elif not answered.done():
                 return  # the caller is gone
         if not answered.done():
@@ -65,27 +64,17 @@ async def _watch(exchange: Exchange, receive: Receive, answered: asyncio.Future[
         answered.set_result(None)
 
 
-async def _body(exchange: Exchange, inference: Inference, receive: Receive) -> bytes | None:
-    """Return the whole body; None when the request has ended before it did."""
+async def _is_whole(exchange: Exchange, receive: Receive) -> bool:
+    """Give the exchange its body; False when the request has ended before that did."""
     message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body") and not exchange.is_compressed:
-        return bytes(message["body"])
-    parts: list[bytes] = []
-    size = 0
     while message["type"] == "http.request":
-        size += len(message["body"])
-        if size > inference.max_body:
-            exchange.refuse(inference.too_large())
-            return None
-        piece = exchange.inflate(message["body"]) if exchange.is_compressed else message["body"]
-        if piece is None:
-            return None
-        parts.append(piece)
+        if not exchange.take(bytes(message["body"])):
+            return False
         if not message.get("more_body"):
-            return b"".join(parts)
+            return True
         message = await receive()
     exchange.gone()
-    return None
+    return False
 
 
 async def _send(inference: Inference, made: Answer, send: Send) -> None:

@@ -49,7 +49,7 @@ class Tail:
 
     __slots__ = ("_at", "body", "is_raw")
 
-    def __init__(self, body: bytes, start: int, *, is_raw: bool = False) -> None:
+    def __init__(self, body: bytes | memoryview, start: int, *, is_raw: bool = False) -> None:
         self.body = body
         self.is_raw = is_raw
         self._at = start

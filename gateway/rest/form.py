@@ -15,6 +15,7 @@ from gateway.rest.binary_codec import Tail
 from gateway.rest.bounded_json import check_size
 from gateway.rest.compression import Inflater, coding_of, compressed
 from gateway.rest.problems import JSON
+from gateway.rest.room import Room
 from gateway.serving.parameters import check_parameters
 
 if TYPE_CHECKING:
@@ -40,28 +41,48 @@ OCTETS: Final = (b"content-type", b"application/octet-stream")
 
 
 class Form:
-    """The form of one exchange. *inflater* is set where the body comes compressed.
+    """The form of one exchange, and its body as it comes.
 
     *binary* says whether outputs are binary that do not say otherwise; None where the whole answer is JSON.
     """
 
-    __slots__ = ("_accepted", "_json_bytes", "binary", "inflater")
+    __slots__ = ("_accepted", "_inflater", "_json_bytes", "_pieces", "_room", "binary")
 
     def __init__(
-        self, json_bytes: int | None = None, inflater: Inflater | None = None, accepted: bytes | None = None
+        self,
+        json_bytes: int | None = None,
+        inflater: Inflater | None = None,
+        accepted: bytes | None = None,
+        body_bytes: int = 0,
     ) -> None:
+        """*inflater*: of a compressed body. *body_bytes*: how long the body will be, 0 where that is not known."""
         self._json_bytes = json_bytes
         self._accepted = accepted
-        self.inflater = inflater
+        self._inflater = inflater
+        self._pieces: list[bytes] = []
+        is_placed = json_bytes is not None and inflater is None and body_bytes > 0
+        self._room = Room(body_bytes, json_bytes or 0) if is_placed else None
         self.binary: bool | None = None
 
-    def open(self, body: bytes, limits: Limits) -> tuple[envelope.Envelope, Tail | None]:
-        """Return the envelope of *body*, inflated, and what lies behind it. Raises as ``envelope.read`` does."""
-        if self.inflater is not None:
-            self.inflater.end()
+    def take(self, piece: bytes) -> None:
+        """Keep a piece of the body, inflated. Raises RequestTooLarge and InvalidRequest."""
+        if self._room is not None:
+            self._room.take(piece)
+        else:
+            self._pieces.append(piece if self._inflater is None else self._inflater.take(piece))
+
+    def _body(self) -> bytes | memoryview:
+        """Return the body, inflated. Raises InvalidRequest where it was cut short."""
+        if self._inflater is not None:
+            self._inflater.end()
+        return b"".join(self._pieces) if self._room is None else self._room.whole()
+
+    def open(self, limits: Limits) -> tuple[envelope.Envelope, Tail | None]:
+        """Return the envelope of the body, and what lies behind it. Raises as ``envelope.read`` does."""
+        body = self._body()
         size = self._json_bytes
         if size is None:
-            return envelope.read(body, limits), None
+            return envelope.read(bytes(body), limits), None
         if size == 0:
             self.binary = True
             return envelope.Envelope(inputs=[]), Tail(body, 0, is_raw=True)
@@ -71,18 +92,17 @@ class Form:
                 "invalid_header_length",
             )
         check_size(size, limits)
-        return envelope.read(body[:size], limits), Tail(body, size)
+        return envelope.read(bytes(body[:size]), limits), Tail(body, size)
 
-    def whole(self, body: bytes) -> bytes:
-        """Return *body*, inflated, for a protocol without binary tensors. Raises InvalidRequest."""
-        if self.inflater is not None:
-            self.inflater.end()
+    def whole(self) -> bytes:
+        """Return the body, inflated, for a protocol without binary tensors. Raises InvalidRequest."""
+        body = self._body()
         if self._json_bytes is not None:
             raise InvalidRequest(
                 "inference-header-content-length: a v1 request is JSON only; ask …/infer of v2 with binary tensors",
                 "invalid_header_length",
             )
-        return body
+        return bytes(body)
 
     def answer(self, body: bytes, json_bytes: int | None = None) -> tuple[bytes, Headers]:
         """Return the bytes and the headers of an answer; *json_bytes* is set where binary tensors follow its JSON."""
@@ -123,7 +143,8 @@ def form_of(headers: Sequence[tuple[bytes, bytes]], found: Mapping[bytes, bytes]
             "invalid_header_length",
         )
     inflater = None if coding is None else Inflater(coding, limit)
-    return Form(int(sizes.pop()) if sizes else None, inflater, found.get(ACCEPTED))
+    size = min(int(found.get(b"content-length", b"0")), limit)
+    return Form(int(sizes.pop()) if sizes else None, inflater, found.get(ACCEPTED), size)
 
 
 def wishes(request: envelope.Envelope, form: Form | None) -> Form | None:

@@ -36,10 +36,13 @@ class Refused(Exception):
         self.code = code
         self.reason = reason
 
-    def answer(self, status_line: bytes, defaults: Headers) -> bytes:
-        """Return the whole answer; *defaults* are the headers that every answer has."""
-        body = orjson.dumps({"error": self.reason, "code": self.code})
+    def answer(self, status_line: bytes, defaults: Headers, request_id: str) -> bytes:
+        """Return the whole answer; *defaults* are the headers that every answer has, *request_id* may be empty."""
+        named = {"request_id": request_id} if request_id else {}
+        body = orjson.dumps({"error": self.reason, "code": self.code, **named})
         headers = [*defaults, (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        if request_id:
+            headers.append((b"x-request-id", request_id.encode()))
         if self.status == 503:
             headers.append((b"retry-after", b"1"))
         headers.append((b"connection", b"close"))

@@ -54,17 +54,12 @@ class JsonCodec(Codec["InputTensor"]):
         self._head = {"model_name": model, "model_version": str(version)}
         self._inputs = signature.inputs
 
-    def read(self, inputs: Sequence[InputTensor], behind: Tail | None = None) -> tuple[tuple[Tensor, ...], int]:
-        """Return the tensors in the signature's order, and the number of rows. Raises InvalidRequest.
-
-        *behind*: the binary tensors behind the JSON, of which every byte must be used.
-        """
-        if behind is None:
-            return super().read(inputs)
+    def read_binary(self, inputs: Sequence[InputTensor], behind: Tail) -> tuple[tuple[Tensor, ...], int]:
+        """Return what ``read`` does, of a request with binary tensors *behind* its JSON; every byte must be used."""
         if behind.is_raw:
             tensor = binary_codec.read_raw(self._inputs, behind, one_row=self._batchable)
             return (tensor,), tensor.shape[0] if tensor.ndim else 1
-        found = super().read(inputs, behind)
+        found = self.read(inputs, behind)
         behind.end()
         return found
 
@@ -164,6 +159,9 @@ class _InputReader(InputSpec):
             for _ in spec.shape[1:]:
                 nested = list[nested]
             self._nested = msgspec.json.Decoder(nested).decode
+        self._is_float32 = spec.datatype == "FP32"
+        self._width = math.prod(self._tail) if self._rows_only else 0
+        self._pack_row = struct.Struct(f"={self._width}f").pack if self._width <= PACKED_ELEMENTS else None
 
     def read(self, given: InputTensor, behind: Tail | None = None, /) -> Tensor:
         """Return the tensor, native-endian and C-contiguous. Raises InvalidRequest."""
@@ -174,12 +172,22 @@ class _InputReader(InputSpec):
             if size is not None:
                 return binary_codec.read(self.name, self._datatype, shape, size, behind)
         values = self._values(given, shape)
-        if len(values) != math.prod(shape):
+        count = len(values)
+        if count != math.prod(shape):
             raise InvalidRequest(
-                f"input {self.name!r}: data has {len(values)} elements, shape {short(shape)} needs {math.prod(shape)}",
+                f"input {self.name!r}: data has {count} elements, shape {short(shape)} needs {math.prod(shape)}",
                 "invalid_data",
             )
-        return self._tensor(values).reshape(shape)
+        try:
+            if not self._is_float32:
+                return np.array(values, dtype=self._dtype).reshape(shape)
+            if count == self._width and self._pack_row is not None:  # by far the most: one row
+                return np.ndarray(shape, np.float32, self._pack_row(*values))
+            return _float32(values).reshape(shape)
+        except OverflowError:
+            raise InvalidRequest(
+                f"input {self.name!r}: a number is out of the range of {self._datatype}", "invalid_data"
+            ) from None
 
     def _values(self, given: InputTensor, shape: list[int]) -> list[Any]:
         raw = given.data
@@ -200,16 +208,6 @@ class _InputReader(InputSpec):
 
     def _invalid(self, why: Exception) -> InvalidRequest:
         return InvalidRequest(f"input {self.name!r}: data must be {self._datatype} numbers: {why}", "invalid_data")
-
-    def _tensor(self, values: list[Any]) -> Tensor:
-        try:
-            if self._datatype == "FP32":
-                return _float32(values)
-            return np.array(values, dtype=self._dtype)
-        except OverflowError:
-            raise InvalidRequest(
-                f"input {self.name!r}: a number is out of the range of {self._datatype}", "invalid_data"
-            ) from None
 
 
 def _float32(values: list[float]) -> Tensor:

@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 class HttpValues:
     """Implements ``core.routing.Values`` over one request; looks only for what a route asks."""
 
-    __slots__ = ("_headers", "_parameters", "_query")
+    __slots__ = ("_found", "_headers", "_parameters", "_query")
 
     def __init__(
         self,
         headers: Sequence[tuple[bytes, bytes]],
+        found: Mapping[bytes, bytes],
         query: bytes,
         parameters: Mapping[str, Parameter] | None,
     ) -> None:
+        """*found* is *headers* by name, of a repeated one the last."""
+        self._found = found
         self._headers = headers
         self._query = query
         self._parameters = parameters
@@ -32,6 +35,9 @@ class HttpValues:
         """Return every value of the source, as received."""
         if kind == "header":
             wanted = name.encode()
+            if len(self._found) == len(self._headers):  # none is repeated
+                value = self._found.get(wanted)
+                return () if value is None else (value,)
             return [value for key, value in self._headers if key == wanted]
         if kind == "query":
             return self._pairs(self._query.split(b"&"), name, decode=True)

@@ -146,7 +146,7 @@ BEFORE: Final = {
     400: "framed strangely", 408: "too slow", 413: "too many chunks", 414: "the URL is too long",
     417: "an unknown expectation", 431: "the headers are too large", 503: "too many connections", 505: "not HTTP/1.1",
 }  # fmt: skip
-"""Statuses of what is refused before it is a request (by the guard of the connection); such an answer has no id."""
+"""Statuses of what is refused before it is a request (by the guard of the connection)."""
 
 NAMED: Final = {
     "model": {**TEXT, "pattern": f"^(?:{MODEL_NAME.pattern})$"},
@@ -225,16 +225,18 @@ def _answers(each: Operation) -> dict[int, dict[str, Any]]:
 
 
 def _refused(status: int, why: str) -> dict[str, Any]:
-    headers = RETRY if status == 503 else {}
-    return {"description": why, "headers": headers, "content": {"application/json": {"schema": ref("Refusal")}}}
+    headers = {**REQUEST_ID, **(RETRY if status == 503 else {})}
+    return {"description": why, "headers": headers, "content": {"application/json": {"schema": ref("Error")}}}
 
 
 def _answer(each: Operation, status: int, why: str, content: dict[str, Any]) -> dict[str, Any]:
     if status in BEFORE:
         why = f"{why}, {BEFORE[status]}"
-        content = {"application/json": {"schema": {"anyOf": [content["application/json"]["schema"], ref("Refusal")]}}}
-    request_id = {"x-request-id": {"schema": TEXT}} if status in BEFORE else REQUEST_ID
-    headers = {**request_id, **(TOLD if each.is_inference else {}), **(RETRY if status == 503 else {})}
+        schema = content["application/json"]["schema"]
+        content = {
+            "application/json": {"schema": schema if schema == ref("Error") else {"anyOf": [schema, ref("Error")]}}
+        }
+    headers = {**REQUEST_ID, **(TOLD if each.is_inference else {}), **(RETRY if status == 503 else {})}
     return {"description": why, "headers": headers, "content": content}
 
 

@@ -224,6 +224,5 @@ SCHEMAS: Final[dict[str, Any]] = {
         "oneOf": [an_object({"predictions": {"type": "array"}}), an_object({"outputs": {}})],
         "description": "predictions for instances, outputs for inputs",
     },
-    "Refusal": an_object({"error": TEXT, "code": TEXT}, additionalProperties=False),
     "Error": an_object({"error": TEXT, "code": TEXT, "request_id": TEXT}, additionalProperties=False),
 }

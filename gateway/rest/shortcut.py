@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from gateway.core import outcomes
 from gateway.core.names import version_number
 from gateway.rest.exchange import OK_HEADERS, Exchange
 from gateway.rest.guard import NOTHING, Guarded, guarded
@@ -24,6 +25,7 @@ from gateway.rest.problems import JSON
 if TYPE_CHECKING:
     from gateway.core.limits import Limits
     from gateway.rest.exchange import Answer, Inference
+    from gateway.rest.head import Refused
 
 WRITTEN_FOR: Final = "0.54."
 
@@ -36,19 +38,21 @@ MAX_TARGETS: Final = 4096
 JSON_BLOCK: Final = b"%s: %s\r\n" % JSON
 
 
-class Fast:
-    """A request on the short cut, in the place of the cycle that uvicorn keeps: it offers what uvicorn asks of one."""
+class Fast(Exchange):
+    """An exchange on the short cut, in the place of the cycle that uvicorn keeps: it offers what uvicorn asks of one.
 
-    __slots__ = ("disconnected", "exchange", "keep_alive", "parts", "protocol", "response_complete", "size")
+    *disconnected* is what uvicorn sets; that it is so comes by ``set``.
+    """
 
-    def __init__(self, protocol: ShortCut, model: str, version: int | None, *, keep_alive: bool) -> None:
-        self.protocol = protocol
-        self.keep_alive = keep_alive
+    __slots__ = ("disconnected", "keep_alive", "response_complete")
+
+    def __init__(self, protocol: ShortCut, model: str, version: int | None) -> None:
+        Exchange.__init__(
+            self, protocol.inference, model, version, protocol.headers, protocol.found, b"", protocol.answered
+        )
+        self.keep_alive = protocol.parser.should_keep_alive()
         self.response_complete = False
         self.disconnected = False
-        self.parts: list[bytes] = []
-        self.size = 0
-        self.exchange = Exchange(protocol.inference, model, version, protocol.headers, protocol.found, b"", self._reply)
 
     @property
     def message_event(self) -> Fast:
@@ -59,30 +63,7 @@ class Fast:
         """The connection is lost: the caller's place is free."""
         if not self.response_complete:
             self.response_complete = True
-            self.exchange.gone()
-
-    def take(self, piece: bytes) -> None:
-        """Keep a piece of the body, up to the limit."""
-        if self.response_complete:
-            return
-        self.size += len(piece)
-        inference = self.protocol.inference
-        if self.size > inference.max_body:
-            self.exchange.refuse(inference.too_large())
-        elif not self.exchange.is_compressed:
-            self.parts.append(piece)
-        elif (inflated := self.exchange.inflate(piece)) is not None:
-            self.parts.append(inflated)
-
-    def run(self) -> None:
-        """The body is whole: run the request, unless it was refused before."""
-        if not self.response_complete:
-            parts, self.parts = self.parts, []
-            self.exchange.run(parts[0] if len(parts) == 1 else b"".join(parts))
-
-    def _reply(self, answer: Answer) -> None:
-        self.response_complete = True
-        self.protocol.write(answer, keep=self.keep_alive)
+            self.gone()
 
 
 class ShortCut(Guarded):
@@ -93,6 +74,9 @@ class ShortCut(Guarded):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._fast: Fast | None = None
+        """The request that is being read, where it is on the short cut."""
+        self._under_way: Fast | None = None
+        """The request on the short cut that is answered next: there is one at a time."""
         self._defaults: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
 
     on_message_begin = Guarded.begin_message
@@ -104,10 +88,10 @@ class ShortCut(Guarded):
         if named is None:
             self._leave_to_uvicorn()
             return
-        fast = Fast(self, *named, keep_alive=self.parser.should_keep_alive())
-        self._fast = fast
+        fast = Fast(self, *named)
+        self._fast = self._under_way = fast
         self.cycle = fast  # type: ignore[assignment] # it offers what uvicorn asks of the cycle under way
-        fast.exchange.admit()
+        fast.admit()
 
     def _leave_to_uvicorn(self) -> None:
         self._fast = None
@@ -119,34 +103,40 @@ class ShortCut(Guarded):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body of the request that is being read."""
-        if self._fast is None:
+        fast = self._fast
+        if fast is None:
             super().on_body(body)
-        else:
-            self.has_body = True
-            self._fast.take(body)
+            return
+        self.has_body = True
+        if not fast.response_complete:
+            fast.take(body)
 
     def on_message_complete(self) -> None:
         """Run the request that was being read."""
-        if self._fast is None:
+        fast = self._fast
+        if fast is None:
             super().on_message_complete()
-        else:
-            self.part = NOTHING
-            self._fast.run()
+            return
+        self.part = NOTHING
+        if not fast.response_complete:
+            fast.run()
 
     def resume_writing(self) -> None:
         """The caller reads again: take further requests from it."""
         super().resume_writing()
         self.flow.resume_reading()
 
-    def write(self, answer: Answer, *, keep: bool) -> None:
-        """Write an answer and hand the connection back to uvicorn, which goes on with what is next on it."""
-        transport = self.transport
+    def answered(self, answer: Answer) -> None:
+        """Write the answer of the request under way."""
+        fast, transport = self._under_way, self.transport
+        assert fast is not None
+        fast.response_complete = True
         if transport.is_closing():
             return
-        keep = keep and not self.inference.closes(answer)
+        keep = fast.keep_alive and not self.inference.closes(answer)
         transport.write(self._head(answer, close=not keep) + answer.body)
         if keep and not self.is_over:
-            HttpToolsProtocol.on_response_complete(self)  # nothing that ours adds to it is due
+            self._go_on()
         else:
             if not keep and self.part:
                 self.close_gently()  # refused before its body was read: the rest is still coming
@@ -155,6 +145,22 @@ class ShortCut(Guarded):
             self.on_response_complete()
         if self.flow.write_paused:
             self.flow.pause_reading()  # answers that nobody reads: take no more requests until they are read
+
+    def _go_on(self) -> None:
+        """Hand the connection back to uvicorn, which goes on with what is next on it."""
+        self.idle_since = self.loop.time()
+        if self.pipeline or self.flow.read_paused or self.timeout_keep_alive_task is None:
+            HttpToolsProtocol.on_response_complete(self)  # nothing that ours adds to it is due
+        else:
+            self.server_state.total_requests += 1  # all that is left of it: the clock runs already
+
+    def note(self, refused: Refused, *, is_request: bool) -> str:
+        """Count a refusal under no model; a request that was begun is counted as one already."""
+        inference = self.inference
+        if not is_request:
+            outcome = outcomes.OVERLOAD if refused.status == 503 else outcomes.CLIENT_ERROR
+            inference.unrouted("").answered(outcome, 0.0)
+        return inference.request_id(dict(self.headers or ()).get(b"x-request-id"))
 
     def _named(self) -> tuple[str, int | None] | None:
         """Return the model and version of an inference request that may take the short cut."""

@@ -29,9 +29,23 @@ class PredictionExchange(Exchange):
         self._label = label
         self._rows: int | None = None
 
-    def _admit(self) -> None:
-        super()._admit()
-        self._look_up_label()
+    def admit(self) -> bool:
+        """Check what can be checked before the body is read; False when the refusal has been sent."""
+        if not super().admit():
+            return False
+        try:
+            self._look_up_label()
+        except Exception as exc:  # the outermost door: nobody above can answer this caller
+            self.refuse(exc)
+            return False
+        return True
+
+    def run(self) -> None:
+        """Answer the request, whose body is whole, now or when its batch has run."""
+        try:
+            self._run()
+        except Exception as exc:  # the outermost door, as in ``admit``
+            self.refuse(exc)
 
     def _look_up_label(self) -> None:
         """Pin the version that the label points to now. Raises UnknownAlias, VersionUnavailable."""
@@ -40,14 +54,13 @@ class PredictionExchange(Exchange):
             self._version = inference.table.route(self._model).labelled(self._label)
             inference.find(self._model, self._version)
 
-    def _run(self, body: bytes) -> None:
+    def _run(self) -> None:
         inference = self._inference
-        if len(body) > inference.max_body:
-            raise inference.too_large()
-        request = v1_codec.read(body if self._form is None else self._form.whole(body), inference.limits)
+        body = b"".join(self._pieces) if self._form is None else self._form.whole()
+        request = v1_codec.read(body, inference.limits)
         self._look_up_label()  # again: the route may have changed while the body came, and one revision answers
         if self._version is None:
-            arm = self._routed(HttpValues(self._headers, self._query, None))
+            arm = self._routed(HttpValues(self._headers, self._found, self._query, None))
         else:
             arm = self._pinned(self._version)
         inputs = v1_codec.inputs_of(request, arm.lane.version.signature)

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -56,6 +57,9 @@ ON_LOOP_SECONDS: Final = 0.5
 
 STUCK_SECONDS: Final = 0.1
 """A run on a thread that goes on so long after it was stopped cannot be stopped."""
+
+
+_DEADLINE: Final = attrgetter("deadline")
 
 
 class Job:
@@ -117,6 +121,7 @@ class Lane:
         """*max_queue*: the most requests that wait. *output_bytes*: the most of one answer, all outputs together."""
         signature, serving = version.signature, version.metadata.serving
         self.version = version
+        self.key = version.model, version.version
         self.cells = version.cells
         self._max_queue = max_queue
         self._max_rows = serving.max_batch_rows if version.batchable else 0
@@ -252,7 +257,7 @@ class Lane:
 
     def _run_here(self, batch: Sequence[Job]) -> None:
         """Run a batch on the loop, for as long as the loop can bear and its callers can wait."""
-        deadline = batch[0].deadline if len(batch) == 1 else min(job.deadline for job in batch)
+        deadline = min(map(_DEADLINE, batch))
         began, started = self._loop.time(), time.perf_counter()
         until = started + min(deadline - began, ON_LOOP_SECONDS)
         self._watchdog.begin(self.version.session, until)
@@ -289,7 +294,7 @@ class Lane:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{self.version.model}")
         self._cut(batch)
-        self._overdue = self._loop.call_at(max(job.deadline for job in batch), self._stop)
+        self._overdue = self._loop.call_at(max(map(_DEADLINE, batch)), self._stop)
         self._loop.run_in_executor(self._pool, self._runner.execute, batch).add_done_callback(
             lambda done: self._finished(batch, done)
         )
@@ -349,9 +354,11 @@ class Lane:
         self.batches += 1
         self.batch_rows += rows or len(batch)
         number, now = self.batches, time.perf_counter()
+        waits = []
         for job in batch:
             job.batch, job.began = number, now
-            self.cells.waited(now - job.arrived)
+            waits.append(now - job.arrived)
+        self.cells.waited(waits)
         return batch
 
     def _deliver(self, batch: Sequence[Job], execution: Execution) -> None:
@@ -360,13 +367,16 @@ class Lane:
         self.last_run = execution.runs[0] if len(execution.runs) == 1 else None
         if execution.nonfinite:
             self.cells.happened("nonfinite_out", execution.nonfinite)
+        version = self.version
         for job, result in zip(batch, execution.results, strict=True):
             if isinstance(result, Exception):
                 self._failed(job, result)
-            else:  # as ``_settle`` does, without a call for each request
-                self.version.in_flight -= 1
+            else:  # as ``_settle`` and ``Job.end`` do, without two calls for each request
+                version.in_flight -= 1
                 if not job.ended:
-                    job.end()
+                    job.ended = True
+                    if job.timer is not None:
+                        job.timer.cancel()
                     job.settle(result)
 
     def _failed(self, job: Job, failure: Exception) -> None:

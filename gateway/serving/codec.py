@@ -146,6 +146,8 @@ class Codec(Generic[GivenT]):
         self._positions = {spec.name: index for index, spec in enumerate(signature.outputs)}
         self._batchable = batchable
         self._most_outputs = bounds.outputs
+        self.all_outputs: Sequence[int] = range(len(signature.outputs))
+        """What ``wanted`` says of a request that names no outputs."""
 
     def read(self, inputs: Sequence[GivenT], behind: Any = None) -> tuple[tuple[Tensor, ...], int]:
         """Return the tensors in the signature's order, and the number of rows. Raises InvalidRequest.
@@ -181,7 +183,7 @@ class Codec(Generic[GivenT]):
     def wanted(self, outputs: Sequence[Named] | None) -> Sequence[int]:
         """Return the positions of the outputs that the caller named, in the caller's order; all where none is named."""
         if not outputs:
-            return range(len(self._outputs))
+            return self.all_outputs
         if len(outputs) > self._most_outputs:
             raise InvalidRequest(f"outputs: may be {self._most_outputs} at most", "too_many_outputs")
         positions: list[int] = []

@@ -122,13 +122,20 @@ class Attempt:
     def _finish(self, result: Result) -> None:
         """Say what became of the request, and count the fallback that answered it."""
         arm = self._arm
-        if isinstance(result, InputRefused) and arm.is_trusted:
-            result = RejectedInput(arm.lane.version.model, arm.lane.version.version)
+        if isinstance(result, Exception):
+            result = blamed(arm, result)
         if self._first is not None:
             cells, failure = self._first
             if not (isinstance(result, RejectedInput) and isinstance(failure, InputRefused)):
                 cells.fell_back(reason_of(failure))
         self._done(arm, result)
+
+
+def blamed(arm: Arm, failure: Exception) -> Exception:
+    """Return what *failure* of *arm*'s run is to the caller: where the runtime refuses a value to it, their input."""
+    if isinstance(failure, InputRefused) and arm.is_trusted:
+        return RejectedInput(arm.lane.version.model, arm.lane.version.version)
+    return failure
 
 
 def reason_of(failure: Failure) -> str:

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from gateway.core import outcomes
 from gateway.core.errors import GatewayError, ModelFailed, RequestTooLarge
 from gateway.core.limits import DEFAULT, Limits
-from gateway.serving.dispatch import Attempt
+from gateway.serving.dispatch import Attempt, blamed
 from gateway.serving.parameters import microseconds, urgency
 from gateway.serving.retries import RetryBudget
 from gateway.serving.watched import start_watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gateway.core.routing import Values
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import Metrics, PredictionMemory, Tensor, VersionCells
-    from gateway.serving.batching import Lane, Result
+    from gateway.serving.batching import Job, Lane, Result
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, LiveTable
     from gateway.serving.parameters import Parameter
@@ -43,21 +43,22 @@ AnswerT = TypeVar("AnswerT")
 CodecT = TypeVar("CodecT")
 
 
-class Codecs(Generic[CodecT]):
-    """One codec per lane, made when its version is first asked through a door."""
+class Codecs(dict["Lane", CodecT]):
+    """One codec per lane, made when its version is first asked through a door.
+
+    A dictionary, so that *of* is its look-up and no call of ours.
+    """
 
     def __init__(self, make: Callable[[LoadedVersion], CodecT]) -> None:
+        super().__init__()
         self._make = make
-        self._made: dict[Lane, CodecT] = {}
+        self.of: Callable[[Lane], CodecT] = self.__getitem__
+        """Returns the codec of a lane's version."""
 
-    def of(self, lane: Lane) -> CodecT:
-        """Return the codec of a lane's version."""
-        codec = self._made.get(lane)
-        return codec if codec is not None else self._add(lane)
-
-    def _add(self, lane: Lane) -> CodecT:
-        self._made = {each: codec for each, codec in self._made.items() if not each.is_closed}
-        codec = self._made[lane] = self._make(lane.version)
+    def __missing__(self, lane: Lane) -> CodecT:
+        for each in [each for each in self if each.is_closed]:
+            del self[each]
+        codec = self[lane] = self._make(lane.version)
         return codec
 
 
@@ -85,7 +86,8 @@ class Traffic:
         self.retries = RetryBudget(lambda: self.in_flight)
         self.last_started = 0.0
         """When the last request began, on ``time.perf_counter``; 0 before any."""
-        self._ids = (f"{prefix}-{number:x}" for prefix in [os.urandom(6).hex()] for number in itertools.count(1))
+        self.ids: Iterator[str] = map((os.urandom(6).hex() + "-{:x}").format, itertools.count(1))
+        """New request ids."""
         self.memory: PredictionMemory | None = None
         """Where answers are remembered for labels that come later; None where they are not."""
         self._metrics = metrics
@@ -93,7 +95,7 @@ class Traffic:
 
     def request_id(self, given: bytes | None) -> str:
         """Return the caller's request id where it is printable and short, else a new one."""
-        return given.decode() if given and PRINTABLE.fullmatch(given) else next(self._ids)
+        return given.decode() if given and PRINTABLE.fullmatch(given) else next(self.ids)
 
     def unrouted(self, model: str) -> VersionCells:
         """Return where a request is counted that never reached a version; invented names share one series."""
@@ -137,7 +139,7 @@ class Exchange(Generic[AnswerT]):
         self._id = ""
         self._deadline = 0.0
         self._arm: Arm | None = None
-        self._attempt: Attempt | None = None
+        self._attempt: Attempt | Job | None = None
         self._point: int | None = None
         inference.in_flight += 1
 
@@ -169,7 +171,8 @@ class Exchange(Generic[AnswerT]):
 
     def _routed(self, values: Values) -> Arm:
         """Take the arm that the route chooses for what the caller sent."""
-        route = self._inference.table.route(self._model)
+        table = self._inference.table
+        route = table.routes.get(self._model) or table.route(self._model)
         if route.point_of is not None:
             self._point = route.point_of(values)
         self._arm = arm = route.decide(values, getrandbits(64), self._point)
@@ -184,14 +187,21 @@ class Exchange(Generic[AnswerT]):
     def _start(
         self, arm: Arm, feeds: tuple[Tensor, ...], rows: int, parameters: Mapping[str, Parameter] | None
     ) -> None:
-        """Run the request; its *parameters* may shorten the deadline, and say how urgent it is."""
+        """Run the request; its *parameters* may shorten the deadline, and say how urgent it is.
+
+        On an arm without anything to weigh, by far the most, the exchange waits for the lane itself.
+        """
         priority = 0
         if parameters:
             if "timeout" in parameters:
                 timeout = microseconds(parameters["timeout"])
                 self._deadline = min(self._deadline, self._inference.clock() + timeout)
             priority = urgency(parameters.get("priority", 0))
-        settled, tap = self._settled, arm.tap
+        tap = arm.tap
+        if arm.is_plain and tap is None:
+            self._attempt = arm.lane.submit(feeds, rows, self._deadline, self._ran, priority)
+            return
+        settled = self._settled
         done = settled if tap is None else tap.behind(settled, feeds, rows, self._id or self._request_id)
         retries, watched = self._inference.retries, arm.watched
         if watched is None:
@@ -203,23 +213,31 @@ class Exchange(Generic[AnswerT]):
 
     def _settled(self, arm: Arm, result: Result) -> None:
         """Take the result of the arm that ended the request."""
+        self._arm = arm
+        self._ran(result)
+
+    def _ran(self, result: Result) -> None:
+        """Take the result of the arm that was chosen last."""
+        arm = self._arm
+        assert arm is not None
         try:
-            self._arm = arm
             if isinstance(result, Exception):
-                self.refuse(result)
+                self.refuse(blamed(arm, result))
+                return
+            self._end(outcomes.OK, self._answer(arm, result))
+            memory = self._inference.memory
+            if memory is None:
+                return
+            if memory.room > 0:
+                self._remember(memory, arm, result)
             else:
-                self._end(outcomes.OK, self._answer(arm, result))
-                if self._inference.memory is not None:
-                    self._remember(self._inference.memory, arm, result)
+                memory.skipped[arm.lane.key] += 1
         except Exception as exc:  # the outermost door of a callback: the rest of the batch must get its answers
             self.refuse(exc)
 
     def _remember(self, memory: PredictionMemory, arm: Arm, outputs: Sequence[Tensor]) -> None:
         """Leave what was served to whoever counts labels; the caller has the answer already."""
         version, watched = arm.lane.version, arm.watched
-        if memory.room <= 0:
-            memory.skip(version.model, version.version)
-            return
         evidence = ("", None) if watched is None else (watched.trial.rollout.id, watched.unit(self._point))
         name = self._id or self._request_id
         memory.served(

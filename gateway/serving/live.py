@@ -42,8 +42,8 @@ class Arm:
     """
 
     __slots__ = (
-        "absent", "block", "fallback", "headers", "is_narrower", "is_trusted", "lane", "order", "revision", "rule",
-        "tap", "watched",
+        "absent", "block", "fallback", "headers", "is_narrower", "is_plain", "is_trusted", "lane", "order", "revision",
+        "rule", "tap", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +67,8 @@ class Arm:
         self.revision = revision
         self.fallback = fallback
         self.absent = absent
+        self.is_plain = fallback is None and absent is None
+        """Whether nothing is to be weighed: the lane's answer, or its error, is the request's. Not where *watched*."""
         self.watched: Watched | None = None
         self.tap: Tap | None = None
         """Copies the requests that go this way for shadows; None but for a request that was drawn for it."""
@@ -181,6 +183,7 @@ class LiveRoute:
             again = self._behind(baseline, arm.lane, arm.rule) if baseline and is_able else None
         else:
             return
+        arm.is_plain = False
         arm.watched = Watched(trial, version, self.routing.document.fallback, arm.fallback or again)
 
     def _behind(self, baseline: Lane, lane: Lane, rule: str) -> Arm:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -115,20 +116,18 @@ class Runner:
             self._seat.end()
 
     def _joined(self, batch: Sequence[Job], execution: Execution) -> list[Result]:
-        joined = tuple(np.concatenate([job.feeds[i] for job in batch]) for i in range(len(self._names)))
-        together = self._attempt(joined, sum(job.rows for job in batch), execution)
+        # comprehensions and C, not generators: a generator is entered once for every request
+        joined = tuple([np.concatenate(column) for column in zip(*[job.feeds for job in batch], strict=True)])
+        together = self._attempt(joined, sum([job.rows for job in batch]), execution)
         if isinstance(together, RunStopped):
             return [together] * len(batch)
         if isinstance(together, Exception):
             return [self._alone(job, execution) for job in batch]
-        results: list[Result] = []
-        start = 0
-        for job in batch:
-            end = start + job.rows
-            own = [output[start:end] for output in together]
-            results.append(own if self._size is None else self._sized(own))
-            start = end
-        return results
+        ends = list(accumulate([job.rows for job in batch]))
+        spans = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        columns = [map(output.__getitem__, spans) for output in together]
+        results: list[Result] = [list(row) for row in zip(*columns, strict=True)]
+        return results if self._size is None else [self._sized(each) for each in results]
 
     def _alone(self, job: Job, execution: Execution) -> Result:
         if job.ended:  # its deadline passed, or its caller left, while the others of its batch ran

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, DIFFERENCE_EDGES, EVENTS, FALLBACKS, ROW_EDGES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.telemetry.layout import Layout
 
 _FALLBACK: Final = {reason: place for place, reason in enumerate(FALLBACKS)}
@@ -63,10 +65,11 @@ class BlockCells:
         histogram[bisect_left(ROW_EDGES, rows)] += 1.0
         histogram[-1] += rows
 
-    def waited(self, seconds: float) -> None:
-        histogram = self._queue
-        histogram[bisect_left(self._edges, seconds)] += 1.0
-        histogram[-1] += seconds
+    def waited(self, seconds: Sequence[float]) -> None:
+        histogram, edges = self._queue, self._edges
+        for each in seconds:
+            histogram[bisect_left(edges, each)] += 1.0
+        histogram[-1] += sum(seconds)
 
     def fell_back(self, reason: str) -> None:
         self._fallbacks[_FALLBACK.get(reason, _OTHER_FALLBACK)] += 1.0

@@ -12,6 +12,7 @@ import pytest
 from onnx import helper
 
 from gateway.core.errors import InputRefused, ModelFailed, RunStopped
+from gateway.engine.divisions import PIECE_BYTES
 from gateway.engine.onnx import OnnxEngine
 from gateway.engine.onnx_file import inspect
 from tests.engine.graphs import BOOL, FLOAT, INT64, KINDS, gather, graph, node, ten_divided, value, weights
@@ -152,3 +153,20 @@ def test_a_loop_that_is_stopped_ends_soon_and_the_next_run_is_as_ever(tmp_path: 
         session.run({"x": np.array([10**12], np.int64)})
 
     assert session.run({"x": np.array([3], np.int64)})[0].tolist() == [3]
+
+
+@pytest.mark.parametrize("place", [-6, -3, -1, 0, 1])
+def test_a_division_is_found_wherever_the_pieces_of_a_search_are_cut(tmp_path: Path, place: int) -> None:
+    def at(padding: int) -> bytes:
+        kinds = [value(name, INT64, ["n"]) for name in ("x", "y")]
+        pad = node("Identity", ["x"], ["w"], doc_string="a" * padding)
+        division = node("Div", ["x", "y"], ["z"], name="here")
+        return graph(pad, division, inputs=kinds, outputs=[value("z", INT64, ["n"])])
+
+    first = at(PIECE_BYTES).index(b"\x22\x03Div") - PIECE_BYTES
+    content = at(PIECE_BYTES - first + place)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+
+    assert content.index(b"\x22\x03Div") == PIECE_BYTES + place
+    assert inspect(path).divisions == ("here",)

@@ -306,7 +306,7 @@ def test_connections_over_the_limit_are_told_to_come_back(gateway: Gateway) -> N
 
     assert refused
     assert {status(each) for each in refused} == {503}
-    assert all(b"retry-after: 1\r\n" in each for each in refused)
+    assert all(b"retry-after: 1\r\n" in each and b"x-request-id: " in each for each in refused)
 
 
 def test_a_header_of_20_megabytes_is_not_kept(gateway: Gateway) -> None:

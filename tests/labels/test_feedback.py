@@ -122,7 +122,7 @@ async def test_nothing_is_lost_while_the_store_is_away(store: MemoryRouteStore, 
     store.stop()
     for n in range(1_200):
         worker.serve(str(n), 1)
-    worker.memory.skip("fraud", 2)
+    worker.memory.skipped["fraud", 2] += 1
     await worker.duty.go_round()
     with pytest.raises(StoreUnavailable):
         await worker.take(label("1"))

@@ -13,7 +13,7 @@ from gateway.models.catalog import Catalog
 from gateway.models.repository import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from gateway.core.versions import VersionStatus
@@ -71,7 +71,7 @@ class FakeCells:
 
     def ran(self, rows: int, seconds: float) -> None: ...
 
-    def waited(self, seconds: float) -> None: ...
+    def waited(self, seconds: Sequence[float]) -> None: ...
 
     def fell_back(self, reason: str) -> None: ...
 

@@ -36,7 +36,7 @@ def codec(datatype: str, shape: Sequence[int] = (-1, -1), *, batchable: bool = T
 
 def read(made: JsonCodec, whole: dict[str, Any], *, pad: int = 0) -> Tensor:
     body, [(_, size)] = packed(whole, pad=pad)
-    (found,), _ = made.read(envelope.read(body[: int(size)]).inputs, Tail(body, int(size)))
+    (found,), _ = made.read_binary(envelope.read(body[: int(size)]).inputs, Tail(body, int(size)))
     return found
 
 
@@ -158,7 +158,7 @@ def test_a_truth_value_is_a_byte_of_0_or_1(byte: int) -> None:
 def test_a_raw_body_is_one_row_of_the_only_input(
     datatype: str, shape: Sequence[int], batchable: bool, body: bytes, expected: Any
 ) -> None:
-    (found,), _ = codec(datatype, shape, batchable=batchable).read([], Tail(body, 0, is_raw=True))
+    (found,), _ = codec(datatype, shape, batchable=batchable).read_binary([], Tail(body, 0, is_raw=True))
 
     assert found.tolist() == expected
 
@@ -180,14 +180,14 @@ def test_a_raw_body_whose_shape_does_not_follow_is_refused(
     datatype: str, shape: Sequence[int], batchable: bool, body: bytes
 ) -> None:
     with pytest.raises(InvalidRequest):
-        codec(datatype, shape, batchable=batchable).read([], Tail(body, 0, is_raw=True))
+        codec(datatype, shape, batchable=batchable).read_binary([], Tail(body, 0, is_raw=True))
 
 
 def test_a_raw_body_for_two_inputs_is_refused() -> None:
     two = (TensorSpec("a", "INT8", (-1, 1)), TensorSpec("b", "INT8", (-1, 1)))
 
     with pytest.raises(InvalidRequest):
-        JsonCodec("fraud", 1, Signature(two, two), batchable=True).read([], Tail(b"ab", 0, is_raw=True))
+        JsonCodec("fraud", 1, Signature(two, two), batchable=True).read_binary([], Tail(b"ab", 0, is_raw=True))
 
 
 @given(st.binary(max_size=40), st.sampled_from(sorted(DATATYPES)), st.integers(0, 3), st.integers(0, 40))

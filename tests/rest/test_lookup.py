@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def found(kind: str, name: str, *, headers: Pairs = (), query: bytes = b"", parameters: Any = None) -> list[bytes]:
-    return list(HttpValues(headers, query, parameters)(kind, name))
+    return list(HttpValues(headers, dict(headers), query, parameters)(kind, name))
 
 
 def test_every_value_of_a_repeated_header_is_found_in_order() -> None:

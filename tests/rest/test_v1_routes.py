@@ -113,7 +113,8 @@ async def test_a_label_answers_under_one_revision_when_the_route_changes_under_i
 
     exchange.admit()
     routed(fraud, {"1": 1}, revision=2, aliases={"champion": "4"})
-    exchange.run(json.dumps(ONE).encode())
+    exchange.take(json.dumps(ONE).encode())
+    exchange.run()
     await a_turn()
 
     [answer] = answered

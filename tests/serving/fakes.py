@@ -118,8 +118,8 @@ class FakeCells:
     def ran(self, rows: int, seconds: float) -> None:
         self.runs.append(rows)
 
-    def waited(self, seconds: float) -> None:
-        self.waits.append(seconds)
+    def waited(self, seconds: Sequence[float]) -> None:
+        self.waits += seconds
 
     def fell_back(self, reason: str) -> None:
         self.fallbacks.append(reason)

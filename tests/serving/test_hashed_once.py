@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,12 +48,10 @@ class Memory:
 
     def __init__(self) -> None:
         self.points: list[int | None] = []
+        self.skipped: Counter[tuple[str, int]] = Counter()
 
     def served(self, *given: Any) -> None:
         self.points.append(given[-1])
-
-    def skip(self, model: str, version: int) -> None:
-        raise AssertionError("there is room")
 
     def copied(self, *given: Any) -> None:
         raise AssertionError("there is no shadow")

@@ -99,7 +99,7 @@ def test_histograms_are_cumulative_and_end_in_their_count(
     cells = slabs.acquire().version("fraud", "1")
     cells.answered(OK, 0.3)
     cells.ran(3, 0.002)
-    cells.waited(0.0002)
+    cells.waited([0.0002])
 
     samples = scrape(collector)
 

@@ -21,7 +21,7 @@ def test_figures_are_summed_over_all_workers(tmp_path: Path) -> None:
         cells = slab.version(*KEY)
         for _ in range(number):
             cells.answered(OK, 0.25)
-            cells.waited(0.125)
+            cells.waited([0.125])
             cells.ran(4, 0.0625)
         slab.traffic(0, 7.0 + number)
     workers[0].version(*KEY).answered(MODEL_ERROR, 0.5)

@@ -49,7 +49,7 @@ def test_each_call_counts_where_its_name_says(slabs: SlabDirectory) -> None:
 
     cells.answered(MODEL_ERROR, 0.3)
     cells.ran(3, 0.002)
-    cells.waited(0.0002)
+    cells.waited([0.0002])
     cells.fell_back("timeout")
 
     [block] = blocks(slabs)
