@@ -110,6 +110,7 @@ LIMITS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
         for name in (
             "connections",
             "pipelined",
+            "streams",
             "headers",
             "chunks",
             "json-members",
