@@ -60,8 +60,9 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "onnxruntime": ("gateway.engine",),
     "prometheus_client": ("gateway.telemetry",),
     "starlette": ("gateway.rest", "gateway.control"),
-    "grpc": ("gateway.rpc",),
-    "grpc_reflection": ("gateway.rpc",),
+    "grpc": (),
+    "grpc_reflection": (),
+    "hpack": ("gateway.rpc",),
     "google.protobuf": ("gateway.rpc",),
 }
 """A package that only an edge may know, and who that is: nothing on the path of a request imports redis."""
