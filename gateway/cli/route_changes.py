@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
             raise CommandUndecided(f"nothing is compared: {exc}") from exc
     client = connect(args)
     changes = _needed(args, client)
+    _warn_of_rollouts(client, changes)
     if not args.json:
         _print(changes)
     if args.dry_run:
@@ -168,6 +169,7 @@ def _try(args: argparse.Namespace, client: Client, changes: Sequence[Change]) ->
 def _diff(args: argparse.Namespace, client: Client) -> int:
     """Show how the store has drifted from the files, and who wrote last; return 1 if it has."""
     changes = _needed(args, client)
+    _warn_of_rollouts(client, changes)
     if not args.json:
         for change in changes:
             if change.before is not None:
@@ -175,6 +177,19 @@ def _diff(args: argparse.Namespace, client: Client) -> int:
         _print(changes)
     _show(args, changes)
     return 1 if changes else 0
+
+
+def _warn_of_rollouts(client: Client, changes: Sequence[Change]) -> None:
+    """Say which rollouts the changes would stop: another split pauses one that is under way."""
+    for change in changes:
+        try:
+            rollout = client.get(change.model, "rollouts", "current").data
+        except Refused as exc:
+            if exc.status in {404, 409}:  # there is none, or the route cannot be read, of which the write tells
+                continue
+            raise
+        if not rollout["is_over"]:
+            say(f"{change.model}: a rollout of version {rollout['candidate']} is under way; applying the file stops it")
 
 
 def _last_writer(client: Client, model: str) -> str:

@@ -89,6 +89,16 @@ class TestDrift:
         assert (result.code, found["model"], found["pruned"]) == (1, "digits", True)
         assert found["words"] == ["version 1: 90 % -> 100 % of the traffic", "version 2: 10 % -> 0 % of the traffic"]
 
+    def test_a_rollout_under_way_is_told_because_applying_stops_it(self, routed: Terminal, files: Path) -> None:
+        quiet = routed.run("routes", "diff", "-f", str(files))
+        routed.run("rollouts", "start", "fraud", "2", "--step", "10:1m")
+        (files / "fraud.yaml").write_text('model: fraud\nsplit: {"1": 1}\n', encoding="utf-8")
+
+        told = [routed.run("routes", verb, "-f", str(files)).err for verb in ("diff", "apply")]
+
+        assert "rollout" not in quiet.err
+        assert all("a rollout of version 2 is under way; applying the file stops it" in each for each in told)
+
 
 class TestPrune:
     """``routes apply --prune``: what no file routes goes back to plain."""
