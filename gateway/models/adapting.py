@@ -168,8 +168,8 @@ def _categories(source: str, target: str, named: Mapping[Scalar, Scalar]) -> Ope
     values: Tensor = np.array([named[key] for key in sorted(named)], dtype=NUMPY[target])
 
     def look_up(given: Tensor) -> Tensor:
-        places = np.minimum(np.searchsorted(keys, given), len(keys) - 1)
-        if not np.array_equal(keys[places], given):
+        places = keys.searchsorted(given)
+        if (keys.take(places, mode="clip") != given).any():
             raise _Unfit("it holds a category that `map` does not name")
         return values[places]
 
@@ -237,7 +237,7 @@ def _columns(columns: Columns) -> Operation:
     def take(given: Tensor) -> Tensor:
         if given.shape[-1] != columns.of:
             raise _Unfit(f"it has {given.shape[-1]} columns, and {columns.of} are declared")
-        return given.take(picked, axis=-1)
+        return given.take(picked, axis=-1, mode="clip")  # all are there; "raise" would copy once more
 
     return take
 
