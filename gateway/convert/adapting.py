@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from gateway.core.adapter_proposal import Proposal
 
-KEPT: Final = ("training_data", "parameters", "metrics", "classes", "serving")
+KEPT: Final = (
+    "training_data", "parameters", "metrics", "source_revision", "libraries", "parity", "classes", "serving",
+)  # fmt: skip
 """Members of the parent's metadata that hold for the child: it is the same model."""
 
 

@@ -136,8 +136,8 @@ def _datatype(place: str, name: str, given: Any) -> str:
 
 def _shape(place: str, name: str, given: Any) -> tuple[int, ...]:
     shape = tuple(_list(place, given, int))
-    if 0 in shape:
-        raise InvalidAdapter(place, f"tensor {name!r} has a dimension of 0; write {FREE} for a free one")
+    if any(size < 1 and size != FREE for size in shape):
+        raise InvalidAdapter(place, f"tensor {name!r} has a dimension below 1; write {FREE} for a free one")
     return shape
 
 
