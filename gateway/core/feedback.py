@@ -182,7 +182,7 @@ def score(prediction: Prediction, fact: Fact) -> dict[str, float]:
 
 
 def fields_of(prediction: Prediction, fact: Fact, age_seconds: float) -> dict[str, float]:
-    """Return field of the store's hash → what *fact*, said *age_seconds* after the answer, adds to it.
+    """Return field of the store's hash → what *fact*, said *age_seconds* after the answer, adds to it, zeros left out.
 
     ``in|RULE|…`` repeats for the rule that chose the version what ``score`` counts, without cells and bins. Raises
     InvalidDocument as that does.
@@ -191,7 +191,7 @@ def fields_of(prediction: Prediction, fact: Fact, age_seconds: float) -> dict[st
     if fact.kind == "label":
         counts["sum_delay"] = age_seconds
     segment = {f"in|{prediction.rule}|{kind}": many for kind, many in counts.items() if "|" not in kind}
-    return {f"{prediction.version}|{kind}": many for kind, many in (counts | segment).items()}
+    return {f"{prediction.version}|{kind}": many for kind, many in (counts | segment).items() if many}
 
 
 def _score_classes(prediction: Prediction, fact: Fact, counts: dict[str, float]) -> None:

@@ -47,20 +47,20 @@ local held = redis.call('HMGET', served, 'served', fact)
 if not held[1] then return 'unknown' end
 if held[2] then return held[2] == text and 'duplicate' or 'conflict' end
 redis.call('HSET', served, fact, text)
+local is_cell, add = {}, {}
+for j = counts, #ARGV, 2 do
+  is_cell[j] = string.match(ARGV[j], '^%d+|cell|') ~= nil
+  add[j] = not is_cell[j] and string.match(ARGV[j], '|sum_[a-z_]+$') and 'HINCRBYFLOAT' or 'HINCRBY'
+end
 for i = 2, #KEYS do
   local room = most - redis.call('HLEN', KEYS[i])
   for j = counts, #ARGV, 2 do
     local field = ARGV[j]
-    local is_cell = string.match(field, '^%d+|cell|') ~= nil
-    if is_cell and redis.call('HEXISTS', KEYS[i], field) == 0 then
+    if is_cell[j] and redis.call('HEXISTS', KEYS[i], field) == 0 then
       if room <= 0 then field = string.match(field, '^%d+') .. '|uncelled' end
       room = room - 1
     end
-    if not is_cell and string.match(field, '|sum_[a-z_]+$') then
-      redis.call('HINCRBYFLOAT', KEYS[i], field, ARGV[j + 1])
-    else
-      redis.call('HINCRBY', KEYS[i], field, ARGV[j + 1])
-    end
+    redis.call(add[j], KEYS[i], field, ARGV[j + 1])
   end
 end
 for i = 3, #KEYS do redis.call('EXPIRE', KEYS[i], ARGV[i + 1]) end

@@ -143,12 +143,12 @@ def test_each_row_counts_in_the_part_of_its_confidence_and_over_one_is_the_last_
     }  # fmt: skip
 
 
-def test_what_is_counted_of_a_version_is_counted_of_its_rule_too_but_for_cells_and_bins() -> None:
+def test_what_is_counted_of_a_version_is_counted_of_its_rule_too_but_for_cells_bins_and_zeros() -> None:
     fields = fields_of(Prediction(2, 7, "rule-1", classes=("a",)), said(label="b"), 4.0)
 
     assert fields == {
-        "2|labelled": 1, "2|covered": 1, "2|classed": 1, "2|correct": 0, "2|sum_delay": 4.0, '2|cell|["a", "b"]': 1,
-        "2|in|rule-1|labelled": 1, "2|in|rule-1|covered": 1, "2|in|rule-1|classed": 1, "2|in|rule-1|correct": 0,
+        "2|labelled": 1, "2|covered": 1, "2|classed": 1, "2|sum_delay": 4.0, '2|cell|["a", "b"]': 1,
+        "2|in|rule-1|labelled": 1, "2|in|rule-1|covered": 1, "2|in|rule-1|classed": 1,
         "2|in|rule-1|sum_delay": 4.0,
     }  # fmt: skip
 

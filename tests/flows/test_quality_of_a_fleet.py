@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import signal
 from pathlib import Path
@@ -59,7 +58,7 @@ def test_the_quality_of_a_fleet_is_what_scikit_learn_computes_from_the_same_pair
 
     pairs: dict[str, list[tuple[int, int, list[float]]]] = {"1": [], "2": []}
     for number, (version, said, chances) in served.items():
-        item = {"id": f"r-{number}", "label": int(labels[number]) ^ (number % 7 == 0)}
+        item: dict[str, Any] = {"id": f"r-{number}", "label": int(labels[number]) ^ (number % 7 == 0)}
         answer = gateways[(number // 2) % 2].ask("POST", f"/v2/models/{MODEL}/feedback", item)
         assert answer.status in {202, 404}, "what the dead worker had not written yet is unknown"
         if answer.status == 202:
@@ -85,8 +84,7 @@ def expected(told: list[tuple[int, int, list[float]]], shown: dict[str, Any]) ->
     kept = np.clip(np.round([each[2] for each in told], 6), 1e-15, 1)  # as a worker remembers them
     chances = kept / kept.sum(axis=1, keepdims=True)
     precision, recall, f1, support = precision_recall_fscore_support(right, said, labels=[0, 1])
-    ours = json.loads(json.dumps(shown))
-    ours |= {
+    ours: dict[str, Any] = shown | {
         "labels": len(told),
         "accuracy": pytest.approx(accuracy_score(right, said), rel=1e-12),
         "f1": pytest.approx(f1.mean(), rel=1e-12),
