@@ -26,6 +26,7 @@ NOUNS: Final = {
     "routes": ("gateway.cli.routes", "show, change, explain and restore routes"),
     "weights": ("gateway.cli.weights", "move traffic between the versions of a model"),
     "rollouts": ("gateway.cli.rollouts", "walk a canary through its steps, watched by its guards"),
+    "experiments": ("gateway.cli.experiments", "compare two versions by labels and rewards"),
     "notifications": ("gateway.cli.notifications", "who is told of decisions, and what could not be told"),
     "top": ("gateway.cli.top", "watch models, versions and rollouts live"),
     "context": ("gateway.cli.context", "keep the addresses of several gateways, and choose one"),

@@ -241,7 +241,7 @@ class Exchange(Generic[AnswerT]):
         evidence = ("", None) if watched is None else (watched.trial.rollout.id, watched.unit(self._point))
         name = self._id or self._request_id
         memory.served(
-            name, version.model, version.version, version.signature, outputs, arm.rule, arm.revision, *evidence
+            name, version.model, version.version, version.signature, outputs, arm.segment, arm.revision, *evidence
         )
 
     def _end(self, outcome: int, answer: AnswerT | None) -> None:

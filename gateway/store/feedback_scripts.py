@@ -10,27 +10,35 @@ from typing import Final
 from gateway.store.scripts import Script, script
 
 REMEMBER: Final[Script] = script("""
-local quality, milliseconds = KEYS[1], ARGV[1]
-local kind = redis.call('TYPE', quality)['ok']
-if kind ~= 'none' and kind ~= 'hash' then return kind end
-for i = 2, #KEYS do
+local quality, assigned, milliseconds, most = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
+for i = 1, 2 do
+  local kind = redis.call('TYPE', KEYS[i])['ok']
+  if kind ~= 'none' and kind ~= 'hash' then return kind end
+end
+for i = 3, #KEYS do
+  local version, under = ARGV[3 * i - 6], ARGV[3 * i - 4]
   if redis.call('EXISTS', KEYS[i]) == 0 then
-    redis.call('HSET', KEYS[i], 'served', ARGV[2 * i - 1])
+    redis.call('HSET', KEYS[i], 'served', ARGV[3 * i - 5])
     redis.call('PEXPIRE', KEYS[i], milliseconds)
-    if ARGV[2 * i - 2] ~= '' then redis.call('HINCRBY', quality, ARGV[2 * i - 2] .. '|remembered', 1) end
+    if version ~= '' then redis.call('HINCRBY', quality, version .. '|remembered', 1) end
+    if under ~= '' and (redis.call('HLEN', assigned) < most or redis.call('HEXISTS', assigned, under) == 1) then
+      redis.call('HINCRBY', assigned, under, 1)
+    end
   end
 end
-for i = 2 * #KEYS, #ARGV, 2 do redis.call('HINCRBY', quality, ARGV[i] .. '|dropped', ARGV[i + 1]) end
+for i = 3 * #KEYS - 3, #ARGV, 2 do redis.call('HINCRBY', quality, ARGV[i] .. '|dropped', ARGV[i + 1]) end
 return ''
 """)
 """Keep predictions under the ids that are free. Answers the kind of a key that counts nothing, or an empty string.
 
-KEYS: quality, then one per prediction. ARGV: milliseconds that they are kept, for each prediction its version (empty
-for one that no quality counts) and what is kept, then pairs of a version and how many of its predictions were dropped.
+KEYS: quality, assigned, then one per prediction. ARGV: milliseconds that they are kept, the most fields of assigned,
+for each prediction its version (empty for one that no quality counts), what is kept and its field of assigned (empty
+for none), then pairs of a version and how many of its predictions were dropped.
 """
 
 LABEL: Final[Script] = script("""
-local served, fact, text, expiry, most = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local served, fact, text, most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local counts = 4 + #KEYS - 2
 for i = 2, #KEYS do
   local kind = redis.call('TYPE', KEYS[i])['ok']
   if kind ~= 'none' and kind ~= 'hash' then return kind end
@@ -39,27 +47,27 @@ local held = redis.call('HMGET', served, 'served', fact)
 if not held[1] then return 'unknown' end
 if held[2] then return held[2] == text and 'duplicate' or 'conflict' end
 redis.call('HSET', served, fact, text)
+local is_cell, add = {}, {}
+for j = counts, #ARGV, 2 do
+  is_cell[j] = string.match(ARGV[j], '^%d+|cell|') ~= nil
+  add[j] = not is_cell[j] and string.match(ARGV[j], '|sum_[a-z_]+$') and 'HINCRBYFLOAT' or 'HINCRBY'
+end
 for i = 2, #KEYS do
   local room = most - redis.call('HLEN', KEYS[i])
-  for j = 5, #ARGV, 2 do
+  for j = counts, #ARGV, 2 do
     local field = ARGV[j]
-    local is_cell = string.match(field, '^%d+|cell|') ~= nil
-    if is_cell and redis.call('HEXISTS', KEYS[i], field) == 0 then
+    if is_cell[j] and redis.call('HEXISTS', KEYS[i], field) == 0 then
       if room <= 0 then field = string.match(field, '^%d+') .. '|uncelled' end
       room = room - 1
     end
-    if not is_cell and string.match(field, '^%d+|sum_') then
-      redis.call('HINCRBYFLOAT', KEYS[i], field, ARGV[j + 1])
-    else
-      redis.call('HINCRBY', KEYS[i], field, ARGV[j + 1])
-    end
+    redis.call(add[j], KEYS[i], field, ARGV[j + 1])
   end
 end
-redis.call('EXPIRE', KEYS[3], expiry)
+for i = 3, #KEYS do redis.call('EXPIRE', KEYS[i], ARGV[i + 1]) end
 return 'counted'
 """)
 """Say a fact of a prediction and count it, once. Answers counted, duplicate, conflict, unknown, or a wrong kind.
 
-KEYS: prediction, quality of all time, quality of the bucket. ARGV: fact, its text, seconds that the bucket is kept, the
-most fields of a hash, then pairs of a field and what is added to it.
+KEYS: prediction, quality of all time, quality of each bucket. ARGV: fact, its text, the most fields of a hash, seconds
+that each bucket is kept, then pairs of a field and what is added to it.
 """
