@@ -24,7 +24,7 @@ WITHOUT_JSON: Final = {
 """Command → why it has no --json."""
 
 READS: Final = {
-    "completion", "context list", "demo", "doctor", "models check", "models list", "models quality",
+    "completion", "context list", "demo", "doctor", "experiments report", "models check", "models list", "models quality",
     "notifications list", "rollouts list", "rollouts simulate", "rollouts status", "routes diff", "routes explain",
     "routes history", "routes lint", "routes list", "routes show", "serve", "top", "versions diff",
     "versions lineage", "versions list", "versions show",
@@ -32,6 +32,7 @@ READS: Final = {
 """Commands that change nothing that outlives them."""
 
 WITHOUT_DRY_RUN: Final = {
+    "models adapt": "without --write it only proposes",
     "models convert": "it makes a version of its own, and replaces none",
     "models evaluate": "--no-record writes nothing",
     "models golden": "it writes beside a version that has none",
