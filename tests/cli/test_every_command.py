@@ -24,8 +24,9 @@ WITHOUT_JSON: Final = {
 """Command → why it has no --json."""
 
 READS: Final = {
-    "completion", "context list", "demo", "doctor", "experiments report", "models check", "models list", "models quality",
-    "notifications list", "rollouts list", "rollouts simulate", "rollouts status", "routes diff", "routes explain",
+    "completion", "context list", "demo", "doctor", "experiments report", "models check", "models list",
+    "models quality", "notifications list", "rollouts list", "rollouts simulate", "rollouts status", "routes diff",
+    "routes explain",
     "routes history", "routes lint", "routes list", "routes show", "serve", "top", "versions diff",
     "versions lineage", "versions list", "versions show",
 }  # fmt: skip
