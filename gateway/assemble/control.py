@@ -25,6 +25,7 @@ from gateway.labels.board import QualityBoard
 from gateway.models.metadata import read_metadata
 from gateway.models.pedigree import Pedigree
 from gateway.models.repository import Repository
+from gateway.models.tags import tags_of
 from gateway.notifications.courier import Courier
 from gateway.notifications.targets import read_targets
 from gateway.processes.http_server import HttpServer
@@ -139,6 +140,7 @@ def build_control(start: Start) -> ControlParts:
         {"name": "canary-gateway", "version": __version__},
         describe=describe,
         lineage=Pedigree(settings.models),
+        tags=partial(tags_of, settings.models),
         traffic=SlabTraffic(slabs),
         events=events,
         notifications=courier,

@@ -174,6 +174,7 @@ QUERY: Final[dict[str, Any]] = {
     "force": {"schema": {"enum": ["true", "false"], "default": "false"}},
     "version": {"schema": {"type": "string", "pattern": f"^(?:{VERSION_NUMBER.pattern})$"}},
     "key": {"schema": {"type": "string"}, "required": True},
+    "tag": {"schema": {"type": "array", "items": {"type": "string"}}},
 }
 
 MATCH: Final = {"type": "string", "pattern": r'^(?:\*|"(?:0|[1-9][0-9]{0,14})")$', "examples": ["*", '"7"']}

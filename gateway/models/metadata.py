@@ -69,6 +69,7 @@ class Metadata:
     or empty where none is declared."""
 
     created: str = ""
+    creator: str = ""
     sha256: str = ""
     golden_sha256: str = ""
     training_data: TrainingData = field(default_factory=TrainingData)
@@ -109,6 +110,7 @@ def parse_metadata(content: bytes) -> Metadata:
     training = _Members("training_data.", members.take("training_data", dict, {}))
     return Metadata(
         created=members.text("created"),
+        creator=members.text("creator"),
         sha256=members.digest("sha256"),
         golden_sha256=members.digest("golden_sha256"),
         training_data=TrainingData(
