@@ -28,7 +28,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "gateway.strict_yaml": (),
     "gateway.models": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models"),
     "gateway.convert": (
-        "gateway.core", "gateway.ports", "gateway.models", "gateway.engine", "gateway.convert",
+        "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models", "gateway.engine", "gateway.convert",
     ),
     "gateway.evaluation": (
         "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models", "gateway.engine", "gateway.convert",
