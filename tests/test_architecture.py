@@ -63,6 +63,7 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "grpc": ("gateway.rpc",),
     "grpc_reflection": ("gateway.rpc",),
     "google.protobuf": ("gateway.rpc",),
+    "fsspec": ("gateway.models.objects",),
 }
 """A package that only an edge may know, and who that is: nothing on the path of a request imports redis."""
 
