@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import os
 import re
 import sys
@@ -158,6 +159,15 @@ def _limits(text: str) -> Limits:
     return Limits(**found)
 
 
+_URL: Final = re.compile(r"([a-z][a-z0-9+.]*):/+(.+)", re.ASCII)
+
+
+def store_url(models: Path) -> str:
+    """Return the address that *models* was written as, such as ``s3://bucket/prefix``; empty for a directory."""
+    match = _URL.fullmatch(str(models))  # a Path keeps one slash of the two
+    return f"{match[1]}://{match[2]}" if match else ""
+
+
 def cores() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0))
@@ -171,7 +181,7 @@ def _setting(default: str, read: Callable[[str], Any], text: str) -> Any:
 class Settings:
     """Everything that an operator can choose when the gateway starts."""
 
-    models: Path = _setting("models", _directory, "repository of models: MODELS/NAME/VERSION/model.onnx")
+    models: Path = _setting("models", _directory, "repository: MODELS/NAME/VERSION/model.onnx, or s3://BUCKET/PREFIX")
     routes: Path = _setting("routing_configs", _directory, "route files that seed an empty store")
     redis_url: str = _setting(
         "", _store_url, "redis://, rediss:// or unix:// address of the store; without it an embedded one is started"
@@ -211,6 +221,17 @@ class Settings:
     webhooks: Path | None = _setting("", _file, "file that says who is told of decisions, where and how")
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "what is logged")
     log_format: str = _setting("auto", _choice("auto", "json", "human"), "auto is human on a terminal, else JSON lines")
+
+    @property
+    def models_url(self) -> str:
+        """The address of the object store that holds the models; empty where a directory does."""
+        return store_url(self.models)
+
+    @property
+    def repository(self) -> Path:
+        """The directory that the models are read from: of an object store, the copy of it in the state directory."""
+        url = self.models_url
+        return self.state_dir / "models" / hashlib.sha256(url.encode()).hexdigest()[:16] if url else self.models
 
     def log_human(self) -> bool:
         """Say whether logs are for a person at a terminal."""

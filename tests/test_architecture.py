@@ -64,6 +64,7 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "grpc_reflection": (),
     "hpack": ("gateway.rpc",),
     "google.protobuf": ("gateway.rpc",),
+    "fsspec": ("gateway.models.objects",),
 }
 """A package that only an edge may know, and who that is: nothing on the path of a request imports redis."""
 

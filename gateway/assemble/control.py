@@ -23,8 +23,10 @@ from gateway.control.watching_answers import look
 from gateway.core.errors import InvalidSettings
 from gateway.labels.board import QualityBoard
 from gateway.models.metadata import read_metadata
+from gateway.models.mirror import Follower
 from gateway.models.pedigree import Pedigree
 from gateway.models.repository import Repository
+from gateway.models.tags import tags_of
 from gateway.notifications.courier import Courier
 from gateway.notifications.targets import read_targets
 from gateway.processes.http_server import HttpServer
@@ -70,6 +72,7 @@ class ControlParts:
     server: HttpServer
     events: Events
     courier: Courier
+    follower: Follower | None
 
     def stop(self) -> None:
         """Stop accepting and end the streams, so that the server's run can end."""
@@ -104,10 +107,10 @@ def build_control(start: Start) -> ControlParts:
     workers = ReportDirectory(start.reports)
     snapshot = Snapshot(settings.state_dir)
     slabs = SlabDirectory(start.slabs)
-    shelf = Shelf(Repository(settings.models))
+    shelf = Shelf(Repository(settings.repository))
 
     def describe(model: str, version: int) -> Mapping[str, Any] | None:
-        path = settings.models / model / str(version) / "metadata.yaml"
+        path = settings.repository / model / str(version) / "metadata.yaml"
         return dataclasses.asdict(read_metadata(path)) if path.exists() else None
 
     alarms = Alarms(Prometheus(settings.prometheus_url) if settings.prometheus_url else None)
@@ -138,7 +141,8 @@ def build_control(start: Start) -> ControlParts:
         collector.render,
         {"name": "canary-gateway", "version": __version__},
         describe=describe,
-        lineage=Pedigree(settings.models),
+        lineage=Pedigree(settings.repository),
+        tags=partial(tags_of, settings.repository),
         traffic=SlabTraffic(slabs),
         events=events,
         notifications=courier,
@@ -147,7 +151,8 @@ def build_control(start: Start) -> ControlParts:
     steward = Steward(operations, store, workers, routes, snapshot)
     controller = Controller(operations, store, news, holder=secrets.token_hex(8))
     server = HttpServer(admin, start.sock, guarded(settings.limits))
-    return ControlParts(steward, controller, board, workers, store, server, events, courier)
+    follower = Follower(settings.models_url, settings.repository) if settings.models_url else None
+    return ControlParts(steward, controller, board, workers, store, server, events, courier, follower)
 
 
 def targets_of(settings: Settings) -> Sequence[Target]:

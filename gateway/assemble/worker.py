@@ -138,7 +138,7 @@ def build_worker(start: Start) -> WorkerParts:
         slab.lost(lost.model, lost.version, len(lost.prints))
     runs = RunFile(start.slabs, CrashTable(start.slabs))
     watchdog = Watchdog()
-    repository = Repository(settings.models)
+    repository = Repository(settings.repository)
     catalog = Catalog(
         repository,
         OnnxEngine(),

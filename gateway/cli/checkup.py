@@ -37,7 +37,7 @@ def check_all(settings: Settings, client: Client) -> list[Finding]:
     return [
         _python(),
         _runtime(),
-        _models(settings.models),
+        _models(settings.repository),
         _routes(settings.routes),
         _state(settings.state_dir, running=running),
         _tokens(settings),

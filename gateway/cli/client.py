@@ -18,7 +18,7 @@ from gateway.settings import client_from_environment
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gateway.cli.contexts import Context
     from gateway.settings import ClientSettings
@@ -61,8 +61,8 @@ class Client:
         self.token = token
         self._timeout_seconds = timeout_seconds
 
-    def get(self, *segments: str, **query: str) -> Answer:
-        """Ask for what lies under ``/api/v1/models`` at *segments*."""
+    def get(self, *segments: str, **query: str | Sequence[str]) -> Answer:
+        """Ask for what lies under ``/api/v1/models`` at *segments*; a member of *query* may be there several times."""
         return self.ask("GET", _path(segments, query))
 
     def send(
@@ -156,9 +156,9 @@ def _read_token(file: Path) -> str:
         raise CommandMisused(f"the token file {str(file)!r} cannot be read") from exc
 
 
-def _path(segments: tuple[str, ...], query: Mapping[str, str]) -> str:
+def _path(segments: tuple[str, ...], query: Mapping[str, str | Sequence[str]]) -> str:
     path = "/".join(["/api/v1/models", *(quote(segment, safe="") for segment in segments)])
-    return f"{path}?{urlencode(query)}" if query else path
+    return f"{path}?{urlencode(query, doseq=True)}" if query else path
 
 
 def _sentence(status: int, problem: Mapping[str, Any]) -> str:

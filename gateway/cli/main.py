@@ -22,7 +22,7 @@ NOUNS: Final = {
     "serve": ("gateway.cli.serve", "start a gateway"),
     "demo": ("gateway.cli.demo", "play the whole story on real data with live traffic"),
     "models": ("gateway.cli.models", "show, make, compare and remove models"),
-    "versions": ("gateway.cli.versions", "show, compare, load and unload versions"),
+    "versions": ("gateway.cli.versions", "show, compare, tag, load and unload versions"),
     "routes": ("gateway.cli.routes", "show, change, explain and restore routes"),
     "weights": ("gateway.cli.weights", "move traffic between the versions of a model"),
     "rollouts": ("gateway.cli.rollouts", "walk a canary through its steps, watched by its guards"),

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 EXAMPLE: Final = """example: gateway models convert fraud.joblib --name fraud --sample rows.csv --trust
 
-FILE is .joblib, .pkl or .pickle (a pickle: read only with --trust), .skops, or .onnx (published as it is).
+FILE is .joblib, .pkl or .pickle (a pickle: read only with --trust), .skops, XGBoost's .ubj or .json, .onnx (published
+as it is), a folder that MLflow saved, or mlflow://NAME/VERSION or mlflow://NAME@ALIAS at the server of --mlflow.
 The sample's columns name the inputs; its rows are asked of both, and the differences are kept in metadata.yaml.
 Exit code 1 where the two differ: the version is then published as failed, and no gateway serves it."""
 
@@ -29,7 +30,7 @@ KEPT_FROM: Final = ("no network", "no other processes", "no writing elsewhere", 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser("convert", help="make a version of a scikit-learn or ONNX file", epilog=EXAMPLE)
-    parser.add_argument("file", type=Path, metavar="FILE", help="the fitted estimator, or an ONNX file")
+    parser.add_argument("file", metavar="FILE", help="the fitted estimator, an ONNX file, or a model of MLflow")
     parser.add_argument("--name", required=True, metavar="MODEL", help="the model that gets a version")
     parser.add_argument("--models", type=Path, default=Path("models"), metavar="DIR", help="the repository [./models]")
     rows = parser.add_mutually_exclusive_group()
@@ -43,6 +44,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--beyond", type=_count, default=0, metavar="ROWS", help="rows that may differ by more [0]")
     parser.add_argument("--golden", type=_count, default=0, metavar="ROWS",
                         help="keep so many rows of the sample, and the answers, as golden requests [0]")  # fmt: skip
+    parser.add_argument("--mlflow", default="", metavar="URL", help="the MLflow server that mlflow:// names models of")
     parser.add_argument("--notes", default="", metavar="TEXT", help="what people should know of the version")
     parser.add_argument("--parent", action="append", default=[], metavar="PARENT",
                         help="what it was made from: MODEL/VERSION, or MODEL/VERSION:fine-tuned-from")  # fmt: skip
@@ -53,14 +55,16 @@ def add_parser(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert; return 0, or 1 where the version was published as failed."""
     from gateway.convert.conversion import Wish, convert
+    from gateway.convert.sources import opened
 
     if args.timeout == 0:
         raise CommandMisused("--timeout must be at least 1 s")
-    wish = Wish(
-        args.file, args.name, args.models, args.data or args.sample, args.data is not None, args.trust,
-        args.tolerance, args.beyond, args.notes, tuple(args.parent), args.timeout, args.golden,
-    )  # fmt: skip
-    done = convert(wish)
+    with opened(args.file, args.mlflow) as source:
+        wish = Wish(
+            source.file, args.name, args.models, args.data or args.sample, args.data is not None, args.trust,
+            args.tolerance, args.beyond, args.notes, tuple(args.parent), args.timeout, args.golden, source.known,
+        )  # fmt: skip
+        done = convert(wish)
     for note in done.notes:
         say(note)
     missing = [each for each in KEPT_FROM if each not in done.held]

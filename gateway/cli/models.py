@@ -12,6 +12,7 @@ from gateway.cli import (
     model_golden,
     model_optimize,
     model_prune,
+    model_push,
     model_quality,
 )
 from gateway.cli.client import add_flags, connect
@@ -37,6 +38,7 @@ def add_parser(subparsers: Any) -> None:
     model_evaluate.add_parser(verbs)
     model_optimize.add_parser(verbs)
     model_prune.add_parser(verbs)
+    model_push.add_parser(verbs)
     model_quality.add_parser(verbs)
 
 
@@ -51,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         "evaluate": model_evaluate.run,
         "optimize": model_optimize.run,
         "prune": model_prune.run,
+        "push": model_push.run,
         "quality": model_quality.run,
     }
     return verbs[args.verb](args)

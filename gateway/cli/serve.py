@@ -67,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
 
 def check(settings: Settings) -> None:
     """Refuse what no process could start with. Raises InvalidSettings."""
-    if not settings.models.is_dir():
+    if settings.models_url:
+        _check_library(settings.models_url)
+    elif not settings.models.is_dir():
         raise InvalidSettings(
             f"--models {str(settings.models)!r} is not a directory; name the one that holds NAME/VERSION/model.onnx"
         )
@@ -80,6 +82,17 @@ def check(settings: Settings) -> None:
             f"--admin-host {settings.admin_host} would open the admin API to the network without a token; "
             f"give --admin-token-file, or keep it on 127.0.0.1"
         )
+
+
+def _check_library(url: str) -> None:
+    """Refuse an object store that no library here reads, without importing one: that starts threads."""
+    scheme = url.partition("://")[0]
+    needed = ["fsspec", *(["s3fs"] if scheme in {"s3", "s3a"} else [])]
+    for name in needed:
+        if importlib.util.find_spec(name) is None:
+            raise InvalidSettings(
+                f"--models {url} needs {name}, which is not installed; install it with pip install 'canary-gateway[s3]'"
+            )
 
 
 def with_what_is_installed(settings: Settings, *, grpc_is_chosen: bool) -> Settings:
@@ -119,7 +132,7 @@ def grpc_address(settings: Settings) -> str:
 def banner(settings: Settings, inference: str, admin: str, seconds: float) -> str:
     """Return what is printed when the gateway is ready: the addresses, and three commands that work when pasted."""
     store = "Redis" if settings.redis_url else "embedded store"
-    names = sorted(path.name for path in settings.models.iterdir() if path.is_dir())
+    names = sorted(path.name for path in settings.repository.iterdir() if path.is_dir())
     lines = [f"curl -s {inference}/v2/models"]
     if SHOWN in names:
         row = ",".join(map(str, BENIGN))

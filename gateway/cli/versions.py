@@ -1,11 +1,11 @@
-"""``gateway versions``: show, compare, load and unload the versions of a model."""
+"""``gateway versions``: show, compare, tag, load and unload the versions of a model."""
 
 from __future__ import annotations
 
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.cli import lineage_drawing, version_diff
+from gateway.cli import lineage_drawing, version_diff, version_tag
 from gateway.cli.client import add_flags, connect
 from gateway.cli.errors import CommandFailed
 from gateway.cli.output import plain, print_json, print_table, say
@@ -22,10 +22,12 @@ STALE_SECONDS: Final = 3.0
 
 def add_parser(subparsers: Any) -> None:
     """Add the noun."""
-    parser = subparsers.add_parser("versions", help="show, compare, load and unload versions")
+    parser = subparsers.add_parser("versions", help="show, compare, tag, load and unload versions")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = verbs.add_parser("list", help="the versions of a model", epilog="example: gateway versions list fraud")
     listing.add_argument("model", metavar="MODEL")
+    listing.add_argument("--tag", action="append", default=[], metavar="KEY[=VALUE]",
+                         help="only those with this tag; repeat it for several")  # fmt: skip
     showing = verbs.add_parser(
         "show", help="one version, its signature and metadata", epilog="example: gateway versions show fraud 2"
     )
@@ -38,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
         "unload", help="unload a version that no route needs", epilog="example: gateway versions unload fraud 1"
     )
     _comparing(verbs)
+    version_tag.add_parser(verbs)
     for verb in (showing, loading, unloading):
         verb.add_argument("model", metavar="MODEL")
         verb.add_argument("version", metavar="VERSION")
@@ -66,6 +69,8 @@ def _comparing(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb and return the exit code."""
+    if args.verb == "tag":
+        return version_tag.run(args)
     verbs = {
         "list": _list, "show": _show, "load": _load, "unload": _unload,
         "lineage": _lineage, "diff": version_diff.run,
@@ -74,15 +79,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace, client: Client) -> int:
-    answer = client.get(args.model, "versions").data
+    answer = client.get(args.model, "versions", tag=args.tag).data
     if args.json:
         print_json(answer)
         return 0
     rows = [
-        (v["version"], v["state"], v["weight"], _workers(v), v["digest"][:12], v["reason"] or v["note"])
+        (
+            v["version"], v["state"], v["weight"], _workers(v), v["digest"][:12], _tags(v["tags"]),
+            v["reason"] or v["note"],
+        )
         for v in answer["versions"]
-    ]
-    print_table(("VERSION", "STATE", "WEIGHT", "READY ON", "DIGEST", "REASON"), rows)
+    ]  # fmt: skip
+    print_table(("VERSION", "STATE", "WEIGHT", "READY ON", "DIGEST", "TAGS", "REASON"), rows)
     return 0
 
 
@@ -100,6 +108,7 @@ def _show(args: argparse.Namespace, client: Client) -> int:
         ("weight", answer["weight"]),
         ("ready on", _workers(answer)),
         ("digest", answer["digest"]),
+        ("tags", _tags(answer["tags"])),
     ]
     for direction, tensors in (answer["signature"] or {}).items():
         rows += [(direction, f"{t['name']} {t['datatype']} {t['shape']}") for t in tensors]
@@ -165,3 +174,7 @@ def _unload(args: argparse.Namespace, client: Client) -> int:
 
 def _workers(version: dict[str, Any]) -> str:
     return f"{version['workers']['ready']}/{version['workers']['total']}"
+
+
+def _tags(tags: dict[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in tags.items())

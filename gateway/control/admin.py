@@ -56,6 +56,7 @@ def create_admin(
     *,
     describe: Callable[[str, int], Mapping[str, Any] | None] | None = None,
     lineage: Callable[[], Lineage] | None = None,
+    tags: Callable[[str, Iterable[int]], Mapping[int, Mapping[str, str]]] | None = None,
     traffic: TrafficFigures | None = None,
     events: Events | None = None,
     notifications: NotificationDesk | None = None,
@@ -64,10 +65,13 @@ def create_admin(
 
     *render_metrics* turns an Accept header into a scrape and its content type, *about* is what ``/``
     says of this gateway (``name``, ``version``), *describe* returns a version's metadata as JSON
-    values or None; it may block, and may raise InvalidModel. *lineage* returns that of all versions; it may block.
+    values or None; it may block, and may raise InvalidModel. *lineage* returns that of all versions, *tags* what is
+    said of versions of a model; both may block.
     *events* are what ``/api/v1/events`` streams, by default without nudges.
     """
-    given = {"describe": describe, "lineage": lineage, "traffic": traffic, "notifications": notifications}
+    given = {
+        "describe": describe, "lineage": lineage, "tags": tags, "traffic": traffic, "notifications": notifications,
+    }  # fmt: skip
     known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     events = events or Events(partial(look, operations, workers))
     admin = Admin(operations, workers, door, render_metrics, events, about, **known)

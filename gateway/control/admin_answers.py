@@ -17,9 +17,10 @@ from gateway.control.notification_answers import NobodyIsTold
 from gateway.core.errors import InvalidDocument, InvalidModel, UnknownModel, UnknownVersion
 from gateway.core.lineage import Lineage
 from gateway.core.members import shown
+from gateway.core.tags import matches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from starlette.requests import Request
 
@@ -40,6 +41,10 @@ def _no_lineage() -> Lineage:
     return Lineage({})
 
 
+def _no_tags(_model: str, _versions: Iterable[int]) -> Mapping[int, Mapping[str, str]]:
+    return {}
+
+
 class Uncounted:
     """Implements ``ports.TrafficFigures`` where nothing counts."""
 
@@ -53,7 +58,7 @@ class Admin:
     """What the answers are made from.
 
     *events* tells what changes, *about* names this gateway, *describe* returns a version's metadata, *lineage* that of
-    all; both may block. *notifications* knows who is told of decisions.
+    all, *tags* what is said of versions of a model; all may block. *notifications* knows who is told of decisions.
     """
 
     operations: Operations
@@ -64,6 +69,7 @@ class Admin:
     about: Mapping[str, Any] = field(default_factory=dict)
     describe: Callable[[str, int], Mapping[str, Any] | None] = _no_metadata
     lineage: Callable[[], Lineage] = _no_lineage
+    tags: Callable[[str, Iterable[int]], Mapping[int, Mapping[str, str]]] = _no_tags
     traffic: TrafficFigures = field(default_factory=Uncounted)
     notifications: NotificationDesk = field(default_factory=NobodyIsTold)
 
@@ -101,8 +107,15 @@ async def show_model(call: Call) -> Response:
 
 
 async def list_versions(call: Call) -> Response:
+    """With ``?tag=KEY=VALUE`` or ``?tag=KEY`` only those that have it, all of them where it is written repeatedly."""
+    wanted = ask.wanted_tags(call.request)
     model, fleet, current = await _model(call)
-    versions = [views.version_view(version, current.document) for version in fleet.values()]
+    tags = await asyncio.to_thread(call.admin.tags, model, list(fleet))
+    versions = [
+        {**views.version_view(version, current.document), "tags": tags.get(number, {})}
+        for number, version in fleet.items()
+        if matches(tags.get(number, {}), wanted)
+    ]
     return JSONResponse({"model": model, "versions": versions})
 
 
@@ -115,7 +128,9 @@ async def show_version(call: Call) -> Response:
         metadata = await asyncio.to_thread(call.admin.describe, model, version)
     except InvalidModel as exc:
         metadata = {"error": exc.reason}
-    return JSONResponse({"model": model, **views.version_detail(fleet[version], current.document, metadata)})
+    tags = await asyncio.to_thread(call.admin.tags, model, [version])
+    detail = views.version_detail(fleet[version], current.document, metadata)
+    return JSONResponse({"model": model, **detail, "tags": tags.get(version, {})})
 
 
 async def load_version(call: Call) -> Response:

@@ -142,6 +142,14 @@ def query_members(request: Request, allowed: Collection[str]) -> Mapping[str, st
     return found
 
 
+def wanted_tags(request: Request) -> list[str]:
+    """Return what the query's ``tag`` members ask for. Raises InvalidDocument for another member."""
+    for name in request.query_params:
+        if name != "tag":
+            raise InvalidDocument(name[:64], "is not known here; write tag=KEY or tag=KEY=VALUE")
+    return request.query_params.getlist("tag")
+
+
 def source_values(request: Request, own: Collection[str]) -> Values:
     """Return the values of a pretended request: query members such as ``header:x-tenant=acme``, without *own*."""
     found: dict[tuple[str, str], list[bytes]] = {}

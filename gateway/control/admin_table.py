@@ -63,7 +63,10 @@ async def show_openapi(call: answers.Call) -> Response:
 ENDPOINTS: Final = (
     Endpoint("GET", "/api/v1/models", Role.VIEWER, answers.list_models, "All models, their routes and versions"),
     Endpoint("GET", MODEL, Role.VIEWER, answers.show_model, "One model, its route and versions"),
-    Endpoint("GET", MODEL + "/versions", Role.VIEWER, answers.list_versions, "The versions of a model"),
+    Endpoint(
+        "GET", MODEL + "/versions", Role.VIEWER, answers.list_versions, "The versions of a model, with their tags",
+        query=("tag",),
+    ),
     Endpoint(
         "GET", MODEL + "/lineage", Role.VIEWER, lineage.show_lineage,
         "What the versions of a model were made from, and what was made from them", query=("version",),

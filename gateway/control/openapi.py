@@ -180,6 +180,7 @@ QUERY: Final[dict[str, Any]] = {
     "rule": {"schema": {"type": "string", "pattern": f"^(?:{RULE.pattern})$", "default": "split"}},
     "apart": {"schema": {**PERCENT, "default": "1%"}},
     "alpha": {"schema": {**PERCENT, "default": "5%"}},
+    "tag": {"schema": {"type": "array", "items": {"type": "string"}}},
 }
 
 MATCH: Final = {"type": "string", "pattern": r'^(?:\*|"(?:0|[1-9][0-9]{0,14})")$', "examples": ["*", '"7"']}

@@ -16,7 +16,7 @@ import yaml
 from gateway.convert import isolation, messages, parity, provenance
 from gateway.convert.description import described
 from gateway.convert.errors import CannotConvert, NotTrusted
-from gateway.convert.estimators import PICKLES, SKOPS
+from gateway.convert.estimators import PICKLES, SKOPS, XGBOOST
 from gateway.convert.golden import golden_rows
 from gateway.convert.samples import Sample, is_text, read_sample
 from gateway.convert.scratch import scratch_directory
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gateway.ports import Session
 
 ONNX: Final = ".onnx"
+READ: Final = (*PICKLES, SKOPS, *XGBOOST, ONNX)
 SECONDS: Final = 300
 MAX_TEXT: Final = 200
 """Characters of a sample's text that the metadata may repeat, for the warm-up."""
@@ -60,6 +61,8 @@ class Wish:
     seconds: int = SECONDS
     golden: int = 0
     """So many rows of the sample are kept as golden requests: whoever reads the repository sees them."""
+    known: Mapping[str, Any] = field(default_factory=dict)
+    """Members of the metadata that come with the file, such as the metrics of its run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,10 @@ class Done:
 def convert(wish: Wish) -> Done:
     """Publish the version that *wish* describes. Raises CannotConvert and InvalidModel; then nothing was written."""
     _check(wish)
+    if wish.file.is_dir():
+        return _import_savedmodel(wish)
     if wish.file.suffix == ONNX:
-        return _import(wish)
+        return _import(wish, wish.file)
     assert wish.sample is not None
     with scratch_directory() as scratch, scratch_directory() as apart:
         report = isolation.run(scratch, wish.file, wish.sample, trusted=wish.trusted, seconds=wish.seconds)
@@ -92,12 +97,19 @@ def _check(wish: Wish) -> None:
     """Refuse what cannot become a version, before anything is run."""
     if not is_model_name(wish.name):
         raise CannotConvert(f"{wish.name!r} cannot name a model: up to 63 letters, digits, '.', '_' and '-'")
-    if not wish.file.is_file():
-        raise CannotConvert(f"there is no file {wish.file}; name the saved model")
-    if wish.file.suffix not in (*PICKLES, SKOPS, ONNX):
-        raise CannotConvert(f"{wish.file.name} is none of {', '.join((*PICKLES, SKOPS, ONNX))}; save it as one of them")
     if wish.golden and wish.sample is None:
         raise CannotConvert("golden requests are rows of a sample, and there is none; give some with --sample")
+    provenance.check_parents(wish.models, wish.name, wish.parents)
+    if wish.file.is_dir():
+        if not wish.trusted:
+            raise NotTrusted(
+                f"{wish.file.name} is a SavedModel, which is a program; add --trust if you trust whoever wrote it"
+            )
+        return
+    if not wish.file.is_file():
+        raise CannotConvert(f"there is no file {wish.file}; name the saved model")
+    if wish.file.suffix not in READ:
+        raise CannotConvert(f"{wish.file.name} is none of {', '.join(READ)}; save it as one of them")
     if wish.file.suffix != ONNX and wish.sample is None:
         raise CannotConvert("rows are needed that name the inputs and prove the conversion; give some with --sample")
     if wish.file.suffix in PICKLES and not wish.trusted:
@@ -105,12 +117,22 @@ def _check(wish: Wish) -> None:
             f"{wish.file.name} is a pickle, and reading it runs whatever code it holds; add --trust if you trust "
             f"whoever wrote it, or have it saved with skops, which is read without running anything"
         )
-    provenance.check_parents(wish.models, wish.name, wish.parents)
 
 
-def _import(wish: Wish) -> Done:
-    """Publish an ONNX file as it is, once it loads, warms, and answers the sample where there is one."""
-    session = _warm(wish.file, {})
+def _import_savedmodel(wish: Wish) -> Done:
+    """Publish the graph that tf2onnx makes of a SavedModel, once it loads, warms, and answers the sample if any."""
+    with scratch_directory() as scratch, scratch_directory() as apart:
+        report = isolation.run_savedmodel(scratch, wish.file, seconds=wish.seconds)
+        messages.take_graph(scratch, apart / messages.GRAPH)
+        return _import(wish, apart / messages.GRAPH, report)
+
+
+def _import(wish: Wish, file: Path, report: Report | None = None) -> Done:
+    """Publish the ONNX *file* as it is, once it loads, warms, and answers the sample where there is one.
+
+    report: how it was made, where it was made of something else.
+    """
+    session = _warm(file, {})
     tried, golden = {}, b""
     if wish.sample is not None:
         sample = read_sample(wish.sample)
@@ -118,12 +140,14 @@ def _import(wish: Wish) -> Done:
         tried = _described(wish, sample)
         golden = _golden(wish, session, feeds)
     try:
-        content = wish.file.read_bytes()
+        content = file.read_bytes()
     except OSError as exc:
-        raise CannotConvert(f"{wish.file} cannot be read: {exc.strerror}") from exc
-    return _publish(
-        wish, content, {**_origin(wish, content), **tried, "converter": "none: imported as it was"}, None, golden
-    )
+        raise CannotConvert(f"{file} cannot be read: {exc.strerror}") from exc
+    made: dict[str, Any] = {"converter": "none: imported as it was"}
+    if report is not None:
+        version = report.libraries.get("tf2onnx", "")
+        made = {"converter": f"tf2onnx {version}".strip(), "libraries": report.libraries}
+    return _publish(wish, content, {**_origin(wish, content), **tried, **made}, None, golden, report)
 
 
 def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report, sample: Sample) -> Done:
@@ -204,7 +228,8 @@ def _origin(wish: Wish, content: bytes) -> dict[str, Any]:
         "source": wish.file.name,
         "source_revision": provenance.source_revision(wish.file.resolve().parent),
         "parents": list(wish.parents),
-        "notes": wish.notes,
+        **wish.known,
+        **({"notes": wish.notes} if wish.notes else {}),
     }
 
 

@@ -6,6 +6,7 @@ is everything else here, since the estimator's own methods are no safer.
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PICKLES: Final = (".joblib", ".pkl", ".pickle")
 SKOPS: Final = ".skops"
+XGBOOST: Final = (".ubj", ".json", ".xgb")
+"""What XGBoost itself saves: numbers and settings, no code."""
 
 MAX_PARAMETERS: Final = 100
 MAX_PARAMETER_CHARACTERS: Final = 200
@@ -30,6 +33,8 @@ def read(path: Path, *, trusted: bool) -> Any:
     try:
         if path.suffix == SKOPS:
             return _read_skops(path, trusted=trusted)
+        if path.suffix in XGBOOST:
+            return _read_xgboost(path)
         import joblib
 
         return joblib.load(path)
@@ -59,6 +64,27 @@ def _read_skops(path: Path, *, trusted: bool) -> Any:
             f"look at them, and add --trust if you trust whoever wrote the file"
         )
     return skops.io.load(path, trusted=unknown)
+
+
+def _read_xgboost(path: Path) -> Any:
+    """Return the estimator that XGBoost's scikit-learn interface saved; it notes in the file of which kind it was."""
+    try:
+        import xgboost
+    except ImportError:
+        raise LibraryMissing("xgboost", "boosting") from None
+    content = bytearray(path.read_bytes())
+    booster = xgboost.Booster()
+    booster.load_model(content)
+    kinds = {"classifier": xgboost.XGBClassifier, "regressor": xgboost.XGBRegressor}
+    noted = json.loads(booster.attr("scikit_learn") or "{}").get("_estimator_type")
+    if noted not in kinds:
+        raise CannotConvert(
+            "the file holds an xgboost Booster; train with the scikit-learn interface, XGBClassifier or XGBRegressor, "
+            "and save that"
+        )
+    estimator = kinds[noted]()
+    estimator.load_model(content)
+    return estimator
 
 
 def steps(estimator: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -25,11 +25,26 @@ def run(scratch: Path, model: Path, sample: Path, *, trusted: bool, seconds: int
             shutil.copyfile(source, scratch / name)
         except OSError as exc:
             raise CannotConvert(f"{source} cannot be read: {exc.strerror}") from exc
+    return _follow("gateway.convert.child", scratch, order, model.name)
+
+
+def run_savedmodel(scratch: Path, folder: Path, *, seconds: int) -> Report:
+    """Convert a SavedModel in a confined process; the graph then lies in *scratch*. Raises CannotConvert."""
+    order = Order("savedmodel", "", trusted=True, seconds=seconds)
+    try:
+        shutil.copytree(folder, scratch / order.model)
+    except (OSError, shutil.Error) as exc:
+        raise CannotConvert(f"{folder} cannot be read: {exc}") from exc
+    return _follow("gateway.convert.savedmodel_child", scratch, order, folder.name)
+
+
+def _follow(module: str, scratch: Path, order: Order, name: str) -> Report:
+    """Have *module* follow *order* on what is called *name*, and return its report. Raises CannotConvert."""
     messages.write_message(scratch / messages.ORDER, order)
-    code = run_confined("gateway.convert.child", scratch, seconds=seconds)
+    code = run_confined(module, scratch, seconds=order.seconds)
     report = messages.read_report(scratch) if code == 0 else None
     if report is None:
-        raise CannotConvert(_explain(code, scratch, model.name, seconds))
+        raise CannotConvert(_explain(code, scratch, name, order.seconds))
     if report.refusal:
         raise CannotConvert(report.refusal)
     return report

@@ -72,6 +72,7 @@ class Metadata:
     or empty where none is declared."""
 
     created: str = ""
+    creator: str = ""
     sha256: str = ""
     golden_sha256: str = ""
     training_data: TrainingData = field(default_factory=TrainingData)
@@ -115,6 +116,7 @@ def parse_metadata(content: bytes) -> Metadata:
     adapter, classes = _adapter(members.take("adapter", object, None), _classes(members))
     return Metadata(
         created=members.text("created"),
+        creator=members.text("creator"),
         sha256=members.digest("sha256"),
         golden_sha256=members.digest("golden_sha256"),
         training_data=TrainingData(

@@ -61,13 +61,17 @@ def amend(root: Path, model: str, version: int, files: Mapping[str, bytes]) -> N
     """
     directory = root / model
     with locked(directory):
-        place = directory / str(version)
-        for name, content in files.items():
-            fresh = place / f".{name}.new"
-            fresh.unlink(missing_ok=True)  # its writer is dead: it would hold the lock
-            _write(fresh, content)
-            fresh.replace(place / name)
-        sync(place)
+        overwrite(directory / str(version), files)
+
+
+def overwrite(place: Path, files: Mapping[str, bytes]) -> None:
+    """Write *files* over those in *place*, a version's directory, for a caller who holds the lock of the model's."""
+    for name, content in files.items():
+        fresh = place / f".{name}.new"
+        fresh.unlink(missing_ok=True)  # its writer is dead: it would hold the lock
+        _write(fresh, content)
+        fresh.replace(place / name)
+    sync(place)
 
 
 @contextmanager

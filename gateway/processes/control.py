@@ -22,6 +22,8 @@ STEER_SECONDS: Final = 1.0
 """How often the controller looks at the rollouts."""
 TELL_SECONDS: Final = 1.0
 """How often the courier looks for what is to be told."""
+FOLLOW_SECONDS: Final = 2.0
+"""How often an object store is asked for new versions."""
 FIRST_TICKS_SECONDS: Final = 0.02
 """How often the steward looks until the first routes are in the store: the launcher says ready after that."""
 
@@ -45,7 +47,9 @@ class Control:
     async def run(self) -> None:
         """Serve the admin port until SIGTERM."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._parts.stop)
-        forever = (self._tick_forever, self._steer_forever, self._look_forever, self._tell_forever)
+        forever = (
+            self._tick_forever, self._steer_forever, self._look_forever, self._tell_forever, self._follow_forever
+        )  # fmt: skip
         duties = [asyncio.create_task(each()) for each in forever]
         try:
             await self._parts.server.run()
@@ -89,6 +93,14 @@ class Control:
             except Exception:  # the outermost door of a task: its end must not end the process
                 log.exception("the courier failed and goes on")
             await asyncio.sleep(TELL_SECONDS)
+
+    async def _follow_forever(self) -> None:
+        while (follower := self._parts.follower) is not None:
+            try:
+                await asyncio.to_thread(follower.tick)
+            except Exception:  # the outermost door of a task: its end must not end the process
+                log.exception("the store of models could not be followed, and is looked at again")
+            await asyncio.sleep(FOLLOW_SECONDS)
 
     def _say_ready(self) -> None:
         """Tell the launcher, once, when the workers are ready and what they serve is in the store."""

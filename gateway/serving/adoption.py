@@ -154,6 +154,8 @@ class Adoption:
 
     def not_ready(self) -> Mapping[str, str]:
         """Return what keeps this worker from being ready: culprit → reason; empty when it is."""
+        if self._catalog.repository_error and not self._catalog.has_looked:
+            return {"repository": self._catalog.repository_error}
         reasons: dict[str, str] = {}
         for model in self._catalog.models():
             if model in self._table.routes or self._is_out(model):

@@ -52,6 +52,7 @@ def url(house: House) -> Iterator[str]:
     app = create_admin(
         house.operations, house.workers, house.door, no_metrics, {},
         describe=lambda model, version: house.described.get((model, version)), lineage=lambda: house.lineage,
+        tags=lambda _model, _versions: house.tagged,
         notifications=house.notifications,
     )  # fmt: skip
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -38,6 +38,8 @@ WITHOUT_DRY_RUN: Final = {
     "models evaluate": "--no-record writes nothing",
     "models golden": "it writes beside a version that has none",
     "models optimize": "it makes versions of its own, and replaces none",
+    "models push": "it makes a version of its own, and replaces none",
+    "versions tag": "tags decide nothing, and --remove takes one away",
     "notifications retry": "it changes nothing that was decided",
     "rollouts abort": "it only ever takes traffic from a canary",
     "rollouts pause": "resume undoes it",

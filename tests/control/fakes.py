@@ -113,6 +113,7 @@ class House:
         self.operations = Operations(self.store, self.workers, lambda: self.on_disk, self.snapshot)
         self.door: Door = door or LoopbackDoor()
         self.described: dict[tuple[str, int], Mapping[str, object]] = {}
+        self.tagged: dict[int, dict[str, str]] = {}
         self.lineage = Lineage({})
         self.notifications: NotificationDesk | None = None
         for version in (1, 2, 3):

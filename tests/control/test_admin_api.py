@@ -266,3 +266,10 @@ def test_a_model_is_ready_when_each_worker_can_answer_its_route(routed: TestClie
     house.workers.say("fraud", 2, READY, worker=0)
 
     assert (by_workers, routed.get("/api/v1/models/fraud").json()["ready"]) == (False, True)
+
+
+def test_a_query_of_versions_that_is_not_about_tags_is_refused(client: TestClient) -> None:
+    answer = client.get("/api/v1/models/fraud/versions?label=x")
+
+    assert answer.status_code == 422
+    assert "write tag=KEY" in answer.text

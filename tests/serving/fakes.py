@@ -233,6 +233,7 @@ class FakeCatalog:
     def __init__(self, metrics: FakeMetrics) -> None:
         self.metrics = metrics
         self.has_looked = True
+        self.repository_error = ""
         self.routed: Mapping[str, AbstractSet[int]] = {}
         self.orders: Mapping[str, Mapping[int, str]] = {}
         self.sessions: dict[tuple[str, int], FakeSession] = {}

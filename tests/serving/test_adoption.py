@@ -302,6 +302,16 @@ async def test_a_worker_is_not_ready_while_the_versions_of_a_model_without_a_rou
     assert reasons == {"fraud/1": "loading"}
 
 
+async def test_a_worker_is_not_ready_before_the_repository_could_be_read_once(floor: Floor) -> None:
+    floor.catalog.repository_error = "the copy of s3://bucket is not there yet"
+    looked = floor.adoption.not_ready()
+
+    floor.catalog.has_looked = False
+
+    assert looked == {}
+    assert floor.adoption.not_ready() == {"repository": "the copy of s3://bucket is not there yet"}
+
+
 async def test_a_worker_is_not_ready_while_nothing_that_a_route_names_is_ready(floor: Floor) -> None:
     floor.held.move("fraud", 1, FAILED, "bad_model: no graph")
     floor.held.hold("fraud", 2)

@@ -1,0 +1,70 @@
+"""The confined process that turns a TensorFlow SavedModel into ONNX by tf2onnx, where both are installed.
+
+Run as ``python -m gateway.convert.savedmodel_child DIRECTORY``. A SavedModel is a program: what it does happens here.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from gateway.convert import messages
+from gateway.convert.confinement import confine
+from gateway.convert.errors import CannotConvert
+from gateway.convert.messages import Report
+
+OPSET: Final = 18
+"""The newest that tf2onnx 1.16 and later write."""
+
+LIBRARIES: Final = ("tensorflow", "tensorflow-cpu", "tf2onnx", "onnx", "numpy")
+
+
+def main(scratch: Path) -> int:
+    """Follow the order in *scratch*; return the exit code: 0 where a report was written."""
+    order = messages.read_order(scratch)
+    held = confine(scratch, seconds=order.seconds)
+    try:
+        report = _convert(scratch, order.model, held)
+    except CannotConvert as exc:
+        report = Report(refusal=str(exc), held=held)
+    messages.write_message(scratch / messages.REPORT, report)
+    return 0
+
+
+def _convert(scratch: Path, folder: str, held: list[str]) -> Report:
+    """Leave the graph of the signature ``serving_default`` in *scratch* and return the report."""
+    try:
+        from tf2onnx import convert
+    except ImportError as exc:
+        raise CannotConvert(
+            f"a SavedModel is converted by tf2onnx and TensorFlow, and {exc.name} is not installed; install both with: "
+            f"pip install tf2onnx tensorflow-cpu, or export the model as ONNX where it was trained"
+        ) from None
+    sys.argv = [
+        "tf2onnx", "--saved-model", str(scratch / folder), "--output", str(scratch / messages.GRAPH),
+        "--signature_def", "serving_default", "--opset", str(OPSET),
+    ]  # fmt: skip
+    try:
+        convert.main()
+    except (Exception, SystemExit) as exc:  # the seam: what the model or the converter may raise is not known
+        raise CannotConvert(
+            f"tf2onnx cannot convert it: {type(exc).__name__}: {str(exc).partition(chr(10))[0][:500]}"
+        ) from exc
+    return Report(held=held, kind="savedmodel", libraries=_libraries())
+
+
+def _libraries() -> dict[str, str]:
+    """Return the versions of what took part."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
