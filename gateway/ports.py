@@ -286,8 +286,8 @@ class QualityMetrics(Protocol):
 class Reverter(Protocol):
     """What a worker may change by itself: it may lower a canary, never raise one."""
 
-    async def roll_back(self, model: str, rollout_id: str, reason: str, guard: str) -> bool:
-        """Take the canary of the rollout *rollout_id* to 0 and return True; False where that rollout is over.
+    async def roll_back(self, model: str, rollout_id: str, version: int, reason: str, guard: str) -> bool:
+        """Take the canary *version* of the rollout *rollout_id* to 0 and return True; False where that is over.
 
         *guard* is named in the history in front of the *reason*, and the canary's file is quarantined. Whoever is
         first among the fleet leaves the one entry. Raises StoreUnavailable, after which it may have landed, and
@@ -312,11 +312,13 @@ ROLLBACK_REASONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RolloutGauges:
-    """Where a model's last rollout stands. *verdict* is None where it has ended, or another process leads it."""
+    """Where a model's last rollout stands.
+
+    *verdicts* on each of its candidates: none where it has ended, or another process leads it.
+    """
 
     phase: Phase
-    candidate: int
-    verdict: Verdict | None = None
+    verdicts: Mapping[int, Verdict] = field(default_factory=dict)
 
 
 class RolloutMetrics(Protocol):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.errors import CommandMisused
 from gateway.cli.output import plain, print_json, print_table, say, weights
-from gateway.core.analysis import assess
-from gateway.core.evidence import Arms, Counter, Evidence
-from gateway.core.phases import ENDED, LIVE
+from gateway.core.evidence import Counter, Evidence
+from gateway.core.judgement import judge
+from gateway.core.phases import ENDED, LIVE, Event
 from gateway.core.plan import read_plan
 from gateway.core.quantities import percent_of
-from gateway.core.rollout import start
+from gateway.core.rollout import move, start
 from gateway.core.slots import SLOTS, seats
 from gateway.core.splits import written
 from gateway.core.steering import Snapshot, Wait, next_action
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.core.plan import Plan
-    from gateway.core.rollout import Rollout
+    from gateway.core.rollout import Change, Rollout
     from gateway.core.verdicts import Verdict
 
 BASELINE: Final = 1
-CANARY: Final = 2
+FIRST_CANARY: Final = 2
+USUAL: Final = "0.1%"
 MOST_REQUESTS: Final = 10_000
 LOOK_SECONDS: Final = 1
 PATIENCE_SECONDS: Final = 4 * 3600
@@ -44,10 +45,12 @@ class Simulation:
         self._errors = errors
         self._rate = rate
         self._random = Random(seed)
-        split = MappingProxyType({BASELINE: 100, CANARY: 0})
+        canaries = tuple(version for version in errors if version != BASELINE)
+        split = MappingProxyType({BASELINE: 100, **dict.fromkeys(canaries, 0)})
         self.rollout: Rollout = start(
-            "simulated", arms=Arms(CANARY, BASELINE), plan=plan, before=split, baseline_rate=errors[BASELINE], now=0.0
-        )
+            "simulated", candidates=canaries, baseline=BASELINE, plan=plan, before=split,
+            baseline_rate=errors[BASELINE], now=0.0,
+        )  # fmt: skip
         self.split: Mapping[int, int] = split
         self.revision = 1
         self.evidence = Evidence({}, {})
@@ -63,25 +66,39 @@ class Simulation:
             self._look(float(now))
 
     def _look(self, now: float) -> None:
-        """Act as worker and controller would."""
+        """Act as worker and controller would, and as an operator who has to choose."""
         rollout = self.rollout
-        verdict = assess(self.evidence, rollout.plan, rollout.arms, certify=rollout.certify, since=rollout.since)
-        action = next_action(Snapshot(rollout, self.revision, is_ready=True), verdict, now)
-        if isinstance(action, Wait):
+        verdict = judge(self.evidence, rollout)
+        if rollout.gate and rollout.must_choose:
+            best = min(rollout.live, key=self._failure_rate)
+            reason = f"version {best} failed least and is promoted, as an operator may choose"
+            change = move(rollout, Event.PROMOTE, now=now, revision=self.revision, reason=reason, version=best)
+            self._take(change, now, verdict, reason)
             return
-        self.rollout, self.revision = action.change.rollout, self.revision + 1
-        self.split = action.change.split or self.split
+        action = next_action(Snapshot(rollout, self.revision, is_ready=True), verdict, now)
+        if not isinstance(action, Wait):
+            self._take(action.change, now, verdict, action.reason)
+
+    def _take(self, change: Change, now: float, verdict: Verdict, reason: str) -> None:
+        self.rollout, self.revision = change.rollout, self.revision + 1
+        self.split = change.of(self.split)
         if self.rollout.phase in LIVE:
             shares = {**self.evidence.slots, self.revision: seats(self.split)}
             self.evidence = Evidence(self.evidence.counts, shares)
-        self._note(now, verdict, action.reason)
+        self._note(now, verdict, reason)
+
+    def _failure_rate(self, version: int) -> float:
+        return self.evidence.total(version, "failed") / max(1, self.evidence.total(version, "n"))
 
     def _traffic(self) -> dict[Counter, int]:
         """Return what one look's worth of requests counts."""
-        share = seats(self.split).get(CANARY, 0) / SLOTS
-        canary = self._draws(self._rate * LOOK_SECONDS, share)
+        slots = seats(self.split)
+        left, room = self._rate * LOOK_SECONDS, SLOTS
         counts: dict[Counter, int] = {}
-        for version, requests in ((CANARY, canary), (BASELINE, self._rate * LOOK_SECONDS - canary)):
+        for version in (*self.rollout.candidates, BASELINE):
+            share = slots.get(version, 0)
+            requests = self._draws(left, share / room if room else 0.0)
+            left, room = left - requests, room - share
             failed = self._draws(requests, self._errors[version])
             for kind, count in (("assigned", requests), ("n", requests), ("failed", failed), ("error", failed)):
                 counts[Counter(self.revision, version, kind)] = count
@@ -113,7 +130,8 @@ def run(args: argparse.Namespace, data: Mapping[str, Any]) -> int:
         raise CommandMisused("there is no plan to simulate; write --plan FILE, or --step 5:10m")
     if not 1 <= args.rate <= MOST_REQUESTS:
         raise CommandMisused(f"--rate {args.rate} cannot be simulated; write 1 to {MOST_REQUESTS} requests a second")
-    errors = {CANARY: _percent(args.canary_errors), BASELINE: _percent(args.baseline_errors)}
+    canaries = map(_percent, args.canary_errors or [USUAL])
+    errors = {BASELINE: _percent(args.baseline_errors), **dict(enumerate(canaries, start=FIRST_CANARY))}
     simulation = Simulation(read_plan(data), errors, args.rate, args.seed)
     for warning in simulation.rollout.plan.warnings():
         say(f"warning: {warning}")

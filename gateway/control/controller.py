@@ -11,7 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from gateway.control.rollout_status import assessed, is_canary_ready
+from gateway.control.rollout_status import are_canaries_ready, assessed
 from gateway.control.rollout_writes import WHO, is_under_way
 from gateway.core.errors import GatewayError, RevisionConflict, StoreUnavailable
 from gateway.core.steering import Rollback, Snapshot, Wait, next_action
@@ -99,8 +99,9 @@ class Controller:
 
     def _next(self, model: str, current: CurrentRoute, assessment: Assessed) -> Action:
         rollout = assessment.rollout
-        candidate = self._operations.versions(model).get(rollout.candidate)
-        is_ready = is_canary_ready(candidate, model, current.revision, self._workers.reports())
+        fleet = self._operations.versions(model)
+        candidates = map(fleet.get, rollout.live)
+        is_ready = are_canaries_ready(candidates, model, current.revision, self._workers.reports())
         snapshot = Snapshot(rollout, current.revision, is_ready)
         return next_action(snapshot, assessment.verdict, assessment.now)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.core.analysis import assess
 from gateway.core.evidence import read_evidence
+from gateway.core.judgement import judge
 from gateway.core.phases import ENDED, Phase
 from gateway.core.versions import VersionState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gateway.control.fleet import FleetVersion
     from gateway.core.document import RouteDocument
@@ -49,14 +49,16 @@ class Assessed:
     def eta_seconds(self) -> float | None:
         """When the current phase or step may end if traffic and failures go on as they are; None if that is not seen.
 
-        The later of its time and of the evidence, at the canary's rate of requests since the phase or step began.
+        The later of its time and of the evidence, at the canary's rate of requests since the phase or step began; of
+        several canaries the one with the fewest.
         """
         left, needed = self.seconds_left, self.verdict.requests_to_decision
         if left is None or self.rollout.phase is Phase.PAUSED:
             return None
         if not needed:
             return left if needed == 0 else None
-        seen = self.evidence.total(self.rollout.candidate, "n", since=self.rollout.since)
+        rollout, total = self.rollout, self.evidence.total
+        seen = min(total(candidate, "n", since=rollout.since) for candidate in rollout.live)
         if not seen or not self.seconds_in_goal:
             return None
         return max(left, needed * self.seconds_in_goal / seen)
@@ -69,13 +71,14 @@ async def assessed(store: EvidenceStore, model: str, rollout: Rollout) -> Assess
     by half of it.
     """
     evidence = read_evidence(await store.totals(model, rollout.id))
-    verdict = assess(evidence, rollout.plan, rollout.arms, certify=rollout.certify, since=rollout.since)
-    return Assessed(rollout, evidence, verdict, await store.now())
+    return Assessed(rollout, evidence, judge(evidence, rollout), await store.now())
 
 
-def is_canary_ready(candidate: FleetVersion | None, model: str, revision: int, reports: Sequence[WorkerReport]) -> bool:
-    """Say whether every live worker of this replica has the canary READY and follows the route's *revision*."""
-    if candidate is None or candidate.state is not VersionState.READY:
+def are_canaries_ready(
+    candidates: Iterable[FleetVersion | None], model: str, revision: int, reports: Sequence[WorkerReport]
+) -> bool:
+    """Say whether every live worker of this replica has each canary READY and follows the route's *revision*."""
+    if any(candidate is None or candidate.state is not VersionState.READY for candidate in candidates):
         return False
     return bool(reports) and all(report.revisions.get(model, 0) >= revision for report in reports)
 
@@ -85,7 +88,7 @@ def what_may_shorten(assessment: Assessed, document: RouteDocument) -> str:
     rollout = assessment.rollout
     if rollout.goal is not Phase.STEP or rollout.phase in ENDED or assessment.verdict.certificate.stands:
         return ""
-    share = document.split.get(rollout.candidate, 0) / sum(document.split.values())
+    share = sum(document.split.get(candidate, 0) for candidate in rollout.live) / sum(document.split.values())
     ways = ["a larger step"] if share < 0.5 else []
     if rollout.plan.shadow is None:
         ways.append("a shadow phase before the first step")

@@ -6,13 +6,15 @@ InvalidDocument with the path of the culprit. Which version is the canary is not
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.guards import Guard, check_truth, default_guards, guards_of, shares_of_alpha, switch_of
-from gateway.core.members import at, check_choice, members_of, shown
+from gateway.core.members import at, check_choice, members_of, shown, step_of
 from gateway.core.quantities import (
     check_distance,
     check_fraction,
@@ -25,9 +27,10 @@ from gateway.core.quantities import (
     written_slots,
 )
 from gateway.core.slots import SLOTS
+from gateway.core.splits import version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
 MEMBERS: Final = (
     "steps", "holdback", "shadow", "guards", "alpha", "on_insufficient_data", "max_hold", "min_units", "limit",
@@ -47,25 +50,48 @@ LEAST_CERTIFY: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The canary has *slots* of the SLOTS for *seconds*; with *approve* somebody has to let it go on after that."""
+    """The canary has *slots* of the SLOTS for *seconds*; with *approve* somebody has to let it go on after that.
 
-    slots: int
+    One number is what each candidate of the rollout has; a mapping names each and what it has.
+    """
+
+    slots: int | Mapping[int, int]
     seconds: int
     approve: bool = False
 
     def __post_init__(self) -> None:
         with at("weight"):
-            if type(self.slots) is not int or not 1 <= self.slots <= SLOTS:
+            if isinstance(self.slots, Mapping):
+                object.__setattr__(self, "slots", MappingProxyType(dict(sorted(self.slots.items()))))
+            given = list(self.slots.values()) if isinstance(self.slots, Mapping) else [self.slots]
+            if not given or any(type(slots) is not int or not 1 <= slots <= SLOTS for slots in given):
                 raise InvalidDocument("", f"{shown(self.slots)} slots cannot be given; give 1 to {SLOTS}")
         with at("for"):
             check_seconds(self.seconds)
         with at("approve"):
             check_truth(self.approve)
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The candidates that are named, ascending; none where all have the same."""
+        return tuple(self.slots) if isinstance(self.slots, Mapping) else ()
+
+    @property
+    def most(self) -> int:
+        """The slots of the candidate that has the most."""
+        return max(self.slots.values()) if isinstance(self.slots, Mapping) else self.slots
+
+    def of(self, candidate: int) -> int:
+        """Return the slots of *candidate*; 0 where others are named."""
+        return self.slots.get(candidate, 0) if isinstance(self.slots, Mapping) else self.slots
+
     def as_dict(self) -> dict[str, Any]:
-        return {"weight": written_slots(self.slots), "for": written_seconds(self.seconds)} | (
-            {"approve": True} if self.approve else {}
+        weight: Any = (
+            {str(version): written_slots(slots) for version, slots in self.slots.items()}
+            if isinstance(self.slots, Mapping)
+            else written_slots(self.slots)
         )
+        return {"weight": weight, "for": written_seconds(self.seconds)} | ({"approve": True} if self.approve else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +148,9 @@ class Plan:
         with at("steps"):
             self._check_steps()
         with at("holdback"):
-            if self.holdback.slots < self.steps[-1].slots:
+            if self.holdback.versions:
+                raise InvalidDocument("weight", "names candidates, and one is left by then; write one number")
+            if self.holdback.most < self.steps[-1].most:
                 raise InvalidDocument("weight", "is below the last step's; a bake never lowers the canary, write more")
         with at("alpha"):
             object.__setattr__(self, "alpha", check_fraction(self.alpha, least=ALPHA[0], most=ALPHA[1]))
@@ -137,6 +165,20 @@ class Plan:
                 raise InvalidDocument("", f"{shown(self.min_units)} is no number of units; write 1 to {MAX_UNITS}")
         with at("limit"):
             self._check_limit()
+
+    def check_candidates(self, candidates: Collection[int]) -> None:
+        """Refuse steps that do not name exactly *candidates*, where they name any, or have not room for all."""
+        for index, step in enumerate(self.steps):
+            with at("steps"), at(f"[{index}]"), at("weight"):
+                if step.versions and {*step.versions} != {*candidates}:
+                    named, there = (", ".join(map(str, sorted(each))) for each in (step.versions, candidates))
+                    reason = f"names {named}, and the candidates are {there}; name each, or write one number for all"
+                    raise InvalidDocument("", reason)
+                together = sum(map(step.of, candidates))
+                if together > SLOTS:
+                    percent = written_percent(together / SLOTS)
+                    reason = f"is {percent} for {len(candidates)} candidates together; write less for each"
+                    raise InvalidDocument("", reason)
 
     def guard(self, name: str) -> Guard | None:
         """Return the guard called *name*, or None where the plan has none."""
@@ -169,7 +211,7 @@ class Plan:
             found.append("confirm: off counts failures that a request may have caused itself; leave it out if you can")
         if not self.shares_of_alpha():
             found.append("no guard may roll back; only a breaker and a second death of a worker take this canary back")
-        if self.holdback.slots == SLOTS:
+        if self.holdback.most == SLOTS:
             found.append("holdback.weight 100 leaves no baseline to compare with during the bake; write 95")
         return tuple(found)
 
@@ -194,7 +236,7 @@ class Plan:
         if not 1 <= len(self.steps) <= MAX_STEPS:
             raise InvalidDocument("", f"{len(self.steps)} steps cannot be walked; write 1 to {MAX_STEPS}")
         for index, (before, after) in enumerate(pairwise(self.steps), start=1):
-            if after.slots <= before.slots:
+            if not _ascends(before, after):
                 raise InvalidDocument(f"[{index}].weight", "is no more than the step before; steps ascend")
 
     def _check_limit(self) -> None:
@@ -235,7 +277,14 @@ def read_plan(data: object) -> Plan:
 
 def _default_holdback(steps: tuple[Step, ...]) -> Step:
     """Return the last watch of a plan that names none: never below its last step."""
-    return Step(max([HOLDBACK_SLOTS, *(step.slots for step in steps)]), HOLDBACK_SECONDS)
+    return Step(max([HOLDBACK_SLOTS, *(step.most for step in steps)]), HOLDBACK_SECONDS)
+
+
+def _ascends(before: Step, after: Step) -> bool:
+    """Say whether no candidate has less than *before*, and one has more."""
+    versions = after.versions or before.versions or (0,)
+    gains = [after.of(version) - before.of(version) for version in versions]
+    return min(gains) >= 0 and max(gains) > 0
 
 
 def _steps(data: object) -> tuple[Step, ...]:
@@ -251,8 +300,20 @@ def _steps(data: object) -> tuple[Step, ...]:
 def _step(data: object, allowed: tuple[str, ...]) -> Step:
     members = members_of(data, allowed, needed=("weight", "for"), what="step")
     with at("weight"):
-        slots = slots_of(members["weight"])
+        weight = members["weight"]
+        slots = _slots_by_version(weight) if isinstance(weight, Mapping) else slots_of(weight)
     return Step(slots, _seconds(members), members.get("approve", False))
+
+
+def _slots_by_version(data: Mapping[Any, Any]) -> Mapping[int, int]:
+    slots: dict[int, int] = {}
+    for key, weight in data.items():
+        with at(step_of(key)):
+            version = version_of(key)
+            if version in slots:
+                raise InvalidDocument("", "is written twice; write each candidate once")
+            slots[version] = slots_of(weight)
+    return slots
 
 
 def _shadow(data: object) -> ShadowPhase:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is known: the *rollout*, the route's *revision*, and whether the canary is loaded and warm on every living
-    worker and has passed what it must before its first step (*is_ready*)."""
+    """What is known: the *rollout*, the route's *revision*, and whether each candidate is loaded and warm on every
+    living worker and has passed what it must before its first step (*is_ready*)."""
 
     rollout: Rollout
     revision: int
@@ -53,12 +53,12 @@ class SetWeight(_Move):
 
 @dataclass(frozen=True, slots=True)
 class Promote(_Move):
-    """The canary gets all of the split and becomes the baseline."""
+    """The only candidate that is left gets all of the split and becomes the baseline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollback(_Move):
-    """The canary goes to 0 and its digest is quarantined, because of *guard*."""
+    """The candidates that failed go to 0 and their digests are quarantined, because of *guard*."""
 
     guard: str
 
@@ -89,7 +89,7 @@ def next_action(snapshot: Snapshot, verdict: Verdict, now: float) -> Action:
     if rollout.phase is Phase.PENDING:
         return _act(SetWeight, snapshot, Event.DONE, now, "load and warm the canary")
     if verdict.kind is Kind.FAIL:
-        return _back(snapshot, Event.FAIL, now, verdict.text, verdict.reasons[0].guard)
+        return _back(snapshot, Event.FAIL, now, verdict.text, verdict.reasons[0].guard, verdict.version)
     limit = rollout.plan.limit_seconds
     if limit is not None and rollout.time(now) >= limit:
         return _back(snapshot, Event.FAIL, now, f"it has taken longer than its limit of {limit} s", "limit")
@@ -142,9 +142,12 @@ def _is_met(rollout: Rollout, verdict: Verdict) -> bool:
 
 
 def _onward(snapshot: Snapshot, event: Event, now: float, reason: str) -> Action:
-    """Go on by *event*, unless the step that ends here has a gate that nobody has opened."""
+    """Go on by *event*, unless the step that ends here has a gate that nobody has opened, or needs a choice."""
     rollout = snapshot.rollout
-    if rollout.goal is Phase.STEP and rollout.plan.steps[rollout.step].approve and not rollout.approved:
+    if rollout.must_choose:
+        reason = f"choose one of versions {', '.join(map(str, rollout.live))} and promote it: {reason}"
+    is_gated = rollout.goal is Phase.STEP and rollout.plan.steps[rollout.step].approve and not rollout.approved
+    if is_gated or rollout.must_choose:
         change = move(rollout, Event.PAUSE, now=now, revision=snapshot.revision, reason=reason, gate=True)
         return Pause(change, snapshot.revision, f"it waits for approval: {reason}")
     return _act(SetWeight, snapshot, event, now, reason)
@@ -157,6 +160,9 @@ def _act(
     return kind(change, snapshot.revision, reason)
 
 
-def _back(snapshot: Snapshot, event: Event, now: float, reason: str, guard: str) -> Rollback:
-    change = move(snapshot.rollout, event, now=now, revision=snapshot.revision, reason=reason)
+def _back(
+    snapshot: Snapshot, event: Event, now: float, reason: str, guard: str, version: int | None = None
+) -> Rollback:
+    """Take *version* back, or None: all candidates."""
+    change = move(snapshot.rollout, event, now=now, revision=snapshot.revision, reason=reason, version=version)
     return Rollback(change, snapshot.revision, reason, guard)

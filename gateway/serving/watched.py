@@ -34,26 +34,27 @@ if TYPE_CHECKING:
     from gateway.serving.retries import RetryBudget
     from gateway.serving.run_times import Run, SlowRun
     from gateway.serving.tallies import FailedBatch, Tally
-    from gateway.serving.trials import Trial
+    from gateway.serving.trials import Canary, Trial
 
 
 class Watched:
     """What the requests through one arm of a rollout count into, and where their failures are tried again.
 
     *again*: the arm of the second run, None where the baseline takes other inputs. *rescues*: that run answers.
-    *confirms*: a failure counts only when the second run shows whose fault it was.
+    *confirms*: a failure counts only when the second run shows whose fault it was. *canary*: None for the baseline.
     """
 
     __slots__ = (
-        "again", "bounds", "confirms", "cuts", "is_canary", "is_too_long", "newest", "rescues", "routing", "slow",
-        "tally", "trial",
+        "again", "bounds", "canary", "confirms", "cuts", "is_canary", "is_too_long", "newest", "rescues", "routing",
+        "slow", "tally", "trial",
     )  # fmt: skip
 
     def __init__(self, trial: Trial, version: int, routing: Routing, again: Arm | None) -> None:
         self.trial = trial
         self.tally: Tally = trial.tally(version)
         self.routing = routing
-        self.is_canary = version == trial.rollout.candidate
+        self.canary: Canary | None = trial.canaries.get(version)
+        self.is_canary = self.canary is not None
         self.again = again
         self.rescues = routing.document.fallback == "baseline"
         self.confirms = trial.rollout.plan.confirm == "on"
@@ -99,14 +100,14 @@ def start_watched(
     *values* reads the request's key, if it fails. Where the breaker is open the baseline answers at once, which takes
     no place in the budget and counts for nobody.
     """
-    trial = watched.trial
+    trial, canary = watched.trial, watched.canary
     if trial.is_sticky:
         trial.sample(watched.tally, watched.routing, values)
     else:
         watched.tally.assigned += 1
     is_probe = False
-    if watched.is_canary and arm.fallback is not None and trial.breaker.is_open:
-        is_probe = trial.asks_a_probe(asyncio.get_running_loop().time())
+    if canary is not None and arm.fallback is not None and canary.breaker.is_open:
+        is_probe = canary.asks_a_probe(asyncio.get_running_loop().time())
         behind = arm.fallback
         if not is_probe and behind.can_stand_in(feeds):
             arm.lane.cells.fell_back("breaker")
@@ -223,10 +224,10 @@ class WatchedAttempt(Attempt):
     def _went_well(self, result: Result) -> None:
         watched = self._watched
         watched.tally.n += 1
-        if watched.is_canary:
-            trial = watched.trial
-            if trial.breaker.failures:
-                trial.breaker = trial.breaker.after_good()
+        canary = watched.canary
+        if canary is not None:
+            if canary.breaker.failures:
+                canary.breaker = canary.breaker.after_good()
             self._end_probe(True)
         self._finish(result)
 
@@ -272,9 +273,10 @@ class WatchedAttempt(Attempt):
         self._end_probe(False if end is End.CONFIRMED else None)
 
     def _end_probe(self, good: bool | None) -> None:
-        if self._is_probe:
+        canary = self._watched.canary
+        if self._is_probe and canary is not None:
             self._is_probe = False
-            self._watched.trial.probed(good)
+            canary.probed(good)
 
 
 def _end_of(result: Result, was_run: bool) -> End:

@@ -73,12 +73,12 @@ class RolloutHouse(House):
             self.operations, self.store, self.workers, self.news, holder, clock=lambda: self.store.seconds
         )
 
-    async def begin(self, candidate: int = 2, **changes: object) -> Rollout:
-        """Start a rollout, writing the route first where there is none."""
+    async def begin(self, *candidates: int, **changes: object) -> Rollout:
+        """Start a rollout of *candidates*, or of version 2, writing the route first where there is none."""
         if await self.store.read("fraud") is None:
             await self.route({"1": 100})
         rollout, _ = await self.rollouts.start(
-            "fraud", candidate, {**PLAN, **changes}, expected=None, who="ann", reason="why not"
+            "fraud", candidates or (2,), {**PLAN, **changes}, expected=None, who="ann", reason="why not"
         )
         return rollout
 
@@ -111,22 +111,22 @@ class RolloutHouse(House):
             await self.follow()
         await (controller or self.controller).tick()
 
-    async def count(self, canary: int, *, failed: int = 0, baseline: int = 0) -> None:
-        """Let a worker flush what it counted under the revision that it serves."""
+    async def count(self, canary: int, *, failed: int = 0, baseline: int = 0, version: int = 2) -> None:
+        """Let a worker flush what it counted, of the canary *version*, under the revision that it serves."""
         revision, rollout = await self.revision(), await self.rollout()
         counts = {
-            Counter(revision, rollout.candidate, "n"): canary,
-            Counter(revision, rollout.candidate, "failed"): failed,
-            Counter(revision, rollout.candidate, "error"): failed,
+            Counter(revision, version, "n"): canary,
+            Counter(revision, version, "failed"): failed,
+            Counter(revision, version, "error"): failed,
             Counter(revision, rollout.baseline, "n"): baseline,
         }
         self._flushes += 1
         deltas = Deltas({str(counter): count for counter, count in counts.items() if count})
         assert await self.store.flush("fraud", rollout.id, worker="w", seq=self._flushes, deltas=deltas) is not None
 
-    async def to_step(self, **changes: object) -> Rollout:
+    async def to_step(self, *candidates: int, **changes: object) -> Rollout:
         """Start a rollout and walk it to its first step."""
-        await self.begin(**changes)  # type: ignore[arg-type]  # members of the plan
+        await self.begin(*candidates, **changes)
         await self.tick()
         await self.tick()
         return await self.rollout()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.core import document, routing, seating
-from gateway.core.evidence import Arms
 from gateway.core.phases import Event, Phase
 from gateway.core.plan import read_plan
 from gateway.core.rollout import Rollout, move, start
@@ -42,7 +41,7 @@ def user(name: str) -> Any:
 def shadowing(*events: Event, **plan: Any) -> Rollout:
     """Return a rollout of version 2 that went through preflight and then *events*."""
     read = read_plan({**STEPS, **plan})
-    state = start("r", arms=Arms(2, 1), plan=read, before={1: 100}, baseline_rate=0.0, now=0.0)
+    state = start("r", candidates=(2,), baseline=1, plan=read, before={1: 100}, baseline_rate=0.0, now=0.0)
     for event in (Event.DONE, Event.DONE, *events):
         state = move(state, event, now=1.0, revision=1, reason="").rollout
     return state

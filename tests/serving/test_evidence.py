@@ -33,7 +33,7 @@ class FakeReverter:
         self.away = away
         self.asked: list[tuple[str, str, str]] = []
 
-    async def roll_back(self, model: str, rollout_id: str, reason: str, guard: str) -> bool:
+    async def roll_back(self, model: str, rollout_id: str, version: int, reason: str, guard: str) -> bool:
         self.asked.append((model, rollout_id, guard))
         assert reason
         if len(self.asked) <= self.away:
@@ -173,7 +173,7 @@ async def test_a_canary_whose_probes_all_fail_is_taken_back_also_when_their_keys
     await Dispatched(arm, pairs(1), values=values).ending()
     await rounds(duty)
 
-    trial.breaker = Breaker(failures=8, opened=asyncio.get_running_loop().time() - 4, bad_probes=2)
+    trial.canaries[2].breaker = Breaker(failures=8, opened=asyncio.get_running_loop().time() - 4, bad_probes=2)
     await Dispatched(arm, pairs(1), values=values).ending()
     await rounds(duty)
 
@@ -233,7 +233,7 @@ async def test_while_the_store_is_away_the_breaker_alone_takes_the_canary_out(fl
         await ask(floor, 2)
         await rounds(duty)
 
-    assert trial.breaker.is_open
+    assert trial.canaries[2].breaker.is_open
     assert len(floor.held.sessions["fraud", 2].rows) < 8
     assert reverter.asked == []
 
@@ -289,7 +289,7 @@ async def test_any_interleaving_of_requests_rounds_and_lost_answers_leaves_the_s
     expected = {"1 n": 0, "2 n": 0, "1 poison": 0, "2 poison": 0, "2 failed": 0, "2 error": 0}
 
     for _ in range(60):
-        trial.breaker = Breaker()  # what it keeps from the canary is for other tests
+        trial.canaries[2].breaker = Breaker()  # what it keeps from the canary is for other tests
         version = 2 if chance.random() < 0.3 else 1
         number = chance.choice([-1, 1, 1, 1, 1, 99])
         await Dispatched(arm_of(floor, version), pairs(number)).ending()
