@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STEPS: Final = [{"weight": {"2": 5, "3": 10}, "for": "60s"}, {"weight": 30, "for": "60s"}]
 LATE: Final = 10.0**6
-ALL_GUARDS: Final = {"errors": {}, "invalid": {}, "latency": {}, "labels": {}}
+ALL_GUARDS: Final[dict[str, Any]] = {"errors": {}, "invalid": {}, "latency": {}, "labels": {}}
 
 
 def rollout(phase: Phase = Phase.STEP, *, plan: Mapping[str, Any] | None = None, **state: Any) -> Rollout:

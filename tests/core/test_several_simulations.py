@@ -39,3 +39,7 @@ def test_any_of_three_healthy_candidates_is_blamed_in_at_most_one_percent(share:
 
 def test_judged_by_their_share_of_all_traffic_healthy_candidates_would_be_blamed() -> None:
     assert blamed(0.25, CANDIDATES / ALPHA, odds=0.25 / 0.75) >= 0.95
+
+
+def test_with_an_undivided_alpha_any_of_three_would_be_blamed_more_often_than_promised() -> None:
+    assert blamed(0.25, 1 / ALPHA) > 2 * ALPHA

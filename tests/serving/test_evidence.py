@@ -32,9 +32,11 @@ class FakeReverter:
     def __init__(self, away: int = 0) -> None:
         self.away = away
         self.asked: list[tuple[str, str, str]] = []
+        self.versions: list[int] = []
 
     async def roll_back(self, model: str, rollout_id: str, version: int, reason: str, guard: str) -> bool:
         self.asked.append((model, rollout_id, guard))
+        self.versions.append(version)
         assert reason
         if len(self.asked) <= self.away:
             raise StoreUnavailable("it is away")
