@@ -269,7 +269,7 @@ def test_weights_of_several_are_written_once_each(terminal: Terminal, step: str)
 
 
 def test_a_simulation_of_several_takes_the_bad_one_out_and_promotes_another(terminal: Terminal) -> None:
-    errors = [word for rate in ("0.1%", "50%", "0%") for word in ("--canary-errors", rate)]
+    errors = [word for rate in ("0.4%", "50%", "0%") for word in ("--canary-errors", rate)]
     result = terminal.run("rollouts", "simulate", "--step", "5:10s", "--step", "20:10s", "--rate", "300", *errors)
 
     assert (result.code, "errors: version 3: E" in result.out) == (0, True)
