@@ -136,7 +136,8 @@ def _where(rollout: Rollout) -> str:
         case Phase.ROLLED_BACK:
             return f"was rolled back: {rollout.reason}"
         case phase if phase in STOPPED:
-            gate = " and waits for approval" if rollout.gate else ""
+            waits = "a choice" if rollout.must_choose else "approval"
+            gate = f" and waits for {waits}" if rollout.gate else ""
             return f"is {'held' if phase is Phase.HOLD else 'paused'} in {rollout.goal}{gate}: {rollout.reason}"
         case phase:
             return f"is {phase}"

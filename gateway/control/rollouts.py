@@ -230,7 +230,8 @@ class Rollouts:
     def _check_start(self, held: Held, candidates: Sequence[int], *, supersede: bool, force: bool) -> None:
         model, fleet = held.document.model, self._fleet_of(held.document.model)
         for candidate in candidates:
-            check_candidate(held.document, candidate, fleet)
+            with at("candidate" if len(candidates) == 1 else "candidates"):
+                check_candidate(held.document, candidate, fleet)
             found = quarantined(candidate, self._digest(model, candidate), held.quarantine)
             if found is not None and not force:
                 raise VersionQuarantined(model, candidate, found.reason)
@@ -251,7 +252,8 @@ class Rollouts:
             why = f" because version {document.baseline} is the baseline by now; start a new one"
             raise MoveRefused(old.phase, Event.RETRY, why)
         for candidate in old.candidates:
-            check_candidate(document, candidate, self._fleet_of(model))
+            with at("candidate"):
+                check_candidate(document, candidate, self._fleet_of(model))
         with at("split"):
             return change._replace(rollout=replace(change.rollout, before=document.split))
 

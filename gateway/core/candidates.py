@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.evidence import Arms
+from gateway.core.members import at
+from gateway.core.quantities import written_percent
+from gateway.core.slots import SLOTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from gateway.core.plan import Step
 
 MAX_CANDIDATES: Final = 8
 """Each of m has an m-th of alpha, and of the traffic: with more of them hardly one would ever be certified."""
@@ -34,6 +39,21 @@ def check_candidates(candidates: tuple[int, ...], baseline: int) -> tuple[int, .
     if len({*candidates}) < len(candidates):
         raise InvalidDocument("", "names a version twice; name each candidate once")
     return tuple(sorted(candidates))
+
+
+def check_steps(steps: Sequence[Step], candidates: tuple[int, ...]) -> None:
+    """Refuse *steps* that do not name exactly *candidates*, where they name any, or have not room for all."""
+    for index, step in enumerate(steps):
+        with at("steps"), at(f"[{index}]"), at("weight"):
+            if step.versions and step.versions != candidates:
+                named, there = (", ".join(map(str, each)) for each in (step.versions, candidates))
+                reason = f"names {named}, and the candidates are {there}; name each, or write one number for all"
+                raise InvalidDocument("", reason)
+            together = sum(map(step.of, candidates))
+            if together > SLOTS:
+                percent = written_percent(together / SLOTS)
+                reason = f"is {percent} for {len(candidates)} candidates together; write less for each"
+                raise InvalidDocument("", reason)
 
 
 def check_left(left: Mapping[int, Left], candidates: tuple[int, ...], *, is_chosen: bool) -> None:

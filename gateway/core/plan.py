@@ -10,27 +10,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.guards import Guard, check_truth, default_guards, guards_of, shares_of_alpha, switch_of
-from gateway.core.members import at, check_choice, members_of, shown, step_of
+from gateway.core.members import at, check_choice, members_of, shown
 from gateway.core.quantities import (
     check_distance,
     check_fraction,
     check_seconds,
     percent_of,
     seconds_of,
+    slots_by_version,
     slots_of,
     written_percent,
     written_seconds,
     written_slots,
 )
 from gateway.core.slots import SLOTS
-from gateway.core.splits import version_of
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 MEMBERS: Final = (
     "steps", "holdback", "shadow", "guards", "alpha", "on_insufficient_data", "max_hold", "min_units", "limit",
@@ -166,20 +163,6 @@ class Plan:
         with at("limit"):
             self._check_limit()
 
-    def check_candidates(self, candidates: Collection[int]) -> None:
-        """Refuse steps that do not name exactly *candidates*, where they name any, or have not room for all."""
-        for index, step in enumerate(self.steps):
-            with at("steps"), at(f"[{index}]"), at("weight"):
-                if step.versions and {*step.versions} != {*candidates}:
-                    named, there = (", ".join(map(str, sorted(each))) for each in (step.versions, candidates))
-                    reason = f"names {named}, and the candidates are {there}; name each, or write one number for all"
-                    raise InvalidDocument("", reason)
-                together = sum(map(step.of, candidates))
-                if together > SLOTS:
-                    percent = written_percent(together / SLOTS)
-                    reason = f"is {percent} for {len(candidates)} candidates together; write less for each"
-                    raise InvalidDocument("", reason)
-
     def guard(self, name: str) -> Guard | None:
         """Return the guard called *name*, or None where the plan has none."""
         return next((guard for guard in self.guards if guard.name == name), None)
@@ -301,19 +284,8 @@ def _step(data: object, allowed: tuple[str, ...]) -> Step:
     members = members_of(data, allowed, needed=("weight", "for"), what="step")
     with at("weight"):
         weight = members["weight"]
-        slots = _slots_by_version(weight) if isinstance(weight, Mapping) else slots_of(weight)
+        slots = slots_by_version(weight) if isinstance(weight, Mapping) else slots_of(weight)
     return Step(slots, _seconds(members), members.get("approve", False))
-
-
-def _slots_by_version(data: Mapping[Any, Any]) -> Mapping[int, int]:
-    slots: dict[int, int] = {}
-    for key, weight in data.items():
-        with at(step_of(key)):
-            version = version_of(key)
-            if version in slots:
-                raise InvalidDocument("", "is written twice; write each candidate once")
-            slots[version] = slots_of(weight)
-    return slots
 
 
 def _shadow(data: object) -> ShadowPhase:

@@ -11,7 +11,7 @@ from math import gcd
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.core.candidates import Left, check_candidates, check_left, unchosen
+from gateway.core.candidates import Left, check_candidates, check_left, check_steps, unchosen
 from gateway.core.errors import InvalidDocument
 from gateway.core.latency import bounds_of, check_limits, frozen
 from gateway.core.members import at, shown, text_of
@@ -72,7 +72,7 @@ class Rollout:
             text_of(self.id)
         with at("candidates" if len(self.candidates) > 1 else "candidate"):
             object.__setattr__(self, "candidates", check_candidates(self.candidates, self.baseline))
-        self.plan.check_candidates(self.candidates)
+        check_steps(self.plan.steps, self.candidates)
         with at("before"):
             object.__setattr__(self, "before", weights_of(self.before))
             if not self.before.get(self.baseline):

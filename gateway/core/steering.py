@@ -94,7 +94,8 @@ def next_action(snapshot: Snapshot, verdict: Verdict, now: float) -> Action:
     if limit is not None and rollout.time(now) >= limit:
         return _back(snapshot, Event.FAIL, now, f"it has taken longer than its limit of {limit} s", "limit")
     if rollout.phase is Phase.PAUSED:
-        return Wait("it waits for approval" if rollout.gate else "it is paused", alert=rollout.gate)
+        waits = "it waits for a choice of one candidate" if rollout.must_choose else "it waits for approval"
+        return Wait(waits if rollout.gate else "it is paused", alert=rollout.gate)
     if rollout.phase is Phase.HOLD:
         return _held(snapshot, verdict, now)
     if verdict.kind is Kind.HOLD:
@@ -149,7 +150,8 @@ def _onward(snapshot: Snapshot, event: Event, now: float, reason: str) -> Action
     is_gated = rollout.goal is Phase.STEP and rollout.plan.steps[rollout.step].approve and not rollout.approved
     if is_gated or rollout.must_choose:
         change = move(rollout, Event.PAUSE, now=now, revision=snapshot.revision, reason=reason, gate=True)
-        return Pause(change, snapshot.revision, f"it waits for approval: {reason}")
+        said = reason if rollout.must_choose else f"it waits for approval: {reason}"
+        return Pause(change, snapshot.revision, said)
     return _act(SetWeight, snapshot, event, now, reason)
 
 

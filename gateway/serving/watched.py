@@ -273,10 +273,10 @@ class WatchedAttempt(Attempt):
         self._end_probe(False if end is End.CONFIRMED else None)
 
     def _end_probe(self, good: bool | None) -> None:
-        canary = self._watched.canary
-        if self._is_probe and canary is not None:
+        if self._is_probe:
             self._is_probe = False
-            canary.probed(good)
+            assert self._watched.canary is not None
+            self._watched.canary.probed(good)
 
 
 def _end_of(result: Result, was_run: bool) -> End:

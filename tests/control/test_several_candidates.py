@@ -194,7 +194,8 @@ def started(client: TestClient, **body: Any) -> Any:
     ("body", "field"),
     [
         ({"candidate": "2"}, "candidates"), ({"candidates": []}, "candidates"), ({"candidates": "2"}, "candidates"),
-        ({"candidates": ["x"]}, "candidates"), ({"candidates": ["2", "2"]}, "candidates"),
+        ({"candidates": ["x"]}, "candidates"), ({"candidates": ["1", "2"]}, "candidates"),
+        ({"candidates": ["2", "2"]}, "candidates"),
         ({"steps": [{"weight": {"2": 5}, "for": "1m"}]}, "steps[0].weight"),
     ],
 )  # fmt: skip
