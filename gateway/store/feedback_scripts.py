@@ -14,19 +14,22 @@ local quality, milliseconds = KEYS[1], ARGV[1]
 local kind = redis.call('TYPE', quality)['ok']
 if kind ~= 'none' and kind ~= 'hash' then return kind end
 for i = 2, #KEYS do
-  if redis.call('EXISTS', KEYS[i]) == 0 then
-    redis.call('HSET', KEYS[i], 'served', ARGV[2 * i - 1])
+  local field, version, kept = ARGV[3 * i - 4], ARGV[3 * i - 3], ARGV[3 * i - 2]
+  local held = redis.call('TYPE', KEYS[i])['ok']
+  if held == 'none' or (held == 'hash' and redis.call('HEXISTS', KEYS[i], field) == 0) then
+    redis.call('HSET', KEYS[i], field, kept)
     redis.call('PEXPIRE', KEYS[i], milliseconds)
-    if ARGV[2 * i - 2] ~= '' then redis.call('HINCRBY', quality, ARGV[2 * i - 2] .. '|remembered', 1) end
+    if version ~= '' then redis.call('HINCRBY', quality, version .. '|remembered', 1) end
   end
 end
-for i = 2 * #KEYS, #ARGV, 2 do redis.call('HINCRBY', quality, ARGV[i] .. '|dropped', ARGV[i + 1]) end
+for i = 3 * #KEYS - 1, #ARGV, 2 do redis.call('HINCRBY', quality, ARGV[i] .. '|dropped', ARGV[i + 1]) end
 return ''
 """)
 """Keep predictions under the ids that are free. Answers the kind of a key that counts nothing, or an empty string.
 
-KEYS: quality, then one per prediction. ARGV: milliseconds that they are kept, for each prediction its version (empty
-for one that no quality counts) and what is kept, then pairs of a version and how many of its predictions were dropped.
+KEYS: quality, then one per prediction. ARGV: milliseconds that they are kept, for each prediction its field
+(``served``, or of a copy the version that made it), its version (empty for one that no quality counts) and what is
+kept, then pairs of a version and how many of its predictions were dropped.
 """
 
 LABEL: Final[Script] = script("""

@@ -25,6 +25,8 @@ class Part:
 
     def subscribe(self, _: object) -> None: ...
 
+    def wake(self) -> None: ...
+
     async def run_forever(self) -> None:
         await asyncio.Event().wait()
 
@@ -61,7 +63,8 @@ class Quiet:
 
 def parts(done: list[str], fault: Exception | None = None) -> Any:
     """Return the parts of a worker without doors."""
-    named = {name: Part(name, done) for name in ("adoption", "watcher", "snapshot", "labels", "report_file")}
+    names = ("adoption", "watcher", "snapshot", "labels", "rehearsals", "report_file")
+    named = {name: Part(name, done) for name in names}
     return SimpleNamespace(
         **named,
         evidence=Part("evidence", done, fault),
