@@ -63,8 +63,9 @@ class Quiet:
 
 def parts(done: list[str], fault: Exception | None = None) -> Any:
     """Return the parts of a worker without doors."""
-    names = ("adoption", "watcher", "snapshot", "labels", "rehearsals", "report_file")
-    named = {name: Part(name, done) for name in names}
+    named = {
+        name: Part(name, done) for name in ("adoption", "watcher", "snapshot", "labels", "report_file", "rehearsals")
+    }
     return SimpleNamespace(
         **named,
         evidence=Part("evidence", done, fault),
