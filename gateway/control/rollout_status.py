@@ -109,8 +109,10 @@ def what_may_shorten(assessment: Assessed, document: RouteDocument) -> str:
 
 
 def _larger_step(assessment: Assessed, share: float) -> str:
-    """Return what a step of LARGER_SHARE would do for a canary that has *share* of the traffic, a fraction of one."""
+    """Return what a step of LARGER_SHARE would do for canaries that have *share* of the traffic, a fraction of one."""
     seconds = assessment.evidence_seconds
     if not seconds or not share:
         return "a larger step"
-    return f"a larger step ({LARGER_SHARE:.0%}: enough evidence in about {seconds * share / LARGER_SHARE:.0f} s)"
+    several = " together" if len(assessment.rollout.live) > 1 else ""
+    soon = f"enough evidence in about {seconds * share / LARGER_SHARE:.0f} s"
+    return f"a larger step ({LARGER_SHARE:.0%}{several}: {soon})"
