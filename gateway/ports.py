@@ -190,13 +190,14 @@ class Served:
     """A prediction on its way to the store: the *id* of its answer, and ``core.feedback.Prediction.encoded``.
 
     *is_copy*: a shadow's, of which no caller knows. It is kept beside the one that was served, and no quality counts
-    it.
+    it. *assigned_under*: the revision whose split chose the version, 0 where something else did.
     """
 
     id: str
     version: int
     payload: bytes
     is_copy: bool = False
+    assigned_under: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +248,12 @@ class FeedbackStore(Protocol):
     async def quality(self, model: str, *, seconds: float | None = None) -> Sequence[Mapping[str, str]]:
         """Return the hashes that ``core.quality.read_quality`` sums: of all time, or of the last *seconds*.
 
-        A window begins at a whole multiple of QUALITY_BUCKET_SECONDS, at most QUALITY_SECONDS ago.
+        A window begins with a bucket of the first of QUALITY_BUCKETS that are kept for so long, else of the last.
         """
+        ...
+
+    async def assigned(self, model: str) -> Mapping[str, str]:
+        """Return ``revision|version`` → remembered answers that the split of that revision gave to the version."""
         ...
 
 
@@ -380,8 +385,8 @@ class NotificationDesk(Protocol):
 
 
 REMEMBERED_AT_ONCE: Final = 500
-QUALITY_BUCKET_SECONDS: Final = 600
-QUALITY_SECONDS: Final = 24 * 3600.0
+QUALITY_BUCKETS: Final = ((60, 600.0), (600, 24 * 3600.0))
+"""How labels are counted by when they come: (seconds of one bucket, how far back such buckets are kept)."""
 
 
 class FleetStore(Protocol):

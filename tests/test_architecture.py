@@ -28,7 +28,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "gateway.strict_yaml": (),
     "gateway.models": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models"),
     "gateway.convert": (
-        "gateway.core", "gateway.ports", "gateway.models", "gateway.engine", "gateway.convert",
+        "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models", "gateway.engine", "gateway.convert",
     ),
     "gateway.evaluation": (
         "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models", "gateway.engine", "gateway.convert",
@@ -73,7 +73,13 @@ IMPURE = frozenset(
 )  # fmt: skip
 """Of the standard library, what the core may not import: clocks, chance, the disk and the network."""
 
-STARTS_PROCESSES = ("gateway.cli.serve", "gateway.cli.demo_gateway", "gateway.cli.doctor", "gateway.cli.checkup")
+STARTS_PROCESSES = (
+    "gateway.cli.serve",
+    "gateway.cli.demo_gateway",
+    "gateway.cli.doctor",
+    "gateway.cli.checkup",
+    "gateway.cli.store_checks",
+)
 """The commands that look behind the admin API, because they start what answers it or ask why it does not."""
 
 BEHIND_THE_API = ("gateway.store", "gateway.engine", "gateway.assemble", "gateway.processes", "gateway.serving")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli import (
+    model_adapt,
     model_check,
     model_convert,
     model_evaluate,
@@ -31,6 +32,7 @@ def add_parser(subparsers: Any) -> None:
     add_flags(listing)
     model_convert.add_parser(verbs)
     model_check.add_parser(verbs)
+    model_adapt.add_parser(verbs)
     model_golden.add_parser(verbs)
     model_evaluate.add_parser(verbs)
     model_optimize.add_parser(verbs)
@@ -44,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         "list": _list,
         "convert": model_convert.run,
         "check": model_check.run,
+        "adapt": model_adapt.run,
         "golden": model_golden.run,
         "evaluate": model_evaluate.run,
         "optimize": model_optimize.run,

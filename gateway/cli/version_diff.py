@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.cli.client import Client
 
-MAPPINGS: Final = ("parameters", "metrics", "training_data", "libraries", "serving", "extra")
+MAPPINGS: Final = ("parameters", "metrics", "training_data", "libraries", "serving", "adapter", "extra")
 """Members of the metadata that are compared by their own members."""
 
 EXAMPLE: Final = "example: gateway versions diff fraud/1 fraud/2"

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 
 from gateway.control import admin_answers as answers
 from gateway.control import console
+from gateway.control import experiment_answers as experiments
 from gateway.control import lineage_answers as lineage
 from gateway.control import notification_answers as notifications
 from gateway.control import quality_answers as quality
@@ -141,7 +142,12 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "GET", MODEL + "/quality", Role.VIEWER, quality.show_quality,
-        "What labels said of each version, ever and in the last hour and day",
+        "What labels said of each version, ever and in the last five minutes, hour and day",
+    ),
+    Endpoint(
+        "GET", MODEL + "/experiments/report", Role.VIEWER, experiments.show_report,
+        "What labels and rewards say of two versions, with intervals that hold at every moment",
+        query=experiments.QUERY,
     ),
     Endpoint(
         "GET", MODEL + "/explain", Role.VIEWER, answers.explain,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.problems import MEDIA_TYPE
 from gateway.core.alarms import MAX_ALARMS, THEN
+from gateway.core.experiment import RULE
 from gateway.core.names import MODEL_NAME, VERSION_NUMBER
 from gateway.core.policies import POLICIES
 
@@ -178,6 +179,11 @@ QUERY: Final[dict[str, Any]] = {
     "force": {"schema": {"enum": ["true", "false"], "default": "false"}},
     "version": {"schema": {"type": "string", "pattern": f"^(?:{VERSION_NUMBER.pattern})$"}},
     "key": {"schema": {"type": "string"}, "required": True},
+    "first": {"schema": {"type": "string", "pattern": f"^(?:{VERSION_NUMBER.pattern})$"}, "required": True},
+    "second": {"schema": {"type": "string", "pattern": f"^(?:{VERSION_NUMBER.pattern})$"}, "required": True},
+    "rule": {"schema": {"type": "string", "pattern": f"^(?:{RULE.pattern})$", "default": "split"}},
+    "apart": {"schema": {**PERCENT, "default": "1%"}},
+    "alpha": {"schema": {**PERCENT, "default": "5%"}},
 }
 
 MATCH: Final = {"type": "string", "pattern": r'^(?:\*|"(?:0|[1-9][0-9]{0,14})")$', "examples": ["*", '"7"']}

@@ -132,6 +132,12 @@ class Operations:
         async with answered_within(self._write_seconds):
             return read_quality(await self._store.quality(model, seconds=seconds))
 
+    async def assigned(self, model: str) -> Mapping[str, str]:
+        """Return ``revision|version`` → remembered answers that the split gave to it, over the fleet."""
+        self._check_model(model)
+        async with answered_within(self._write_seconds):
+            return await self._store.assigned(model)
+
     async def explain(self, model: str, key: bytes, values: Values) -> dict[str, Any]:
         """Return which version a unit with *key* gets and why, with the revision that says so.
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from gateway.control.admin_answers import Call
 
-WINDOWS: Final = {"all": None, "24h": 24 * 3600.0, "1h": 3600.0}
+WINDOWS: Final = {"all": None, "24h": 24 * 3600.0, "1h": 3600.0, "5m": 300.0}
 """Name → seconds before now, by when labels came; None is all time."""
 
 

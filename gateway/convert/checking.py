@@ -10,6 +10,7 @@ from gateway.core.compatibility import compare
 from gateway.core.errors import InvalidModel
 from gateway.core.names import is_model_name, version_number
 from gateway.engine.onnx import OnnxEngine
+from gateway.models.adapting import adapted
 from gateway.models.metadata import Metadata, read_metadata
 from gateway.models.repository import METADATA_FILE, MODEL_FILE
 
@@ -32,16 +33,18 @@ def find(named: str, models: Path) -> Path | None:
 
 def check(old: Path, new: Path) -> tuple[Finding, ...]:
     """Return the differences that callers of the model file *old* meet at *new*. Raises CannotConvert."""
-    (before, old_classes), (after, new_classes) = _read(old), _read(new)
+    (before, old_classes), (after, new_classes) = interface(old), interface(new)
     return compare(before, after, old_classes, new_classes)
 
 
-def _read(path: Path) -> tuple[Signature, tuple[str, ...]]:
-    """Return the signature of the file at *path*, and the classes that the metadata beside it names."""
+def interface(path: Path) -> tuple[Signature, tuple[str, ...]]:
+    """Return the signature of the file at *path* and the classes that the metadata beside it names, as callers see
+    both: behind the adapter, where there is one. Raises CannotConvert."""
     beside = path.with_name(METADATA_FILE)
     try:
-        signature = OnnxEngine().load(path, model=path.name, version=1, threads=1).signature
         metadata = read_metadata(beside) if beside.is_file() else Metadata()
+        own = OnnxEngine().load(path, model=path.name, version=1, threads=1)
+        session, _ = adapted(own, metadata, model=path.name, version=1)
     except InvalidModel as exc:
         raise CannotConvert(f"{path} cannot be compared ({exc.code}): {exc.reason}") from exc
-    return signature, metadata.classes
+    return session.signature, metadata.classes

@@ -12,8 +12,9 @@ import numpy as np
 from gateway.convert.errors import CannotConvert
 from gateway.core.errors import InvalidModel
 from gateway.engine.onnx import OnnxEngine
+from gateway.models.adapting import adapted
 from gateway.models.golden import MAX_BYTES, TOLERANCE, GoldenRequest, GoldenTensor, parse_requests, written_requests
-from gateway.models.metadata import parse_metadata
+from gateway.models.metadata import Metadata, parse_metadata, read_metadata
 from gateway.models.publishing import amend
 from gateway.models.replay import record
 from gateway.models.repository import GOLDEN_FILE, METADATA_FILE, MODEL_FILE
@@ -47,10 +48,12 @@ def record_golden(models: Path, name: str, version: int, requests: Path, *, tole
     place = models / name / str(version)
     if not (place / MODEL_FILE).is_file():
         raise CannotConvert(f"there is no version {version} of model {name!r} in {models}; name it and --models")
-    session = OnnxEngine().load(place / MODEL_FILE, model=name, version=version, threads=1)
+    beside = place / METADATA_FILE
+    described = read_metadata(beside) if beside.exists() else Metadata()
+    own = OnnxEngine().load(place / MODEL_FILE, model=name, version=version, threads=1)
+    session, _ = adapted(own, described, model=name, version=version)
     content = written_requests(record(session, parse_requests(_read(requests)), tolerance=tolerance))
     digest = hashlib.sha256(content).hexdigest()
-    beside = place / METADATA_FILE
     try:
         metadata = declared(beside.read_bytes() if beside.exists() else b"", digest)
         amend(models, name, version, {GOLDEN_FILE: content, METADATA_FILE: metadata})

@@ -77,8 +77,10 @@ def explain(finding: Finding) -> str:
     """Return one of the `misfits` in words: the tensor, what was and is, its rule, and what would make it fit."""
     tensor = f"the {finding.rule.partition(' ')[0]} {finding.tensor}"
     change = f"was {finding.old or 'not there'} and is {finding.new or 'not there'}"
-    remedy = next(text for words, text in _REMEDIES if words in finding.rule)
-    return f"{tensor} {change} ({finding.rule}: {finding.verdict.value}; {remedy.format(old=finding.old)})"
+    remedy = next(text for words, text in _REMEDIES if words in finding.rule).format(old=finding.old)
+    if finding.verdict is Verdict.NEEDS_ADAPTER:
+        remedy += ", or with an adapter: `gateway models adapt`"
+    return f"{tensor} {change} ({finding.rule}: {finding.verdict.value}; {remedy})"
 
 
 _REMEDIES: Final = (

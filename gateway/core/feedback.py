@@ -27,6 +27,12 @@ MAGNITUDE: Final = 1e100
 LEAST_CHANCE: Final = 1e-15
 """What a probability of zero counts as in the log loss."""
 
+BINS: Final = 10
+"""Equal parts of the confidence, for the calibration."""
+
+SPLIT: Final = "split"
+"""The rule of an answer whose version the route's split chose: those alone compare versions fairly."""
+
 MEMBERS: Final = ("id", "label", "value", "reward")
 
 
@@ -145,14 +151,17 @@ def _number(text: str) -> float:
 def score(prediction: Prediction, fact: Fact) -> dict[str, float]:
     """Return kind of counter → what *fact* adds to it, for the version that served *prediction*.
 
-    Kinds that begin with ``sum_`` are sums of numbers, all others whole counts. ``cell|["a", "b"]`` counts rows that
-    were predicted as a and labelled b. Raises InvalidDocument where the fact does not fit what was served.
+    Kinds whose last word begins with ``sum_`` are sums of numbers, all others whole counts. ``cell|["a", "b"]`` counts
+    rows that were predicted as a and labelled b; ``bin|3|…`` rows, those that were right, and the confidence, of the
+    rows whose largest probability lies in the fourth of BINS parts. Raises InvalidDocument where the fact does not
+    fit what was served.
 
     Source: log loss and Brier score of the label's class as in Gneiting and Raftery, "Strictly Proper Scoring Rules,
     Prediction, and Estimation", JASA 102, 2007, doi:10.1198/016214506000001437.
     """
     if fact.kind == "reward":
-        return {"rewarded": 1, "sum_reward": _number(fact.given[0])}
+        reward = _number(fact.given[0])
+        return {"rewarded": 1, "sum_reward": reward, "bounded": int(0 <= reward <= 1)}
     served: tuple[object, ...] = prediction.classes or prediction.values
     if not served:
         raise InvalidDocument("label", "the answer held neither a class nor a number; send a reward instead")
@@ -172,6 +181,19 @@ def score(prediction: Prediction, fact: Fact) -> dict[str, float]:
     return counts
 
 
+def fields_of(prediction: Prediction, fact: Fact, age_seconds: float) -> dict[str, float]:
+    """Return field of the store's hash → what *fact*, said *age_seconds* after the answer, adds to it, zeros left out.
+
+    ``in|RULE|…`` repeats for the rule that chose the version what ``score`` counts, without cells and bins. Raises
+    InvalidDocument as that does.
+    """
+    counts = score(prediction, fact)
+    if fact.kind == "label":
+        counts["sum_delay"] = age_seconds
+    segment = {f"in|{prediction.rule}|{kind}": many for kind, many in counts.items() if "|" not in kind}
+    return {f"{prediction.version}|{kind}": many for kind, many in (counts | segment).items() if many}
+
+
 def _score_classes(prediction: Prediction, fact: Fact, counts: dict[str, float]) -> None:
     counts["classed"] = len(prediction.classes)
     counts["correct"] = 0
@@ -179,7 +201,7 @@ def _score_classes(prediction: Prediction, fact: Fact, counts: dict[str, float])
         counts["correct"] += predicted == label
         cell = f"cell|{json.dumps([predicted, label])}"
         counts[cell] = counts.get(cell, 0) + 1
-    for chances, label in zip(prediction.chances, fact.given, strict=False):
+    for predicted, chances, label in zip(prediction.classes, prediction.chances, fact.given, strict=False):
         place = int(label) if label.isdecimal() and label.isascii() and len(label) < 6 else len(chances)
         if place < len(chances):
             counts["scored"] = counts.get("scored", 0) + 1
@@ -187,6 +209,15 @@ def _score_classes(prediction: Prediction, fact: Fact, counts: dict[str, float])
             counts["sum_log_loss"] = counts.get("sum_log_loss", 0.0) + loss
             squares = sum((chance - (index == place)) ** 2 for index, chance in enumerate(chances))
             counts["sum_brier"] = counts.get("sum_brier", 0.0) + squares
+            _calibrate(counts, max(chances), is_right=predicted == label)
+
+
+def _calibrate(counts: dict[str, float], confidence: float, *, is_right: bool) -> None:
+    """Add one row to the bin of its *confidence*, at least 0; over 1 it counts as 1."""
+    sure = min(1.0, confidence)
+    name = f"bin|{min(int(sure * BINS), BINS - 1)}"
+    for kind, many in (("rows", 1), ("right", is_right), ("sum_confidence", sure)):
+        counts[f"{name}|{kind}"] = counts.get(f"{name}|{kind}", 0) + many
 
 
 def is_wrong(prediction: Prediction, fact: Fact) -> bool | None:

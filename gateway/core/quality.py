@@ -3,13 +3,16 @@
 A field of the hash is ``version|kind``; which kinds there are says ``feedback.score``, and beside those
 ``remembered`` and ``dropped`` count predictions, ``sum_delay`` the seconds from answer to label, and ``uncelled`` the
 cells for which there was no room. Other fields are no quality and are left out.
+A segment is what one rule chose: ``split``, ``missing``, ``rule-1`` …, ``pinned``, and ``fallback`` for answers in
+place of a version that failed.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,16 +23,25 @@ if TYPE_CHECKING:
 
 COUNTS: Final = (
     "remembered", "dropped", "covered", "labelled", "classed", "correct", "scored", "valued", "rewarded", "uncelled",
+    "bounded",
 )  # fmt: skip
 SUMS: Final = ("sum_delay", "sum_log_loss", "sum_brier", "sum_absolute", "sum_squared", "sum_reward")
+_KNOWN: Final = frozenset((*COUNTS, *SUMS))
+BIN: Final = re.compile(r"([0-9])\|(rows|right|sum_confidence)")
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What was counted of one version. *cells*: (predicted, labelled) → rows."""
+    """What was counted of one version. *cells*: (predicted, labelled) → rows.
+
+    *bins*: place of a part of the confidence → rows, right ones, sum of confidences. *segments*: rule → what was
+    counted of its answers alone, without cells and bins.
+    """
 
     counts: Mapping[str, float]
     cells: Mapping[tuple[str, str], int]
+    bins: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    segments: Mapping[str, Quality] = field(default_factory=dict)
 
     def count(self, kind: str) -> int:
         """Return how many of *kind*, one of COUNTS, there are."""
@@ -71,46 +83,112 @@ class Quality:
             }
         return found
 
+    def calibration(self) -> list[dict[str, float]]:
+        """Return the reliability curve: per part of the confidence that occurred its rows, and two fractions of one.
+
+        *confidence* is the mean of the largest probability, *accuracy* how many were right. As sure as right is good.
+        """
+        used = [self.bins[place] for place in sorted(self.bins) if self.bins[place].get("rows", 0) > 0]
+        return [
+            {
+                "rows": int(each["rows"]),
+                "confidence": each.get("sum_confidence", 0.0) / each["rows"],
+                "accuracy": each.get("right", 0.0) / each["rows"],
+            }
+            for each in used
+        ]
+
+    @property
+    def calibration_error(self) -> float | None:
+        """The mean distance of confidence and accuracy over all rows, a fraction of one (ECE of ten equal bins).
+
+        Source: Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI
+        2015.
+        """
+        curve = self.calibration()
+        rows = sum(each["rows"] for each in curve)
+        return sum(each["rows"] * abs(each["confidence"] - each["accuracy"]) for each in curve) / rows if rows else None
+
     def as_dict(self) -> dict[str, Any]:
         """Return every figure as JSON values; null is what no label has told yet."""
         return {
+            **self.figures(),
             "remembered": self.count("remembered"),
             "dropped": self.count("dropped"),
-            "labels": self.count("labelled"),
             "coverage": self.coverage,
+            "f1": self.f1,
+            "calibration_error": self.calibration_error,
+            "calibration": self.calibration(),
+            "classes": self.classes(),
+            "segments": {rule: segment.figures() for rule, segment in sorted(self.segments.items())},
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures that a segment has too."""
+        return {
+            "labels": self.count("labelled"),
             "mean_delay_seconds": self.mean("sum_delay", "covered"),
             "accuracy": self.accuracy,
-            "f1": self.f1,
             "log_loss": self.mean("sum_log_loss", "scored"),
             "brier": self.mean("sum_brier", "scored"),
             "mean_squared_error": self.mean("sum_squared", "valued"),
             "mean_absolute_error": self.mean("sum_absolute", "valued"),
             "rewards": self.count("rewarded"),
             "mean_reward": self.mean("sum_reward", "rewarded"),
-            "classes": self.classes(),
         }
+
+
+class _Read:
+    """The counters of one version, as fields come in."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, float] = {}
+        self.cells: dict[tuple[str, str], int] = {}
+        self.bins: dict[int, dict[str, float]] = {}
+        self.segments: dict[str, dict[str, float]] = {}
+
+    def add(self, kind: str, number: float) -> bool:
+        """Add *number* to the counter *kind*, and say whether that is one."""
+        word, _, rest = kind.partition("|")
+        if kind in _KNOWN:
+            _plus(self.counts, kind, number)
+        elif word == "in" and (found := rest.rpartition("|"))[0] and found[2] in _KNOWN:
+            _plus(self.segments.setdefault(found[0], {}), found[2], number)
+        elif word == "bin" and (part := BIN.fullmatch(rest)):
+            _plus(self.bins.setdefault(int(part[1]), {}), part[2], number)
+        elif cell := _cell(kind):
+            self.cells[cell] = self.cells.get(cell, 0) + int(number)
+        else:
+            return False
+        return True
+
+    def quality(self) -> Quality:
+        segments = {rule: Quality(MappingProxyType(own), {}) for rule, own in self.segments.items()}
+        return Quality(
+            MappingProxyType(self.counts),
+            MappingProxyType(self.cells),
+            MappingProxyType(self.bins),
+            MappingProxyType(segments),
+        )
 
 
 def read_quality(hashes: Iterable[Mapping[str, str]]) -> dict[int, Quality]:
     """Return version → quality, ascending, summed over the *hashes* of a window."""
-    counts: dict[int, dict[str, float]] = {}
-    cells: dict[int, dict[tuple[str, str], int]] = {}
+    found: dict[int, _Read] = {}
     for fields in hashes:
         for name, text in fields.items():
             written, _, kind = name.partition("|")
             version, number = version_number(written), _finite(text)
             if version is None or number is None:
                 continue
-            if kind in COUNTS or kind in SUMS:
-                own = counts.setdefault(version, {})
-                own[kind] = own.get(kind, 0) + number
-            elif cell := _cell(kind):
-                of_version = cells.setdefault(version, {})
-                of_version[cell] = of_version.get(cell, 0) + int(number)
-    return {
-        version: Quality(MappingProxyType(counts.get(version, {})), MappingProxyType(cells.get(version, {})))
-        for version in sorted({*counts, *cells})
-    }
+            read = found.get(version) or _Read()
+            if read.add(kind, number):
+                found[version] = read
+    return {version: found[version].quality() for version in sorted(found)}
+
+
+def _plus(counts: dict[str, float], kind: str, number: float) -> None:
+    counts[kind] = counts.get(kind, 0) + number
 
 
 def _finite(text: str) -> float | None:

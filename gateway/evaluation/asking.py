@@ -57,12 +57,24 @@ class Asked:
     sha256: str
 
 
-def ask(model: Path, columns: Mapping[str, Array], *, called: str, seconds: int) -> Asked:
-    """Ask the model file every row of *columns*. *called* names it in errors. Raises CannotEvaluate."""
+def ask(
+    model: Path,
+    columns: Mapping[str, Array],
+    *,
+    called: str,
+    seconds: int,
+    adapter: Mapping[str, Any] | None = None,
+) -> Asked:
+    """Ask the model file, behind its *adapter*, every row of *columns*. *called* names it in errors.
+
+    Raises CannotEvaluate.
+    """
     with scratch_directory() as scratch:
         sha256, size = copy_model(model, scratch / messages.GRAPH, called=called)
         (scratch / messages.COLUMNS).write_bytes(pack(columns))
-        messages.write_message(scratch / messages.ORDER, Order(seconds, BATCH_ROWS))
+        messages.write_message(
+            scratch / messages.ORDER, Order(seconds, BATCH_ROWS, None if adapter is None else dict(adapter))
+        )
         code = run_confined("gateway.evaluation.child", scratch, seconds=seconds)
         report = messages.read_report(scratch) if code == 0 else None
         if report is None:

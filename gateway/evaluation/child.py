@@ -20,6 +20,8 @@ from gateway.engine.onnx import OnnxEngine
 from gateway.evaluation import messages
 from gateway.evaluation.messages import Report, Times
 from gateway.evaluation.tensors import pack, unpack
+from gateway.models.adapting import adapted
+from gateway.models.metadata import Metadata
 
 import numpy as np  # isort: skip - after gateway.convert, which sets what its libraries read
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gateway.core.signature import Signature
+    from gateway.evaluation.messages import Order
     from gateway.ports import Session
 
     Array = NDArray[Any]
@@ -47,7 +50,7 @@ def main(scratch: Path) -> int:
     order = messages.read_order(scratch)
     confine(scratch, seconds=order.seconds)
     try:
-        report = _ask(scratch, order.batch_rows)
+        report = _ask(scratch, order)
     except InvalidModel as exc:
         report = Report(refusal=f"it cannot be loaded ({exc.code}): {exc.reason}")
     except ModelFailed as exc:
@@ -58,17 +61,18 @@ def main(scratch: Path) -> int:
     return 0
 
 
-def _ask(scratch: Path, batch_rows: int) -> Report:
+def _ask(scratch: Path, order: Order) -> Report:
     """Leave the answers in *scratch* and return the report. Raises what loading, fitting and running raise."""
     columns = unpack((scratch / messages.COLUMNS).read_bytes())
-    session, load_ms = _loaded(scratch / messages.GRAPH)
+    own, load_ms = _loaded(scratch / messages.GRAPH)
+    session, _ = adapted(own, Metadata(adapter=order.adapter), model="evaluated", version=1)
     answers = _answers(session, columns)
     (scratch / messages.ANSWERS).write_bytes(pack(answers))
     fixed = _fixed_rows(session.signature)
     return Report(
         load_ms=load_ms,
         row=_timed(session, columns, fixed or 1),
-        batch=_timed(session, columns, fixed or batch_rows),
+        batch=_timed(session, columns, fixed or order.batch_rows),
     )
 
 

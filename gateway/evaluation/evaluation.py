@@ -100,9 +100,11 @@ def evaluate(wish: Wish) -> Outcome:
     for version in wish.versions:
         called = f"{wish.name}/{version}"
         directory = wish.models / wish.name / str(version)
-        asked[version] = ask(directory / MODEL_FILE, labelled.columns, called=called, seconds=wish.seconds)
-        declared = _metadata(directory, called).classes
-        found[version] = read_predictions(asked[version].answers, declared, labelled, called=called)
+        said = _metadata(directory, called)
+        asked[version] = ask(
+            directory / MODEL_FILE, labelled.columns, called=called, seconds=wish.seconds, adapter=said.adapter
+        )
+        found[version] = read_predictions(asked[version].answers, said.classes, labelled, called=called)
     _refuse_mixed(found)
     return Outcome(wish.name, labelled, _compare(wish, labelled, asked, found), provenance.now(), wish.seed)
 

@@ -29,10 +29,12 @@ MAX_ANSWERS_BYTES: Final = 2 << 30
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be asked: columns and graph lie beside it. *batch_rows* is the size of a timed batch."""
+    """What is to be asked: columns and graph lie beside it. *batch_rows* is the size of a timed batch, *adapter* what
+    the version's metadata declares."""
 
     seconds: int
     batch_rows: int
+    adapter: dict[str, Any] | None = None
 
 
 class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

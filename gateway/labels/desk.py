@@ -11,7 +11,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import InvalidDocument, InvalidRequest, LabelConflict, LabelTooLate, UnknownPrediction
-from gateway.core.feedback import is_wrong, read_prediction, score
+from gateway.core.feedback import fields_of, is_wrong, read_prediction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,12 +67,9 @@ class FeedbackDesk:
             return LabelTooLate(model, fact.id)
         try:
             prediction = read_prediction(held.payload)
-            counts = score(prediction, fact)
+            fields = fields_of(prediction, fact, held.age_seconds)
         except InvalidDocument as exc:
             return InvalidRequest(str(exc), "invalid_feedback")
-        if fact.kind == "label":
-            counts["sum_delay"] = held.age_seconds
-        fields = {f"{prediction.version}|{kind}": many for kind, many in counts.items()}
         wrong = is_wrong(prediction, fact)
         copies = await self._copies_of(model, fact, prediction) if wrong is not None else []
         came = await self._store.label(model, fact.id, fact.kind, fact.text, fields)

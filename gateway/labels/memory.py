@@ -13,7 +13,7 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.core.errors import CorruptRoute
-from gateway.core.feedback import Prediction
+from gateway.core.feedback import SPLIT, Prediction
 from gateway.labels.reading import said_by
 from gateway.ports import REMEMBERED_AT_ONCE, Served
 
@@ -151,4 +151,6 @@ def _kept(answer: _Answer) -> Served | None:
     payload = Prediction(
         answer.version, answer.revision, answer.rule, *said, rollout=answer.rollout, point=answer.point
     ).encoded()
-    return Served(answer.id, answer.version, payload, answer.is_copy) if len(payload) <= PAYLOAD_BYTES else None
+    if len(payload) > PAYLOAD_BYTES:
+        return None
+    return Served(answer.id, answer.version, payload, answer.is_copy, answer.revision if answer.rule == SPLIT else 0)

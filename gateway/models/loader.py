@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import InvalidModel, RunStopped
+from gateway.models.adapting import adapted
 from gateway.models.golden import read_golden
 from gateway.models.loading import MAX_MODEL_BYTES, fetch, prune
 from gateway.models.metadata import Metadata, read_metadata
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.models.golden import GoldenRequest
+    from gateway.models.metadata import Serving
     from gateway.models.repository import VersionFiles
     from gateway.ports import Engine, Session
 
@@ -99,15 +101,16 @@ class Loader:
         )
         if session.warning:
             logger.warning("version %d of model %r: %s", files.version, files.model, session.warning)
-        return Prepared(session, metadata, blob.digest, self._prove(session, metadata, golden))
+        session, serving = adapted(session, metadata, model=files.model, version=files.version)
+        return Prepared(session, metadata, blob.digest, self._prove(session, serving, golden))
 
-    def _prove(self, session: Session, metadata: Metadata, golden: Sequence[GoldenRequest]) -> WarmUp:
+    def _prove(self, session: Session, serving: Serving, golden: Sequence[GoldenRequest]) -> WarmUp:
         """Warm a version up and replay its golden requests; one that does not end is stopped."""
         timer = threading.Timer(self._patience, session.stop)
         timer.daemon = True
         timer.start()
         try:
-            warm = warm_up(session, metadata.serving)
+            warm = warm_up(session, serving)
             difference = replay(session, golden)
         except RunStopped:
             raise InvalidModel(

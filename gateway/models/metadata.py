@@ -12,7 +12,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.core.adaptation import presented_classes
+from gateway.core.adapter import InvalidAdapter
 from gateway.core.errors import InvalidModel
+from gateway.models.adapter_document import read_adapter
 from gateway.models.files import open_regular
 from gateway.strict_yaml import read_document
 
@@ -82,7 +85,9 @@ class Metadata:
     failed: str = ""
     """Why the version is not to be served, such as that it does not answer as its original; empty where it may be."""
     classes: tuple[str, ...] = ()
-    """The labels, as text, in the order of the columns of ``probabilities``."""
+    """The labels, as text, in the order of the columns of ``probabilities``; where there is an adapter, behind it."""
+    adapter: Mapping[str, Any] | None = None
+    """As it is declared, and found readable; `read_adapter` makes a value of it."""
     serving: Serving = field(default_factory=Serving)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -107,6 +112,7 @@ def parse_metadata(content: bytes) -> Metadata:
         raise _bad("", str(exc)) from exc
     members = _Members("", {} if loaded is None else loaded)
     training = _Members("training_data.", members.take("training_data", dict, {}))
+    adapter, classes = _adapter(members.take("adapter", object, None), _classes(members))
     return Metadata(
         created=members.text("created"),
         sha256=members.digest("sha256"),
@@ -125,7 +131,8 @@ def parse_metadata(content: bytes) -> Metadata:
         libraries=members.text_map("libraries"),
         notes=members.text("notes"),
         failed=members.text("failed"),
-        classes=_classes(members),
+        classes=classes,
+        adapter=adapter,
         serving=_serving(_Members("serving.", members.take("serving", dict, {}))),
         extra=members.rest(),
     )
@@ -161,6 +168,16 @@ def _classes(members: _Members) -> tuple[str, ...]:
     if not all(isinstance(each, str) or type(each) is int for each in given):
         raise _bad("classes", "must be a list of texts, or a mapping of labels to their meaning")
     return tuple(str(each) for each in given)
+
+
+def _adapter(given: Any, classes: tuple[str, ...]) -> tuple[Mapping[str, Any] | None, tuple[str, ...]]:
+    """Return the checked ``adapter``, None without one, and *classes* as callers see them behind it."""
+    if given is None:
+        return None, classes
+    try:
+        return given, presented_classes(read_adapter(given), classes)
+    except InvalidAdapter as exc:
+        raise _bad("", str(exc)) from exc
 
 
 def _warm_up(name: str, given: Any) -> WarmUpInput:

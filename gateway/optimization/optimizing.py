@@ -199,12 +199,15 @@ def _of_parent(wish: Wish) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        failed = read_metadata(path).failed
+        said = read_metadata(path)
         found = read_document(path.read_bytes()) or {}
     except InvalidModel as exc:
         raise CannotOptimize(f"{wish.name}/{wish.version}: {exc.reason}") from exc
-    if failed:
-        raise CannotOptimize(f"{wish.name}/{wish.version} was published as failed, and so would be its child: {failed}")
+    called = f"{wish.name}/{wish.version}"
+    if said.failed:
+        raise CannotOptimize(f"{called} was published as failed, and so would be its child: {said.failed}")
+    if said.adapter is not None:
+        raise CannotOptimize(f"{called} has an adapter; optimise the version it was adapted from, and adapt the child")
     return {name: found[name] for name in KEPT if name in found}
 
 

@@ -241,7 +241,7 @@ class Exchange(Generic[AnswerT]):
         evidence = ("", None) if watched is None else (watched.trial.rollout.id, watched.unit(self._point))
         name = self._id or self._request_id
         memory.served(
-            name, version.model, version.version, version.signature, outputs, arm.rule, arm.revision, *evidence
+            name, version.model, version.version, version.signature, outputs, arm.segment, arm.revision, *evidence
         )
 
     def _end(self, outcome: int, answer: AnswerT | None) -> None:
@@ -249,6 +249,7 @@ class Exchange(Generic[AnswerT]):
         if reply is None:
             return
         inference, arm = self._inference, self._arm
+        self._attempt = None  # it knows us: a request leaves no cycle behind
         inference.in_flight -= 1
         cells = arm.lane.cells if arm is not None else inference.unrouted(self._model)
         cells.answered(outcome, time.perf_counter() - self._started)

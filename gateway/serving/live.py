@@ -29,6 +29,9 @@ Headers = tuple[tuple[bytes, bytes], ...]
 PINNED: Final = "pinned"
 """The rule named in the answer of a request that asked for its version."""
 
+FALLBACK: Final = "fallback"
+"""The segment of answers in place of a version that failed or is not there."""
+
 
 class Arm:
     """One way through a route: the lane that answers, what is said of it, and the arm to fall back to.
@@ -43,7 +46,7 @@ class Arm:
 
     __slots__ = (
         "absent", "block", "fallback", "headers", "is_narrower", "is_plain", "is_trusted", "lane", "order", "revision",
-        "rule", "tap", "watched",
+        "rule", "segment", "tap", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +67,8 @@ class Arm:
         self.is_trusted = is_trusted
         self.order = order
         self.rule = rule
+        self.segment = rule if stands_in_for is None else FALLBACK
+        """What labels count this arm's answers under."""
         self.revision = revision
         self.fallback = fallback
         self.absent = absent

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.evidence import RUN_KINDS
-from gateway.ports import QUALITY_BUCKET_SECONDS, QUALITY_SECONDS
+from gateway.ports import QUALITY_BUCKETS
 
 CHANGES: Final = "gateway:changes"
 """The one channel on which every change is published. A message only says "look again"; its content is never used."""
@@ -71,6 +71,12 @@ def lease_key(model: str) -> str:
 QUALITY_FIELDS: Final = 2_000
 """With so many fields a hash of quality takes no new cell of predicted and labelled class."""
 
+ASSIGNED_FIELDS: Final = 2_000
+"""So many revisions and versions are counted apart; answers under later revisions count for no sample ratio."""
+
+WIDEST: Final = QUALITY_BUCKETS[-1][0]
+"""Buckets of this width have the keys that they had when there was one width."""
+
 
 def served_key(model: str, served: str) -> str:
     """Return the key of the hash that holds what was answered under the id *served*, and what was said of it."""
@@ -82,15 +88,30 @@ def copied_key(model: str, served: str) -> str:
     return f"gateway:{{{model}}}:copied:{served}"
 
 
-def quality_key(model: str, bucket: int | None = None) -> str:
-    """Return the key of the hash that counts labels by version: of all time, or of one *bucket* of it."""
-    return f"gateway:{{{model}}}:quality" if bucket is None else f"gateway:{{{model}}}:quality:{bucket}"
+def quality_key(model: str) -> str:
+    """Return the key of the hash that counts labels by version, of all time."""
+    return f"gateway:{{{model}}}:quality"
 
 
-def buckets_of(seconds: float, now: float) -> range:
-    """Return the buckets that the last *seconds* before *now* (since the epoch) touch."""
-    least = int((now - min(seconds, QUALITY_SECONDS)) // QUALITY_BUCKET_SECONDS)
-    return range(least, int(now // QUALITY_BUCKET_SECONDS) + 1)
+def quality_keys_at(model: str, now: float) -> tuple[str, ...]:
+    """Return the keys of the hashes that count a label that comes *now*, in seconds since the epoch: one per width."""
+    return tuple(_bucket_key(model, width, int(now // width)) for width, _ in QUALITY_BUCKETS)
+
+
+def quality_keys_since(model: str, seconds: float, now: float) -> list[str]:
+    """Return the keys of the hashes that together count the last *seconds* before *now*, as far back as is kept."""
+    width, kept = next((each for each in QUALITY_BUCKETS if seconds <= each[1]), QUALITY_BUCKETS[-1])
+    first = int((now - min(seconds, kept)) // width)
+    return [_bucket_key(model, width, bucket) for bucket in range(first, int(now // width) + 1)]
+
+
+def _bucket_key(model: str, width: int, bucket: int) -> str:
+    return f"{quality_key(model)}:{bucket}" if width == WIDEST else f"{quality_key(model)}:{width}s:{bucket}"
+
+
+def assigned_key(model: str) -> str:
+    """Return the key of the hash that counts remembered answers by the revision whose split chose the version."""
+    return f"gateway:{{{model}}}:assigned"
 
 
 def outbox_key(model: str) -> str:

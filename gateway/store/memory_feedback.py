@@ -6,8 +6,17 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from gateway.ports import QUALITY_BUCKET_SECONDS, Remembered
-from gateway.store.keys import QUALITY_FIELDS, buckets_of, copied_key, quality_key, served_key
+from gateway.ports import Remembered
+from gateway.store.keys import (
+    ASSIGNED_FIELDS,
+    QUALITY_FIELDS,
+    assigned_key,
+    copied_key,
+    quality_key,
+    quality_keys_at,
+    quality_keys_since,
+    served_key,
+)
 from gateway.store.memory_evidence import MemoryEvidence
 
 if TYPE_CHECKING:
@@ -27,6 +36,7 @@ class MemoryFeedback(MemoryEvidence):
         self._written: dict[str, tuple[float, float]] = {}
         """Key → when it was written, and for how long it takes labels."""
         self._quality: dict[str, dict[str, float]] = {}
+        self._assigned: dict[str, dict[str, int]] = {}
 
     async def remember(
         self, model: str, served: Sequence[Served], *, ttl_seconds: float, dropped: Mapping[int, int] | None = None
@@ -42,6 +52,8 @@ class MemoryFeedback(MemoryEvidence):
             self._served[key], self._written[key] = {**held, field: each.payload}, (time.time(), ttl_seconds)
             if not each.is_copy:
                 self._count(quality_key(model), f"{each.version}|remembered", 1)
+            if each.assigned_under:
+                self._assign(assigned_key(model), f"{each.assigned_under}|{each.version}")
         for version, many in (dropped or {}).items():
             self._count(quality_key(model), f"{version}|dropped", many)
 
@@ -66,17 +78,22 @@ class MemoryFeedback(MemoryEvidence):
         if fact in held:
             return "duplicate" if held[fact] == text.encode() else "conflict"
         held[fact] = text.encode()
-        for bucket in (None, int(time.time() // QUALITY_BUCKET_SECONDS)):
+        for hash_key in (quality_key(model), *quality_keys_at(model, time.time())):
             for field, count in counts.items():
-                self._count(quality_key(model, bucket), field, count)
+                self._count(hash_key, field, count)
         return "counted"
 
     async def quality(self, model: str, *, seconds: float | None = None) -> Sequence[Mapping[str, str]]:
         """Return the hashes of all time, or of the last *seconds*."""
         self._answer()
-        buckets = [None] if seconds is None else buckets_of(seconds, time.time())
-        found = (self._quality.get(quality_key(model, each)) for each in buckets)
+        keys = [quality_key(model)] if seconds is None else quality_keys_since(model, seconds, time.time())
+        found = (self._quality.get(key) for key in keys)
         return [{field: repr(count) for field, count in held.items()} for held in found if held]
+
+    async def assigned(self, model: str) -> Mapping[str, str]:
+        """Return what was counted by revision and version."""
+        self._answer()
+        return {field: str(count) for field, count in self._assigned.get(assigned_key(model), {}).items()}
 
     def _age(self, key: str) -> float | None:
         """Return how long *key* has been held, None where it is not, or no longer."""
@@ -89,6 +106,11 @@ class MemoryFeedback(MemoryEvidence):
     def _remembered(self, key: str) -> Remembered | None:
         age = self._age(key)
         return None if age is None else Remembered(self._served[key]["served"], age, age >= self._written[key][1])
+
+    def _assign(self, key: str, field: str) -> None:
+        held = self._assigned.setdefault(key, {})
+        if field in held or len(held) < ASSIGNED_FIELDS:
+            held[field] = held.get(field, 0) + 1
 
     def _count(self, key: str, field: str, count: float) -> None:
         held = self._quality.setdefault(key, {})

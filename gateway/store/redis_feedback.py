@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from gateway.core.errors import CorruptRoute
-from gateway.ports import QUALITY_BUCKET_SECONDS, QUALITY_SECONDS, Remembered
+from gateway.ports import QUALITY_BUCKETS, Remembered
 from gateway.store.calls import run_script
 from gateway.store.feedback_scripts import LABEL, REMEMBER
 from gateway.store.guard import is_wrong_type
-from gateway.store.keys import QUALITY_FIELDS, buckets_of, copied_key, quality_key, served_key
+from gateway.store.keys import (
+    ASSIGNED_FIELDS,
+    QUALITY_FIELDS,
+    assigned_key,
+    copied_key,
+    quality_key,
+    quality_keys_at,
+    quality_keys_since,
+    served_key,
+)
 from gateway.store.redis_evidence import RedisEvidence
 
 if TYPE_CHECKING:
@@ -29,12 +38,13 @@ class RedisFeedback(RedisEvidence):
     ) -> None:
         """Keep *served* under the ids that are free, for twice *ttl_seconds*. Raises CorruptRoute, StoreUnavailable."""
         milliseconds = round(ttl_seconds * 1000)
-        keys = [quality_key(model)]
-        words: list[Any] = [2 * milliseconds]
+        keys = [quality_key(model), assigned_key(model)]
+        words: list[Any] = [2 * milliseconds, ASSIGNED_FIELDS]
         for each in served:
             keys.append(copied_key(model, each.id) if each.is_copy else served_key(model, each.id))
+            under = f"{each.assigned_under}|{each.version}" if each.assigned_under else ""
             words += [each.version, ""] if each.is_copy else ["served", each.version]
-            words.append(b"%d %b" % (milliseconds, each.payload))
+            words += [b"%d %b" % (milliseconds, each.payload), under]
         for pair in (dropped or {}).items():
             words += pair
         async with self._calls.bounded() as ask:
@@ -59,9 +69,8 @@ class RedisFeedback(RedisEvidence):
 
     async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
         """Say a fact once and add *counts* by that. Raises CorruptRoute, StoreUnavailable: it may have landed."""
-        bucket = int(time.time() // QUALITY_BUCKET_SECONDS)
-        keys = [served_key(model, served), quality_key(model), quality_key(model, bucket)]
-        words: list[Any] = [fact, text, round(QUALITY_SECONDS) + 2 * QUALITY_BUCKET_SECONDS, QUALITY_FIELDS]
+        keys = [served_key(model, served), quality_key(model), *quality_keys_at(model, time.time())]
+        words: list[Any] = [fact, text, QUALITY_FIELDS, *(round(kept) + 2 * width for width, kept in QUALITY_BUCKETS)]
         for field, count in counts.items():
             words += [field, repr(count)]
         async with self._calls.bounded() as ask:
@@ -70,10 +79,16 @@ class RedisFeedback(RedisEvidence):
 
     async def quality(self, model: str, *, seconds: float | None = None) -> Sequence[Mapping[str, str]]:
         """Return the hashes of all time, or of the last *seconds*. Raises CorruptRoute for what is no hash."""
-        buckets = [None] if seconds is None else buckets_of(seconds, time.time())
-        replies = await self._calls.ask_each([("HGETALL", quality_key(model, each)) for each in buckets])
+        keys = [quality_key(model)] if seconds is None else quality_keys_since(model, seconds, time.time())
+        replies = await self._calls.ask_each([("HGETALL", key) for key in keys])
         async with self._calls.bounded():
             return [_texts(model, reply) for reply in replies if reply]
+
+    async def assigned(self, model: str) -> Mapping[str, str]:
+        """Return what was counted by revision and version. Raises CorruptRoute for what is no hash."""
+        (reply,) = await self._calls.ask_each([("HGETALL", assigned_key(model))])
+        async with self._calls.bounded():
+            return _texts(model, reply)
 
 
 def _remembered(held: Any, left: Any) -> Remembered | None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from gateway.core.feedback import Fact, Prediction, fields_of
 from gateway.ports import Served
 from tests.control.fakes import FAILED, FIVE_FLOATS, LOADING, READY, UNAVAILABLE, House
 
@@ -234,15 +235,6 @@ def test_garbage_in_the_store_is_replaced_by_what_a_file_says(routed: Terminal, 
     assert (result.code, routed.run("routes", "show", "fraud").code) == (0, 0)
 
 
-def test_a_difference_can_be_an_exit_code(routed: Terminal, tmp_path: Path) -> None:
-    path = tmp_path / "fraud.yaml"
-    path.write_text('model: fraud\nsplit: {"1": 1}\n', encoding="utf-8")
-
-    codes = [routed.run("routes", "diff", "-f", str(path), *more).code for more in ([], ["--exit-code"])]
-
-    assert codes == [0, 1]
-
-
 def meanwhile(monkeypatch: pytest.MonkeyPatch, house: House, state: VersionState, reason: str = "") -> None:
     """While the command waits for its next look, all workers come to report *state* of version 3."""
 
@@ -324,3 +316,19 @@ def test_the_quality_of_a_model_is_shown_for_people_and_for_scripts(routed: Term
     assert "/v2/models/fraud/feedback" in none.err
     assert people.out.splitlines()[1].split()[:3] == ["1", "1", "1.0000"]
     assert json.loads(scripts.out)["versions"][0]["windows"]["all"]["accuracy"] == 1.0
+
+
+def test_quality_is_shown_by_rule_by_class_and_by_confidence(routed: Terminal, house: House) -> None:
+    said = Prediction(2, 1, "rule-1", classes=("0",), chances=((0.75, 0.25),))
+
+    async def label() -> None:
+        await house.store.remember("fraud", [Served("a", 2, said.encoded())], ttl_seconds=60)
+        await house.store.label("fraud", "a", "label", "0", fields_of(said, Fact("a", "label", ("0",)), 1.5))
+
+    asyncio.run(label())
+
+    by = {part: routed.run("models", "quality", "fraud", "--by", part).out for part in ("rule", "class", "confidence")}
+
+    assert by["rule"].splitlines()[1].split() == ["2", "rule-1", "1", "1.0000", "0.2877", "0.1250", "-", "-", "1.5000"]
+    assert by["class"].splitlines()[1].split() == ["2", "0", "1", "1.0000", "1.0000", "1.0000"]
+    assert by["confidence"].splitlines()[1].split() == ["2", "0.7500", "1", "1.0000"]

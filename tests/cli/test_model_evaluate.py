@@ -238,3 +238,20 @@ def test_versions_that_answer_different_kinds_are_not_compared(here: Path, capsy
     said = capsys.readouterr().err
     assert (code, said.count("\n")) == (1, 1)
     assert "cannot be compared: version 1 answers numbers, version 2 answers classes; evaluate each kind" in said
+
+
+def test_a_version_is_evaluated_as_its_callers_see_it(
+    evaluate: Callable[..., tuple[int, str, str]], here: Path
+) -> None:
+    metadata = here / "models" / "breast-cancer" / "2" / "metadata.yaml"
+    turned = "adapter: {requests: {rename: {old: input}}, responses: {reorder: {probabilities: [1, 0]}}}\n"
+    code, plain, _ = evaluate("--json", versions=("2",))
+    metadata.write_text(metadata.read_text() + turned)
+
+    adapted_code, adapted, _ = evaluate("--json", versions=("2",))
+
+    before, after = (json.loads(each)["versions"][0]["scores"] for each in (plain, adapted))
+    assert (code, adapted_code) == (0, 0)
+    assert {name: after[name] for name in ("accuracy", "log_loss")} == {
+        name: before[name] for name in ("accuracy", "log_loss")
+    }

@@ -170,6 +170,18 @@ def test_golden_requests_are_kept_with_their_answers_and_declared(
     assert replay(OnnxEngine().load(place / "model.onnx", model="m", version=1, threads=1), golden_of(place)) == ""
 
 
+def test_golden_requests_of_an_adapted_version_are_of_its_callers_interface(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metadata = root / "models" / "breast-cancer" / "1" / "metadata.yaml"
+    metadata.write_text(metadata.read_text() + "adapter: {requests: {rename: {old: input}}}\n")
+
+    own, callers = golden(root, ROW), golden(root, ROW.replace('input"', 'old"'))
+
+    assert (own, callers) == (1, 0)
+    assert "input 'old'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [

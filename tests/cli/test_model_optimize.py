@@ -142,3 +142,13 @@ def test_a_repository_that_cannot_be_written_is_exit_code_1(
     code, _, err = optimize("digits/2", "--target", "target", "--dynamic-int8")
 
     assert (code, "cannot be written below models: No space left on device" in err) == (1, True)
+
+
+def test_a_version_with_an_adapter_is_not_optimised(optimize: Optimize, here: Path) -> None:
+    metadata = here / "models" / "breast-cancer" / "2" / "metadata.yaml"
+    metadata.write_text(metadata.read_text() + "adapter: {requests: {rename: {old: input}}}\n")
+
+    code, _, err = optimize("breast-cancer/2", "--fp16", "--target", "target")
+
+    assert code == 1
+    assert "optimise the version it was adapted from" in err

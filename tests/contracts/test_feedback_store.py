@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,10 +129,60 @@ async def test_a_window_holds_what_was_said_in_it(store: Store, model: str) -> N
     await store.remember(model, [ONE], ttl_seconds=60)
     await store.label(model, "a", "label", "1", RIGHT)
 
-    hour, day = [read_quality(await store.quality(model, seconds=each)) for each in (3600, 10**9)]
+    windows = [read_quality(await store.quality(model, seconds=each)) for each in (300, 3600, 10**9)]
 
-    assert hour[1].count("labelled") == day[1].count("labelled") == 1
-    assert hour[1].count("remembered") == 0
+    assert [each[1].count("labelled") for each in windows] == [1, 1, 1]
+    assert [each[1].count("remembered") for each in windows] == [0, 0, 0]
+
+
+async def test_a_window_forgets_what_came_before_its_first_bucket(
+    store: Store, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.time()
+    await store.remember(model, [ONE, Served("b", 1, b"p")], ttl_seconds=3600)
+    await store.label(model, "a", "label", "1", RIGHT)
+
+    async def labels(later: float, seconds: float) -> int:
+        monkeypatch.setattr("time.time", lambda: began + later)
+        found = read_quality(await store.quality(model, seconds=seconds))
+        return found[1].count("labelled") if found else 0
+
+    assert [await labels(each, 300) for each in (0, 300, 361)] == [1, 1, 0]
+    assert [await labels(each, 3600) for each in (0, 3600, 4201)] == [1, 1, 0]
+    assert [await labels(each, 86400) for each in (4201, 86400, 87001)] == [1, 1, 0]
+
+
+async def test_answers_are_counted_by_the_revision_that_assigned_them_once(store: Store, model: str) -> None:
+    await store.remember(
+        model,
+        [ONE, *(Served(str(n), n % 2 + 1, b"p", assigned_under=7) for n in (1, 2, 3)), Served("9", 1, b"p", False, 8)],
+        ttl_seconds=60,
+    )
+    await store.remember(model, [Served("1", 2, b"p", assigned_under=7)], ttl_seconds=60)
+
+    assert await store.assigned(model) == {"7|2": "2", "7|1": "1", "8|1": "1"}
+
+
+async def test_revisions_take_bounded_room(store: Store, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("memory_feedback", "redis_feedback"):
+        monkeypatch.setattr(f"gateway.store.{module}.ASSIGNED_FIELDS", 2)
+    served = [Served(f"{under}-{n}", 1, b"p", assigned_under=under) for under in (1, 2, 3) for n in (1, 2)]
+
+    await store.remember(model, served, ttl_seconds=60)
+
+    assert await store.assigned(model) == {"1|1": "2", "2|1": "2"}
+
+
+async def test_sums_of_a_segment_and_of_confidence_stay_fractions(store: Store, model: str) -> None:
+    await store.remember(model, [ONE, Served("b", 1, b"p")], ttl_seconds=60)
+
+    for name in ("a", "b"):
+        counts = {"1|in|rule-1|sum_delay": 0.25, "1|bin|3|sum_confidence": 0.375, "1|bin|3|rows": 1}
+        await store.label(model, name, "label", "1", counts)
+
+    quality = read_quality(await store.quality(model))[1]
+    assert quality.segments["rule-1"].counts["sum_delay"] == 0.5
+    assert quality.bins[3] == {"sum_confidence": 0.75, "rows": 2}
 
 
 async def test_invented_classes_take_bounded_room_and_stay_exact_in_the_counts(store: Store, model: str) -> None:

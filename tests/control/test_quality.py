@@ -25,7 +25,9 @@ def test_the_quality_of_each_version_is_shown_by_windows(house: House, admin: Te
     one, two = admin.get(PATH).json()["versions"]
 
     assert (one["version"], two["version"]) == ("1", "2")
-    assert {name: window["accuracy"] for name, window in one["windows"].items()} == {"all": 1.0, "24h": 1.0, "1h": 1.0}
+    assert {name: window["accuracy"] for name, window in one["windows"].items()} == dict.fromkeys(
+        ("all", "24h", "1h", "5m"), 1.0
+    )
     assert one["windows"]["all"]["remembered"] == 1
     assert two["windows"]["1h"] is None
     assert two["windows"]["all"]["dropped"] == 5

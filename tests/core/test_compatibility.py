@@ -70,7 +70,7 @@ def test_a_misfit_is_told_with_what_would_make_it_fit() -> None:
         "the input x was [n, 3] and is [n, 4] "
         "(input shape: breaking; publish it with [n, 3], or with n where the two differ)"
     )
-    assert explain(classes).endswith("publish it with the classes a, b)")
+    assert explain(classes).endswith("publish it with the classes a, b, or with an adapter: `gateway models adapt`)")
 
 
 def test_where_nobody_reads_answers_outputs_do_not_count() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidDocument
-from gateway.core.feedback import ITEMS_MOST, Fact, Prediction, is_wrong, read_facts, read_prediction, score
+from gateway.core.feedback import ITEMS_MOST, Fact, Prediction, fields_of, is_wrong, read_facts, read_prediction, score
 
 CLASSED = Prediction(2, 7, "split", classes=("1",), chances=((0.25, 0.75),), rollout="r-1", point=9)
 VALUED = Prediction(2, 7, "split", values=(1.5, -1.0))
@@ -84,7 +84,10 @@ def test_a_right_class_counts_as_correct_with_its_probability() -> None:
     counts = score(CLASSED, said(label=1))
 
     loss, brier = counts.pop("sum_log_loss"), counts.pop("sum_brier")
-    assert counts == {"labelled": 1, "covered": 1, "classed": 1, "correct": 1, 'cell|["1", "1"]': 1, "scored": 1}
+    assert counts == {
+        "labelled": 1, "covered": 1, "classed": 1, "correct": 1, 'cell|["1", "1"]': 1, "scored": 1,
+        "bin|7|rows": 1, "bin|7|right": 1, "bin|7|sum_confidence": 0.75,
+    }  # fmt: skip
     assert loss == pytest.approx(-math.log(0.75))
     assert brier == pytest.approx(0.25**2 + 0.25**2)
 
@@ -119,7 +122,39 @@ def test_a_number_counts_by_its_error() -> None:
 
 
 def test_a_reward_counts_whatever_was_served() -> None:
-    assert score(Prediction(1, 1, "split"), said(reward=-0.5)) == {"rewarded": 1, "sum_reward": -0.5}
+    counts = score(Prediction(1, 1, "split"), said(reward=-0.5))
+
+    assert counts == {"rewarded": 1, "sum_reward": -0.5, "bounded": 0}
+
+
+@pytest.mark.parametrize(("reward", "bounded"), [(0, 1), (1, 1), (1.01, 0), (-0.01, 0)])
+def test_a_reward_from_0_to_1_is_counted_as_bounded(reward: float, bounded: int) -> None:
+    assert score(CLASSED, said(reward=reward))["bounded"] == bounded
+
+
+def test_each_row_counts_in_the_part_of_its_confidence_and_over_one_is_the_last_part() -> None:
+    sure = Prediction(1, 1, "split", classes=("1", "0", "1"), chances=((0.3, 0.7), (0.75, 0.25), (0.0, 1.01)))
+
+    counts = score(sure, said(label=[1, 1, 1]))
+
+    assert {kind: many for kind, many in counts.items() if kind.startswith("bin|")} == {
+        "bin|7|rows": 2, "bin|7|right": 1, "bin|7|sum_confidence": pytest.approx(1.45),
+        "bin|9|rows": 1, "bin|9|right": 1, "bin|9|sum_confidence": 1.0,
+    }  # fmt: skip
+
+
+def test_what_is_counted_of_a_version_is_counted_of_its_rule_too_but_for_cells_bins_and_zeros() -> None:
+    fields = fields_of(Prediction(2, 7, "rule-1", classes=("a",)), said(label="b"), 4.0)
+
+    assert fields == {
+        "2|labelled": 1, "2|covered": 1, "2|classed": 1, "2|sum_delay": 4.0, '2|cell|["a", "b"]': 1,
+        "2|in|rule-1|labelled": 1, "2|in|rule-1|covered": 1, "2|in|rule-1|classed": 1,
+        "2|in|rule-1|sum_delay": 4.0,
+    }  # fmt: skip
+
+
+def test_a_reward_has_no_delay() -> None:
+    assert "2|sum_delay" not in fields_of(CLASSED, said(reward=1), 4.0)
 
 
 @pytest.mark.parametrize(

@@ -59,11 +59,43 @@ def test_the_hashes_of_a_window_are_summed_and_versions_ascend() -> None:
     ("field", "value"),
     [
         ("x|labelled", "1"), ("01|labelled", "1"), ("1|labelled", "many"), ("1|labelled", "nan"), ("1|other", "1"),
-        ("1|cell|", "1"), ('1|cell|["a"]', "1"), ("1|cell|7", "1"), ("", "1"),
+        ("1|cell|", "1"), ('1|cell|["a"]', "1"), ("1|cell|7", "1"), ("", "1"), ("1|in|split|other", "1"),
+        ("1|in|correct", "1"), ("1|in||correct", "1"), ("1|bin|10|rows", "1"), ("1|bin|1|other", "1"),
     ],
 )  # fmt: skip
 def test_a_field_that_is_no_quality_is_left_out(field: str, value: str) -> None:
     assert read_quality([{field: value}]) == {}
+
+
+def test_calibration_is_the_distance_of_how_sure_from_how_often_right() -> None:
+    quality = read_quality([
+        {"1|bin|9|rows": "3", "1|bin|9|right": "3", "1|bin|9|sum_confidence": "2.85", "1|bin|5|rows": "1",
+         "1|bin|5|sum_confidence": "0.55", "1|bin|2|right": "1"},
+    ])[1]  # fmt: skip
+
+    assert quality.calibration() == [
+        {"rows": 1, "confidence": 0.55, "accuracy": 0.0},
+        {"rows": 3, "confidence": pytest.approx(0.95), "accuracy": 1.0},
+    ]
+    assert quality.calibration_error == pytest.approx((1 * 0.55 + 3 * 0.05) / 4)
+    assert quality.as_dict()["calibration"] == quality.calibration()
+    assert Quality({}, {}).calibration_error is None
+
+
+def test_each_rule_has_figures_of_its_own() -> None:
+    segments = {
+        "1|in|split|classed": "4",
+        "1|in|split|correct": "1",
+        "1|in|rule-1|classed": "2",
+        "1|in|a|b|correct": "1",
+    }
+
+    view = read_quality([FIELDS, segments])[1].as_dict()
+
+    assert {rule: figures["accuracy"] for rule, figures in view["segments"].items()} == {
+        "a|b": None, "rule-1": 0.0, "split": 0.25,
+    }  # fmt: skip
+    assert view["accuracy"] == 0.75
 
 
 def test_every_count_is_zero_before_it_is_counted() -> None:

@@ -23,7 +23,10 @@ SEEDED_SECONDS = 5.0
 """So soon a new store has the routes that the files, or the models found, give it."""
 
 
-ALONE = frozenset({"grpc", "killers", "rollback", "rows", "slow_and_deadly", "stopping", "weights", "worker_faults"})
+ALONE = frozenset({
+    "bad_canaries", "grpc", "killers", "rollback", "rows", "shadow", "slow_and_deadly", "stopping", "store_lost", "weights",
+    "worker_faults",
+})  # fmt: skip
 """What measures time under load: it has the machine for itself. The rest waits more than it works and runs by twos."""
 
 

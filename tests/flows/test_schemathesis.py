@@ -80,6 +80,7 @@ def check(gateway: Gateway, port: str, directory: Path, *options: str) -> None:
     assert gateway.ask("GET", "/v2/health/live").status == 200
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("port", PORTS)
 def test_what_the_document_says_is_what_is_answered(begin: Callable[..., Gateway], tmp_path: Path, port: str) -> None:
     check(begin(workers=1), port, tmp_path, *FEW)

@@ -134,6 +134,16 @@ async def test_nothing_is_lost_while_the_store_is_away(store: MemoryRouteStore, 
     assert await counts(store, 2) == {"dropped": 1}
 
 
+async def test_only_answers_of_the_split_are_counted_as_assigned(store: MemoryRouteStore, worker: Worker) -> None:
+    for number, rule in enumerate(("split", "split", "rule-1", "pinned", "fallback", "missing")):
+        worker.memory.served(f"{number}", "fraud", 2, SIGNATURE, [np.array([1])], rule, 7, "", None)
+    worker.memory.copied("c", "fraud", 3, SIGNATURE, [np.array([1])], 7, "r-1")
+
+    await worker.duty.go_round()
+
+    assert await store.assigned("fraud") == {"7|2": "2"}
+
+
 async def test_room_is_bounded_by_the_rate_and_by_what_waits(store: MemoryRouteStore) -> None:
     slow, full = Worker(store, per_second=10), Worker(store)
     slow.memory.room = 0

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from gateway.core.compatibility import compare
 from gateway.engine.onnx import OnnxEngine
 from gateway.models.catalog import Catalog
 from gateway.models.repository import Repository
-from tests.engine import graphs
+from tests.engine import graphs, interfaces
 from tests.models.fakes import FakeMetrics, House, ready_of, renew, state_of, status_of
 
 if TYPE_CHECKING:
@@ -92,3 +93,26 @@ async def test_a_model_that_mixes_its_rows_is_ready_and_not_batched(house: House
     await renew(catalog)
 
     assert not ready_of(catalog, "fraud", 1).batchable
+
+
+async def test_a_version_is_ready_behind_its_adapter_and_proven_there(house: House, catalog: Catalog) -> None:
+    house.put("fraud/1", interfaces.old())
+    house.put("fraud/2", interfaces.new(shuffled=True), metadata=interfaces.ADAPTER)
+    feeds = {"age": np.array([[3], [4]], np.float32), "x": np.arange(6, dtype=np.float32).reshape(2, 3)}
+
+    await renew(catalog)
+
+    first, second = (ready_of(catalog, "fraud", version) for version in (1, 2))
+    assert second.batchable
+    assert compare(first.signature, second.signature) == ()
+    np.testing.assert_array_equal(first.session.run(feeds), second.session.run(feeds), strict=True)
+
+
+async def test_an_adapter_that_does_not_fit_is_the_versions_failure(house: House, catalog: Catalog) -> None:
+    house.put("fraud/1", graphs.plus(1.0), metadata=interfaces.ADAPTER)
+
+    await renew(catalog)
+
+    assert status_of(catalog, "fraud", 1).reason.startswith(
+        "bad_metadata: metadata.yaml: adapter.requests.rename.age: 'years' is not one of the version's: x"
+    )

@@ -67,6 +67,7 @@ async def test_the_baseline_answers_for_a_canary_that_fails_and_the_answer_says_
     assert float(result[0][0, 0]) == 101
     assert header(ended_by, "x-gateway-version") == "1"
     assert header(ended_by, "x-gateway-fallback-from") == "2"
+    assert ended_by.segment == "fallback", "its labels say nothing of the split"
     assert header(ended_by, "x-gateway-revision") == "7"
     assert header(ended_by, "x-gateway-rule") == "split"
     assert (floor.cells(2).fallbacks, floor.cells(1).fallbacks) == ([reason], [])

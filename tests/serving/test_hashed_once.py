@@ -42,16 +42,18 @@ class Door(Exchange[bool]):
 
 
 class Memory:
-    """Implements ``ports.PredictionMemory``; remembers the points."""
+    """Implements ``ports.PredictionMemory``; remembers the points and the rules."""
 
     room = 9
 
     def __init__(self) -> None:
         self.points: list[int | None] = []
+        self.rules: list[str] = []
         self.skipped: Counter[tuple[str, int]] = Counter()
 
     def served(self, *given: Any) -> None:
         self.points.append(given[-1])
+        self.rules.append(given[5])
 
     def copied(self, *given: Any) -> None:
         raise AssertionError("there is no shadow")
@@ -89,6 +91,17 @@ async def test_a_key_is_hashed_once_whatever_becomes_of_its_request(floor: Floor
     assert answers == [True]
     assert len(hashed) == 1
     assert memory.points in ([], [None], hashed), "what was answered by a fallback is remembered without its key"
+
+
+async def test_an_answer_in_place_of_a_version_that_failed_is_remembered_as_no_answer_of_the_split(
+    floor: Floor,
+) -> None:
+    serve(floor, canary=raising, assign=STICKY)
+
+    memories = [(await ask(floor, values_of(**{"x-user": str(number)})))[0] for number in range(60)]
+
+    remembered = {(rule, memory.points[0] is None) for memory in memories for rule in memory.rules}
+    assert remembered == {("split", False), ("fallback", True)}
 
 
 async def test_a_request_without_a_key_hashes_nothing_and_is_a_unit_of_its_own(floor: Floor, hashed: list[int]) -> None:
