@@ -228,11 +228,12 @@ class FeedbackStore(Protocol):
         """
         ...
 
-    async def recall(self, model: str, ids: Sequence[str], *, copies: bool = False) -> Sequence[Remembered | None]:
-        """Return what is remembered under each of *ids*, in one round trip; None for what is not.
+    async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
+        """Return what is remembered under each of *ids*, in one round trip; None for what is not."""
+        ...
 
-        *copies*: what a shadow predicted for those requests, in place of what was served.
-        """
+    async def copies(self, model: str, served: str) -> Sequence[bytes]:
+        """Return what shadows predicted for the request of the answer *served*, one payload each, in no order."""
         ...
 
     async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
@@ -464,8 +465,8 @@ class QualityMetrics(Protocol):
 class Reverter(Protocol):
     """What a worker may change by itself: it may lower a canary, never raise one."""
 
-    async def roll_back(self, model: str, rollout_id: str, reason: str, guard: str) -> bool:
-        """Take the canary of the rollout *rollout_id* to 0 and return True; False where that rollout is over.
+    async def roll_back(self, model: str, rollout_id: str, version: int, reason: str, guard: str) -> bool:
+        """Take the canary *version* of the rollout *rollout_id* to 0 and return True; False where that is over.
 
         *guard* is named in the history in front of the *reason*, and the canary's file is quarantined. Whoever is
         first among the fleet leaves the one entry. Raises StoreUnavailable, after which it may have landed, and
@@ -496,11 +497,13 @@ ROLLBACK_REASONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RolloutGauges:
-    """Where a model's last rollout stands. *verdict* is None where it has ended, or another process leads it."""
+    """Where a model's last rollout stands.
+
+    *verdicts* on each of its candidates: none where it has ended, or another process leads it.
+    """
 
     phase: Phase
-    candidate: int
-    verdict: Verdict | None = None
+    verdicts: Mapping[int, Verdict] = field(default_factory=dict)
 
 
 class RolloutMetrics(Protocol):
@@ -658,7 +661,7 @@ class Metrics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GoldenResult:
-    """What one worker found when it replayed golden requests for the *rollout* of this id, in its preflight.
+    """What one worker found when it replayed golden requests for a candidate of the *rollout* of this id.
 
     failed: the first difference in words. lacks: why nothing could be replayed. Both empty: all answers were right.
     """
@@ -676,7 +679,7 @@ class WorkerReport:
 
     *revisions* holds, per model, the revision of the route that the worker serves; 0 is a route that no store gave.
     *shares* holds, per model, each version's share of that route's main split, a fraction of one.
-    *golden* holds, per model whose canary is in preflight, what its golden requests showed, once they were replayed.
+    *golden* holds, per model in preflight and candidate, what golden requests showed, once they were replayed.
     """
 
     slot: int
@@ -686,7 +689,7 @@ class WorkerReport:
     versions: Sequence[VersionStatus]
     store_up: bool
     shares: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
-    golden: Mapping[str, GoldenResult] = field(default_factory=dict)
+    golden: Mapping[str, Mapping[int, GoldenResult]] = field(default_factory=dict)
 
 
 class Described(Protocol):
@@ -694,6 +697,14 @@ class Described(Protocol):
 
     def __call__(self, model: str, version: int) -> Mapping[str, Any] | None:
         """Return the members, None where there is no metadata. Reads a file. Raises InvalidModel."""
+        ...
+
+
+class Evaluated(Protocol):
+    """Whether versions passed the gates of their evaluation."""
+
+    def __call__(self, model: str, version: int, sha256: str) -> tuple[bool, str]:
+        """Say whether the file of *version*, which has this *sha256*, passed, and why not. Reads a file."""
         ...
 
 

@@ -219,7 +219,7 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
     certificate = Certificate(1.0, 20.0, 0.01, 0, 9)
     verdict = Verdict(Kind.INCONCLUSIVE, (), certificate, {"errors": 1.0}, {"errors": 9.0}, requests_to_decision=9)
     news = SimpleNamespace(
-        gauges=lambda: {"fraud": RolloutGauges(Phase.STEP, 2, verdict)}, rollbacks=lambda: {("fraud", "errors"): 0}
+        gauges=lambda: {"fraud": RolloutGauges(Phase.STEP, {2: verdict})}, rollbacks=lambda: {("fraud", "errors"): 0}
     )
     said = dict.fromkeys((*COUNTS, *SUMS), 1.0)
     board = SimpleNamespace(qualities=lambda: {"fraud": {1: Quality(said, {("a", "a"): 1})}})

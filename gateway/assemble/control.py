@@ -22,6 +22,7 @@ from gateway.control.steward import Steward
 from gateway.control.watching_answers import look
 from gateway.core.errors import InvalidSettings
 from gateway.labels.board import QualityBoard
+from gateway.models.evaluations import has_passed
 from gateway.models.metadata import read_metadata
 from gateway.models.mirror import Follower
 from gateway.models.pedigree import Pedigree
@@ -121,6 +122,7 @@ def build_control(start: Start) -> ControlParts:
         snapshot,
         failure_rate=lambda model, version: failure_rate(slabs, model, version),
         describe=describe,
+        evaluated=lambda model, version, sha256: has_passed(settings.models / model / str(version), sha256),
         replica=replica_name(start.sock),
         alarms=alarms,
     )

@@ -111,14 +111,15 @@ def _used(client: Client | None, model: str) -> Mapping[int, str]:
 
 
 def _in_rollout(client: Client, model: str) -> Collection[int]:
-    """Return the versions of the last rollout: its two, and those of the split that it would go back to."""
+    """Return the versions of the last rollout: its own, and those of the split that it would go back to."""
     try:
         rollout = client.get(model, "rollouts", "current").data
     except Refused as exc:
         if exc.status == 404:  # it was replaced by none, a moment ago
             return ()
         raise
-    return {int(each) for each in (rollout["candidate"], rollout["baseline"], *rollout["before"])}
+    candidates = [each["version"] for each in rollout["candidates"]]
+    return {int(each) for each in (*candidates, rollout["baseline"], *rollout["before"])}
 
 
 def _positive(text: str) -> int:

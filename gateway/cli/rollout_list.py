@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.cli.client import connect
 from gateway.cli.output import plain, print_json, print_table, weights
-from gateway.cli.rollouts import phase
+from gateway.cli.rollouts import live, phase
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     for each in models:
         rollout, route = each["rollout"], each["route"]
         split = weights(route["split"]) if route else None
-        rows.append((plain(each["name"]), rollout["candidate"], rollout["baseline"], phase(rollout), split,
+        rows.append((plain(each["name"]), live(rollout), rollout["baseline"], phase(rollout), split,
                      plain(rollout["reason"])))  # fmt: skip
     print_table(("MODEL", "CANDIDATE", "BASELINE", "PHASE", "SPLIT", "BECAUSE"), rows)
     return 0
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
 def show_plan(data: Mapping[str, Any]) -> int:
     """Print what a start would do, *data* being the answer to a dry run, and return the exit code."""
-    print(f"{plain(data['model'])} version {data['candidate']} would go, and nothing was started:")
+    print(f"{plain(data['model'])} version {live(data)} would go, and nothing was started:")
     print_table(("PHASE", "WEIGHT", "FOR", "THEN"), list(_stages(data["plan"])))
     return 0
 
@@ -41,7 +41,13 @@ def _stages(plan: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     if "shadow" in plan:
         yield "shadow", 0, plan["shadow"]["for"], f"copies of {plan['shadow']['share']} of the requests"
     for number, step in enumerate(plan["steps"], start=1):
-        yield f"step {number}", step["weight"], step["for"], "waits for approval" if "approve" in step else None
+        then = "waits for approval" if "approve" in step else None
+        yield f"step {number}", _weight(step["weight"]), step["for"], then
     yield "bake", plan["holdback"]["weight"], plan["holdback"]["for"], "all traffic, and it is the baseline"
     for alarm in plan.get("alarms", ()):
         yield "alarm", None, alarm["for"], f"{alarm['name']}: {alarm['then']}"
+
+
+def _weight(weight: object) -> object:
+    """Return a step's weight: of each candidate one number, or who has what."""
+    return weights(weight) if isinstance(weight, dict) else weight

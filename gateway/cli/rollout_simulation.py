@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.cli.errors import CommandMisused
 from gateway.cli.output import plain, print_json, print_table, say, weights
 from gateway.cli.rollout_traffic import MOST_REQUESTS, Constant, Load, read_recording
-from gateway.core.analysis import assess
-from gateway.core.evidence import Arms, Counter, Evidence
-from gateway.core.phases import ENDED, LIVE, Phase
+from gateway.core.evidence import Counter, Evidence
+from gateway.core.judgement import judge
+from gateway.core.phases import ENDED, LIVE, Event, Phase
 from gateway.core.plan import read_plan
 from gateway.core.quantities import percent_of
-from gateway.core.rollout import start
+from gateway.core.rollout import move, start
 from gateway.core.slots import SLOTS, seats
 from gateway.core.splits import written
 from gateway.core.steering import Snapshot, Wait, next_action
+from gateway.core.verdicts import Kind
 
 if TYPE_CHECKING:
     import argparse
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 
     from gateway.cli.rollout_traffic import Traffic
     from gateway.core.plan import Plan
-    from gateway.core.rollout import Rollout
+    from gateway.core.rollout import Change, Rollout
     from gateway.core.verdicts import Verdict
 
 BASELINE: Final = 1
-CANARY: Final = 2
+FIRST_CANARY: Final = 2
+USUAL: Final = "0.1%"
 MOST_RUNS: Final = 10_000
 LOOK_SECONDS: Final = 1
 HELD_LOOK_SECONDS: Final = 10
@@ -48,15 +50,19 @@ class Simulation:
     def __init__(self, plan: Plan, traffic: Traffic, seed: int) -> None:
         self._load = traffic
         self._random = Random(seed)
-        split = MappingProxyType({BASELINE: 100, CANARY: 0})
+        load = traffic.at(0)
+        canaries = tuple(range(FIRST_CANARY, FIRST_CANARY + len(load.canary_errors)))
+        split = MappingProxyType({BASELINE: 100, **dict.fromkeys(canaries, 0)})
         self.rollout: Rollout = start(
-            "simulated", arms=Arms(CANARY, BASELINE), plan=plan, before=split,
-            baseline_rate=traffic.at(0).baseline_errors, now=0.0,
+            "simulated", candidates=canaries, baseline=BASELINE, plan=plan, before=split,
+            baseline_rate=load.baseline_errors, now=0.0,
         )  # fmt: skip
         self.split: Mapping[int, int] = split
         self.revision = 1
         self.evidence = Evidence({}, {})
         self.story: list[dict[str, Any]] = []
+        self.blamed: tuple[float, int] | None = None
+        """When the first canary was taken back, in seconds, and after how many requests of its own; None for never."""
 
     def run(self) -> None:
         """Walk until the rollout ends, or for PATIENCE_SECONDS."""
@@ -67,38 +73,54 @@ class Simulation:
             if self.rollout.phase in LIVE:
                 counts = self._traffic(self._load.at(now))
                 self.evidence = self.evidence.plus(counts)
-                has_failed = counts[Counter(self.revision, CANARY, "failed")] > 0
+                has_failed = any(counts[Counter(self.revision, each, "failed")] for each in self.rollout.live)
             if has_failed or self._is_due(now):
                 self._look(float(now))
 
     def _is_due(self, now: int) -> bool:
-        """Say whether a look may find something though the canary did not fail: time alone condemns nobody."""
+        """Say whether a look may find something though no canary failed: time alone condemns nobody."""
         rollout = self.rollout
         if rollout.phase in {Phase.STEP, Phase.BAKE}:
             return rollout.time(now) - rollout.entered >= rollout.goal_seconds()
         return rollout.phase not in {Phase.HOLD, Phase.PAUSED} or now % HELD_LOOK_SECONDS == 0
 
     def _look(self, now: float) -> None:
-        """Act as worker and controller would."""
+        """Act as worker and controller would, and as an operator who has to choose."""
         rollout = self.rollout
-        verdict = assess(self.evidence, rollout.plan, rollout.arms, certify=rollout.certify, since=rollout.since)
-        action = next_action(Snapshot(rollout, self.revision, is_ready=True), verdict, now)
-        if isinstance(action, Wait):
+        verdict = judge(self.evidence, rollout)
+        if rollout.gate and rollout.must_choose and verdict.kind is not Kind.FAIL:
+            best = min(rollout.live, key=self._failure_rate)
+            reason = f"version {best} failed least and is promoted, as an operator may choose"
+            change = move(rollout, Event.PROMOTE, now=now, revision=self.revision, reason=reason, version=best)
+            self._take(change, now, verdict, reason)
             return
-        self.rollout, self.revision = action.change.rollout, self.revision + 1
-        self.split = action.change.split or self.split
+        action = next_action(Snapshot(rollout, self.revision, is_ready=True), verdict, now)
+        if not isinstance(action, Wait):
+            self._take(action.change, now, verdict, action.reason)
+
+    def _take(self, change: Change, now: float, verdict: Verdict, reason: str) -> None:
+        self.rollout, self.revision = change.rollout, self.revision + 1
+        self.split = change.of(self.split)
+        if change.failed and self.blamed is None:
+            self.blamed = now, min(self.evidence.total(version, "n") for version in change.failed)
         if self.rollout.phase in LIVE:
             shares = {**self.evidence.slots, self.revision: seats(self.split)}
             self.evidence = Evidence(self.evidence.counts, shares)
-        self._note(now, verdict, action.reason)
+        self._note(now, verdict, reason)
+
+    def _failure_rate(self, version: int) -> float:
+        return self.evidence.total(version, "failed") / max(1, self.evidence.total(version, "n"))
 
     def _traffic(self, load: Load) -> dict[Counter, int]:
         """Return what one second's requests count."""
-        share = seats(self.split).get(CANARY, 0) / SLOTS
-        canary = self._draws(load.rate, share)
+        slots = seats(self.split)
+        left, room = load.rate, SLOTS
         counts: dict[Counter, int] = {}
-        arms = ((CANARY, canary, load.canary_errors), (BASELINE, load.rate - canary, load.baseline_errors))
-        for version, requests, errors in arms:
+        arms = (*zip(self.rollout.candidates, load.canary_errors, strict=True), (BASELINE, load.baseline_errors))
+        for version, errors in arms:
+            share = slots.get(version, 0)
+            requests = self._draws(left, share / room if room else 0.0)
+            left, room = left - requests, room - share
             failed = self._draws(requests, errors)
             for kind, count in (("assigned", requests), ("n", requests), ("failed", failed), ("error", failed)):
                 counts[Counter(self.revision, version, kind)] = count
@@ -151,7 +173,8 @@ def _traffic_of(args: argparse.Namespace) -> Traffic:
         return read_recording(args.counters)
     if not 1 <= args.rate <= MOST_REQUESTS:
         raise CommandMisused(f"--rate {args.rate} cannot be simulated; write 1 to {MOST_REQUESTS} requests a second")
-    return Constant(Load(args.rate, _percent(args.baseline_errors), _percent(args.canary_errors)))
+    canaries = tuple(map(_percent, args.canary_errors or [USUAL]))
+    return Constant(Load(args.rate, _percent(args.baseline_errors), canaries))
 
 
 def _percent(text: str) -> float:

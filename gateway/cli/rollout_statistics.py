@@ -1,7 +1,7 @@
 """``gateway rollouts simulate --runs``: how often a plan takes a canary back, and how soon.
 
-Each run has a seed of its own. Beside the canary that was asked for, one that is as good as the baseline walks the
-same plan through the same traffic: what is taken back of those is taken back falsely.
+Each run has a seed of its own. Beside the canaries that were asked for, as many that are as good as the baseline walk
+the same plan through the same traffic: what is taken back of those is taken back falsely.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What became of *runs* rollouts. Of those that were rolled back: seconds since the first step and canary requests
-    until then, as (half of them, 95 % of them); None where none was."""
+    """What became of *runs* rollouts.
+
+    took_back: those in which a canary was taken back, of several at least one. Of those, until the first was: seconds
+    since the first step, and its requests, as (half of them, 95 % of them); None where there are none.
+    """
 
     runs: int
     succeeded: int
     rolled_back: int
+    took_back: int
     seconds: tuple[float, float] | None
     requests: tuple[float, float] | None
 
@@ -38,29 +42,33 @@ def run(plan: Plan, traffic: Traffic, *, seed: int, runs: int, as_json: bool) ->
     healthy = summary(plan, traffic.healthy(), seed=seed, runs=runs)
     if as_json:
         print_json(
-            {"given": asdict(given), "healthy": asdict(healthy), "false_rollback_ratio": healthy.rolled_back / runs}
+            {"given": asdict(given), "healthy": asdict(healthy), "false_rollback_ratio": healthy.took_back / runs}
         )
         return 0
     titles = ("CANARY", "RUNS", "SUCCEEDED", "ROLLED BACK", "NEITHER", "SECONDS, HALF/95 %", "ITS REQUESTS, HALF/95 %")
     print_table(titles, [_row("as given", given), _row("healthy", healthy)])
-    print(f"false rollbacks: {healthy.rolled_back} of {runs} healthy canaries, {healthy.rolled_back / runs:.1%}")
+    several = len(traffic.at(0).canary_errors)
+    what = "healthy canaries" if several == 1 else f"rollouts of {several} healthy canaries"
+    print(f"false rollbacks: {healthy.took_back} of {runs} {what}, {healthy.took_back / runs:.1%}")
     return 0
 
 
 def summary(plan: Plan, traffic: Traffic, *, seed: int, runs: int) -> Summary:
     """Return what becomes of *runs* rollouts with the seeds from *seed* on."""
-    succeeded = 0
+    succeeded = rolled_back = 0
     seconds: list[float] = []
     requests: list[float] = []
     for number in range(seed, seed + runs):
         simulation = Simulation(plan, traffic, number)
         simulation.run()
         succeeded += simulation.rollout.phase is Phase.SUCCEEDED
-        if simulation.rollout.phase is Phase.ROLLED_BACK:
-            began = next((each for each in simulation.story if each["phase"] == Phase.STEP.value), simulation.story[-1])
-            seconds.append(simulation.story[-1]["seconds"] - began["seconds"])
-            requests.append(simulation.story[-1]["requests"])
-    return Summary(runs, succeeded, len(seconds), _quantiles(seconds), _quantiles(requests))
+        rolled_back += simulation.rollout.phase is Phase.ROLLED_BACK
+        if simulation.blamed is not None:
+            when, its_requests = simulation.blamed
+            began = next((each["seconds"] for each in simulation.story if each["phase"] == Phase.STEP.value), when)
+            seconds.append(when - began)
+            requests.append(its_requests)
+    return Summary(runs, succeeded, rolled_back, len(seconds), _quantiles(seconds), _quantiles(requests))
 
 
 def _quantiles(values: Sequence[float]) -> tuple[float, float] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.cli.client import Refused, connect
 from gateway.cli.errors import CommandFailed
 from gateway.cli.output import plain, print_json, print_table, say, weights
-from gateway.cli.rollouts import phase
+from gateway.cli.rollouts import live, phase
 
 if TYPE_CHECKING:
     import argparse
@@ -49,7 +49,7 @@ def _watch(args: argparse.Namespace, client: Client) -> int:
                 told = str(exc)
                 say(told)
         else:
-            stands = (data["id"], phase(data), data["split"], data["verdict"]["kind"])
+            stands = (data["id"], phase(data), live(data), data["split"], data["verdict"]["kind"])
             if stands != told:
                 told = stands
                 print_json(data) if args.json else print(_line(data), flush=True)
@@ -59,10 +59,11 @@ def _watch(args: argparse.Namespace, client: Client) -> int:
 
 
 def _line(data: Mapping[str, Any]) -> str:
-    counts = data["counts"][data["candidate"]]
+    requests, failed = (sum(data["counts"][each["version"]][kind] for each in data["candidates"])
+                        for kind in ("n", "failed"))  # fmt: skip
     split, verdict = weights(data["split"]), data["verdict"]["kind"]
     said = f"  {plain(data['reason'])}" if data["is_over"] or data["origin"] else ""
-    return f"{phase(data)}  {split}  {verdict}  {counts['n']} requests, {counts['failed']} failed{said}"
+    return f"{phase(data)}  {split}  {verdict}  {requests} requests, {failed} failed{said}"
 
 
 def _show(data: Mapping[str, Any]) -> None:
@@ -74,7 +75,9 @@ def _show(data: Mapping[str, Any]) -> None:
     workers = data["workers"]
     rows: list[tuple[str, object]] = [
         ("model", data["model"]),
-        ("candidate", f"version {data['candidate']}, against version {data['baseline']}"),
+        ("candidate", f"version {live(data)}, against version {data['baseline']}"),
+        *(("", f"version {each['version']} is out, {each['state'].replace('_', ' ')}: {each['reason']}")
+          for each in data["candidates"] if len(data["candidates"]) > 1 and each["state"] != "live"),
         ("phase", phase(data)),
         ("because", data["reason"]),
         ("split", f"{weights(data['split'])} at revision {data['revision']}"),
@@ -89,9 +92,7 @@ def _show(data: Mapping[str, Any]) -> None:
     rows += [(name, plain(value)) for name, value in optional.items() if value]
     print_table(("WHAT", "VALUE"), rows)
     print()
-    guards = [(guard, f"{value:.4g}", f"{verdict['thresholds'][guard]:.4g}")
-              for guard, value in verdict["e_values"].items()]  # fmt: skip
-    print_table(("GUARD", "E-VALUE", "ROLLS BACK AT"), guards)
+    _show_guards(data["verdicts"])
     print()
     if data["alarms"]:
         alarms = [(each["name"], each["state"], each["then"], _seconds(each["age_seconds"]), plain(each["text"]))
@@ -129,6 +130,18 @@ def _milliseconds(limits: Mapping[str, Any]) -> list[str]:
 def _kept(kept: Mapping[str, Any] | None) -> str:
     """Return which version stays loaded to be gone back to, and for how long."""
     return f"version {kept['version']} for {kept['seconds_left'] / 3600:.1f} h" if kept else ""
+
+
+def _show_guards(verdicts: Mapping[str, Any]) -> None:
+    """Print what each guard says; of several candidates a table for each, with its verdict and certificate."""
+    for version, verdict in verdicts.items():
+        if len(verdicts) > 1:
+            certificate = verdict["certificate"]
+            e_value = f"E {certificate['e_value']:.4g} of {certificate['needed']:g}"
+            print(f"version {version}: {verdict['kind']}, certificate {e_value}")
+        guards = [(guard, f"{value:.4g}", f"{verdict['thresholds'][guard]:.4g}")
+                  for guard, value in verdict["e_values"].items()]  # fmt: skip
+        print_table(("GUARD", "E-VALUE", "ROLLS BACK AT"), guards)
 
 
 def _seconds(seconds: float | None) -> str | None:

@@ -26,11 +26,14 @@ MOST_LINES: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One second of traffic: requests of both versions together, and which part of its own each version fails."""
+    """One second of traffic: requests of all versions together, and which part of its own each version fails.
+
+    canary_errors: of each canary, the same number of them in every second.
+    """
 
     rate: int
     baseline_errors: float
-    canary_errors: float
+    canary_errors: tuple[float, ...]
 
 
 class Traffic(Protocol):
@@ -39,7 +42,7 @@ class Traffic(Protocol):
     def at(self, second: int) -> Load: ...
 
     def healthy(self) -> Traffic:
-        """Return the same traffic with a canary that is as good as the baseline."""
+        """Return the same traffic with canaries that are as good as the baseline."""
         ...
 
 
@@ -97,8 +100,8 @@ def _interval(row: Sequence[str], where: str) -> tuple[int, Load]:
     rate = round((requests + canary_requests) / seconds)
     if rate > MOST_REQUESTS:
         raise CommandFailed(f"{where}: {rate} requests a second cannot be simulated; write at most {MOST_REQUESTS}")
-    return seconds, Load(rate, failed / max(1, requests), canary_failed / max(1, canary_requests))
+    return seconds, Load(rate, failed / max(1, requests), (canary_failed / max(1, canary_requests),))
 
 
 def _healthy(load: Load) -> Load:
-    return Load(load.rate, load.baseline_errors, load.baseline_errors)
+    return Load(load.rate, load.baseline_errors, (load.baseline_errors,) * len(load.canary_errors))

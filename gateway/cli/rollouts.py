@@ -1,4 +1,4 @@
-"""``gateway rollouts``: walk a canary through its steps, watch it, stop it, try it out on paper."""
+"""``gateway rollouts``: walk a canary, or several, through their steps, watch it, stop it, try it out on paper."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def add_parser(subparsers: Any) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     starting = verbs.add_parser(
         "start",
-        help="start a rollout of a version",
+        help="start a rollout of a version, or of several side by side",
         description="Start a rollout. Without --plan, --step and --policy it follows the rollout of the model's route.",
         epilog='example: gateway rollouts start fraud 2 --step 1:60s --step 10:5m --reason "new features"',
     )
     starting.add_argument("model", metavar="MODEL")
-    starting.add_argument("candidate", metavar="VERSION", help="the canary")
+    starting.add_argument("candidates", metavar="VERSION", nargs="+", help="the canary; several are compared at once")
     _add_plan(starting)
     starting.add_argument("--supersede", action="store_true", help="end a rollout that is under way")
     starting.add_argument("--force", action="store_true", help="also a version that was rolled back")
@@ -51,6 +51,7 @@ def add_parser(subparsers: Any) -> None:
     )
     moves = {verb: _add_move(verbs, verb, line) for verb, line in MOVES.items()}
     moves["promote"].add_argument("--force", action="store_true", help="also out of a hold")
+    moves["promote"].add_argument("--version", metavar="VERSION", help="which one of several goes on alone")
     moves["promote"].add_argument("--full", action="store_true", help="to the end at once, without the last watch")
     for verb in (starting, *moves.values()):
         verb.add_argument("--reason", default="", help="why, for the history")
@@ -78,7 +79,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PERCENT:DURATION",
-        help="a step such as 5:10m, in place of a plan's; may be repeated",
+        help="a step such as 5:10m, or 2=5,3=10:10m of several, in place of a plan's; may be repeated",
     )
     add_policy_flags(parser)
 
@@ -92,7 +93,12 @@ def _add_simulation(verbs: Any) -> None:
         epilog="example: gateway rollouts simulate --step 5:5m --step 50:10m --canary-errors 2% --rate 100",
     )
     _add_plan(parser)
-    parser.add_argument("--canary-errors", default="0.1%", metavar="PERCENT", help="how often it fails (default 0.1%%)")
+    parser.add_argument(
+        "--canary-errors",
+        action="append",
+        metavar="PERCENT",
+        help="how often it fails (default 0.1%%); may be repeated, and each is a canary, version 2, 3 …",
+    )
     parser.add_argument("--baseline-errors", default="0.1%", metavar="PERCENT", help="the same (default 0.1%%)")
     parser.add_argument("--rate", type=int, default=100, metavar="N", help="requests per second (default 100)")
     parser.add_argument("--counters", metavar="FILE", help="recorded traffic as CSV, in place of rate and errors")
@@ -127,14 +133,23 @@ def read_plan_flags(args: argparse.Namespace) -> Mapping[str, Any]:
     return with_policy(args, plan)
 
 
-def _steps(words: Sequence[str]) -> list[dict[str, str]]:
-    steps = []
+def _steps(words: Sequence[str]) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = []
     for word in words:
         weight, colon, duration = word.partition(":")
         if not (weight and colon and duration):
             raise CommandMisused(f"{word!r} is not PERCENT:DURATION; write such as 5:10m")
-        steps.append({"weight": weight, "for": duration})
+        steps.append({"weight": _weight(weight) if "=" in weight else weight, "for": duration})
     return steps
+
+
+def _weight(words: str) -> dict[str, str]:
+    """Return what ``2=5,3=10`` gives to whom. Raises CommandMisused."""
+    pairs = [word.partition("=") for word in words.split(",")]
+    weights = {version.strip(): percent.strip() for version, _, percent in pairs}
+    if not all(percent for percent in weights.values()) or len(weights) < len(pairs):
+        raise CommandMisused(f"{words!r} gives no weights; write each candidate once, such as 2=5,3=10")
+    return weights
 
 
 def _plan_of(name: str) -> Mapping[str, Any]:
@@ -157,7 +172,9 @@ def _plan_of(name: str) -> Mapping[str, Any]:
 
 def _start(args: argparse.Namespace) -> int:
     switches = {name: True for name in ("supersede", "force", "dry_run") if getattr(args, name)}
-    body = {"candidate": args.candidate, "reason": args.reason, **switches, **read_plan_flags(args)}
+    several = len(args.candidates) > 1
+    who = {"candidates": args.candidates} if several else {"candidate": args.candidates[0]}
+    body = {**who, "reason": args.reason, **switches, **read_plan_flags(args)}
     answer = connect(args).send("POST", args.model, "rollouts", body=body, match=_match(args))
     for warning in answer.data["warnings"]:
         say(f"warning: {warning}")
@@ -170,7 +187,8 @@ def _start(args: argparse.Namespace) -> int:
 
 def _move(args: argparse.Namespace) -> int:
     switches = {name: True for name in ("force", "full") if getattr(args, name, False)}
-    body = {"reason": args.reason, **switches}
+    chosen = getattr(args, "version", None)
+    body = {"reason": args.reason, **switches} | ({"version": chosen} if chosen else {})
     answer = connect(args).send("POST", args.model, "rollouts", "current", args.verb, body=body, match=_match(args))
     return _tell(args, answer.data)
 
@@ -184,12 +202,19 @@ def _tell(args: argparse.Namespace, data: Mapping[str, Any]) -> int:
         print_json(data)
     else:
         where = phase(data)
-        print(f"{plain(data['model'])} version {data['candidate']} is {where}, at revision {data['revision']}")
+        print(f"{plain(data['model'])} version {live(data)} is {where}, at revision {data['revision']}")
     return 0
+
+
+def live(data: Mapping[str, Any]) -> str:
+    """Return the candidates that are in a rollout, or were when it ended."""
+    found = [each["version"] for each in data["candidates"] if each["state"] == "live"]
+    return ", ".join(found or [each["version"] for each in data["candidates"]])
 
 
 def phase(data: Mapping[str, Any]) -> str:
     """Return where a rollout stands, in a few words."""
     step = f" {data['step']} of {data['steps']}" if data["step"] else ""
     origin = f" in {data['origin']}{step}" if data["origin"] else step
-    return f"{data['phase']}{origin}" + (", waiting for approval" if data["gate"] else "")
+    gate = "waiting for a choice: promote --version" if data["must_choose"] else "waiting for approval"
+    return f"{data['phase']}{origin}" + (f", {gate}" if data["gate"] else "")

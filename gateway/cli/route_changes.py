@@ -15,6 +15,7 @@ import yaml
 from gateway.cli.client import Refused, connect
 from gateway.cli.errors import CommandFailed, CommandMisused, CommandUndecided
 from gateway.cli.output import plain, print_json, say
+from gateway.cli.rollouts import live
 from gateway.cli.route_words import in_words
 from gateway.control.route_files import collect, list_files
 from gateway.core.document import parse
@@ -189,7 +190,7 @@ def _warn_of_rollouts(client: Client, changes: Sequence[Change]) -> None:
                 continue
             raise
         if not rollout["is_over"]:
-            say(f"{change.model}: a rollout of version {rollout['candidate']} is under way; applying the file stops it")
+            say(f"{change.model}: a rollout of version {live(rollout)} is under way; applying the file stops it")
 
 
 def _last_writer(client: Client, model: str) -> str:

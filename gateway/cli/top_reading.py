@@ -101,7 +101,10 @@ def _rollout(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if data is None:
         return None
     verdict = data["verdict"]
-    members = ("phase", "origin", "step", "steps", "candidate", "baseline", "gate", "reason", "is_over", "seconds_left")
+    members = (
+        "phase", "origin", "step", "steps", "candidate", "candidates", "baseline", "gate", "must_choose", "reason",
+        "is_over", "seconds_left",
+    )  # fmt: skip
     return {name: data[name] for name in members} | {
         "verdict": verdict["kind"],
         "guards": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.output import columns, plain
-from gateway.cli.rollouts import phase
+from gateway.cli.rollouts import live, phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ def _cells(version: Mapping[str, Any]) -> tuple[str, ...]:
 
 def rollout_lines(rollout: Mapping[str, Any]) -> list[str]:
     """Return where a rollout stands, and the e-value of each guard against what it rolls back at."""
-    against = f"version {rollout['candidate']} against {rollout['baseline']}"
+    against = f"version {live(rollout)} against {rollout['baseline']}"
     left = f", {rollout['seconds_left']:.0f} s left" if rollout["seconds_left"] is not None else ""
     guards = [
         f"{guard} {values['e_value']:.3g} of {values['threshold']:.4g}"

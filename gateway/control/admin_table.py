@@ -17,6 +17,7 @@ from gateway.control import watching_answers as watching
 from gateway.control.auth import Role
 from gateway.control.endpoint import Endpoint
 from gateway.control.openapi import PLAN, describe_api
+from gateway.core.candidates import MAX_CANDIDATES
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -34,14 +35,18 @@ FORCE: Final = {"type": "boolean", "default": False}
 CANDIDATE: Final = {"type": ["string", "integer"], "minimum": 1, "pattern": "^[1-9][0-9]{0,9}$"}
 
 START: Final = {
-    "type": "object", "required": ["candidate"], "additionalProperties": False,
+    "type": "object", "additionalProperties": False,
+    "oneOf": [{"required": ["candidate"]}, {"required": ["candidates"]}],
     "properties": {
-        "candidate": CANDIDATE, "reason": REASON, "supersede": FORCE, "force": FORCE, "dry_run": FORCE,
+        "candidate": CANDIDATE,
+        "candidates": {"type": "array", "items": CANDIDATE, "minItems": 1, "maxItems": MAX_CANDIDATES},
+        "reason": REASON, "supersede": FORCE, "force": FORCE, "dry_run": FORCE,
         **PLAN["properties"],
     },
 }  # fmt: skip
 PROMOTE: Final = {
-    "type": "object", "additionalProperties": False, "properties": {"reason": REASON, "force": FORCE, "full": FORCE}
+    "type": "object", "additionalProperties": False,
+    "properties": {"reason": REASON, "force": FORCE, "full": FORCE, "version": CANDIDATE},
 }  # fmt: skip
 
 
@@ -107,7 +112,8 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "POST", ROLLOUTS, Role.OPERATOR, rollouts.start_rollout,
-        "Start a rollout of the candidate, by the plan given or the route's", status=201, body=START, needs_match=True,
+        "Start a rollout of one candidate or several, by the plan given or the route's", status=201,
+        body=START, needs_match=True,
     ),
     Endpoint(
         "GET", CURRENT, Role.VIEWER, rollouts.show_rollout,

@@ -149,19 +149,19 @@ def check_reason(reason: str) -> None:
 def check_candidate(document: RouteDocument, candidate: int, fleet: Mapping[int, FleetVersion]) -> None:
     """Refuse a canary that nobody has, that FAILED, that is the baseline, or that its callers would notice.
 
-    Raises UnknownVersion, VersionUnavailable or InvalidDocument.
+    Raises UnknownVersion, VersionUnavailable, or InvalidDocument, to whose path the caller adds the member.
     """
     if candidate not in fleet:
         raise UnknownVersion(document.model, str(candidate))
     if candidate == document.baseline:
         reason = f"version {candidate} is the baseline already; name another one, or nothing could be compared"
-        raise InvalidDocument("candidate", reason)
+        raise InvalidDocument("", reason)
     alone = replace(document, split={candidate: 1}, rules=())
     check_health(alone, fleet)
     try:
         check_signatures(alone, fleet)
     except InvalidDocument as exc:
-        raise InvalidDocument("candidate", exc.reason) from exc
+        raise InvalidDocument("", exc.reason) from exc
 
 
 def weighted(document: RouteDocument) -> Iterator[tuple[str, int]]:

@@ -28,11 +28,15 @@ SPLIT: Final = {
 PERCENT: Final = {"type": "string", "examples": ["0.5%"]}
 DURATION: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,6}[smh]$", "examples": ["60s", "5m", "1h"]}
 WEIGHT: Final = {"type": ["number", "string"], "description": "percent", "examples": [5, "0.5%"]}
+WEIGHTS: Final = {
+    "description": "percent of each candidate, or candidate → percent",
+    "oneOf": [WEIGHT, {"type": "object", "additionalProperties": WEIGHT, "minProperties": 1}],
+}
 STEP: Final = {
     "type": "object",
     "required": ["weight", "for"],
     "additionalProperties": False,
-    "properties": {"weight": WEIGHT, "for": DURATION, "approve": {"type": "boolean"}},
+    "properties": {"weight": WEIGHTS, "for": DURATION, "approve": {"type": "boolean"}},
 }
 
 ALARM: Final = {

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from gateway.core.quality import Quality
     from gateway.core.routing import Values
     from gateway.core.stored import Quarantined
-    from gateway.ports import Described, LastGood, RouteHead, Store, StoredRoute, Workers
+    from gateway.ports import Described, Evaluated, LastGood, RouteHead, Store, StoredRoute, Workers
 
 WRITE_SECONDS: Final = 1.0
 """A change is answered within this time, whatever the store does."""
@@ -66,7 +66,8 @@ class Operations:
 
     *known* maps each model in the repository to its versions there, *last_good* is what this
     replica served last, *failure_rate* what a version has failed so far, *describe* what its
-    metadata says; *replica* names this one among those on the store, *alarms* are those of rollouts. Changes raise
+    metadata says, *evaluated* how its evaluation came out; *replica* names this one among those on
+    the store, *alarms* are those of rollouts. Changes raise
     StoreUnavailable within *write_seconds*; after it a change may have landed. What is done with
     rollouts is in ``rollouts``, and what their canaries have to pass first in ``preflight``.
     """
@@ -80,6 +81,7 @@ class Operations:
         *,
         failure_rate: FailureRate = lambda _model, _version: 0.0,
         describe: Described = lambda _model, _version: None,
+        evaluated: Evaluated = lambda _model, _version, _sha256: (False, "nobody here can look for one"),
         replica: str = "this",
         alarms: Alarms | None = None,
         write_seconds: float = WRITE_SECONDS,
@@ -94,7 +96,7 @@ class Operations:
         self.rollouts = Rollouts(
             store, self._reader, self.versions, failure_rate, alarms or Alarms(), write_seconds=write_seconds
         )
-        self.preflight = Preflight(store, workers, self.versions, describe, replica)
+        self.preflight = Preflight(store, workers, self.versions, describe, evaluated, replica)
 
     def models(self) -> Sequence[str]:
         """Return the models in the repository and those that only workers still know, by name."""

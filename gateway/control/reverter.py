@@ -1,10 +1,11 @@
-"""A worker's way back: the canary to 0 by compare-and-set, without asking anybody.
+"""A worker's way back: a canary to 0 by compare-and-set, without asking anybody.
 
 Safety needs no election: a rollback only ever lowers, so every worker may do it, and the one that is first wins.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.control.rollout_writes import WHO, taken_back
@@ -25,14 +26,16 @@ class StoreReverter:
         self._store = store
         self._digest_of = digest_of
 
-    async def roll_back(self, model: str, rollout_id: str, reason: str, guard: str) -> bool:
+    async def roll_back(self, model: str, rollout_id: str, version: int, reason: str, guard: str) -> bool:
+        digest_of = partial(self._digest_of, model)
         while True:
             found = await self._store.read(model)
             if found is None:
                 return False
             held = stored.decode(model, found.payload, found.digest)
-            digest = self._digest_of(model, held.rollout.candidate) if held.rollout else ""
-            write = taken_back(held, rollout_id, found.revision, reason=reason, guard=guard, digest=digest)
+            write = taken_back(
+                held, rollout_id, version, found.revision, reason=reason, guard=guard, digest_of=digest_of
+            )
             if write is None:
                 return False
             try:

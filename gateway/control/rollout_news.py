@@ -42,8 +42,10 @@ class RolloutNews:
         for model, rollout in rollouts.items():
             if rollout.phase in ENDED or rollout.phase is Phase.PENDING:
                 self.forget(model)
-            if before is not None and not _stands_where(before.get(model), rollout):
-                self._tell(model, rollout)
+            if before is not None:
+                self._tell_who_failed(model, before.get(model), rollout)
+                if not _stands_where(before.get(model), rollout):
+                    self._tell(model, rollout)
 
     def judged(self, model: str, assessment: Assessed) -> None:
         """Take the verdict on the rollout of *model*; this process leads it."""
@@ -69,7 +71,7 @@ class RolloutNews:
 
     def gauges(self) -> Mapping[str, RolloutGauges]:
         return {
-            model: RolloutGauges(rollout.phase, rollout.candidate, self._verdicts.get(model))
+            model: RolloutGauges(rollout.phase, _by_candidate(rollout, self._verdicts.get(model)))
             for model, rollout in (self._seen or {}).items()
         }
 
@@ -77,18 +79,41 @@ class RolloutNews:
         zeros = dict.fromkeys(((model, reason) for model in self._seen or {} for reason in ROLLBACK_REASONS), 0)
         return zeros | self._rollbacks
 
-    def _tell(self, model: str, rollout: Rollout) -> None:
-        if rollout.phase is Phase.ROLLED_BACK:
-            guard = rollout.reason.partition(":")[0]
+    def _tell_who_failed(self, model: str, before: Rollout | None, now: Rollout) -> None:
+        """Count each candidate that was taken back, and tell of one that the others go on without."""
+        known = before.failed() if before is not None and before.id == now.id else {}
+        for version, why in now.failed().items():
+            if version in known:
+                continue
+            guard = why.partition(":")[0]
             reason = guard if guard in ROLLBACK_REASONS else "other"
             self._rollbacks[model, reason] = self._rollbacks.get((model, reason), 0) + 1
-        fields = {
-            "model": model, "rollout": rollout.id, "candidate": rollout.candidate, "baseline": rollout.baseline,
-            "phase": rollout.phase.value, "step": rollout.step + 1, "reason": rollout.reason,
-        }  # fmt: skip
+            if version in now.left:
+                fields = _fields(model, now) | {"candidate": version, "reason": why}
+                log.warning("version %d of model %r is taken back, others go on: %s", version, model, why, extra=fields)
+
+    def _tell(self, model: str, rollout: Rollout) -> None:
         level = logging.WARNING if rollout.phase in LOUD or rollout.gate else logging.INFO
-        where = _where(rollout)
-        log.log(level, "the rollout of model %r, version %d, %s", model, rollout.candidate, where, extra=fields)
+        who, where = _versions(rollout), _where(rollout)
+        log.log(level, "the rollout of model %r, version %s, %s", model, who, where, extra=_fields(model, rollout))
+
+
+def _fields(model: str, rollout: Rollout) -> dict[str, object]:
+    return {
+        "model": model, "rollout": rollout.id, "candidate": rollout.candidate or _versions(rollout),
+        "baseline": rollout.baseline,
+        "phase": rollout.phase.value, "step": rollout.step + 1, "reason": rollout.reason,
+    }  # fmt: skip
+
+
+def _versions(rollout: Rollout) -> str:
+    return ", ".join(map(str, rollout.live))
+
+
+def _by_candidate(rollout: Rollout, verdict: Verdict | None) -> Mapping[int, Verdict]:
+    """Return the verdict on each candidate that is in it; none without one."""
+    found = (verdict.each or (verdict,)) if verdict is not None else ()
+    return {each.version: each for each in found if each.version is not None and each.version in rollout.live}
 
 
 def _stands_where(before: Rollout | None, now: Rollout) -> bool:
@@ -103,7 +128,8 @@ def _where(rollout: Rollout) -> str:
         case Phase.ROLLED_BACK:
             return f"was rolled back: {rollout.reason}"
         case phase if phase in STOPPED:
-            gate = " and waits for approval" if rollout.gate else ""
+            waits = "a choice" if rollout.must_choose else "approval"
+            gate = f" and waits for {waits}" if rollout.gate else ""
             return f"is {'held' if phase is Phase.HOLD else 'paused'} in {rollout.goal}{gate}: {rollout.reason}"
         case phase:
             return f"is {phase}"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.alarms import gated
-from gateway.core.analysis import assess
 from gateway.core.evidence import read_evidence
+from gateway.core.judgement import judge
 from gateway.core.phases import ENDED, Phase
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class Assessed:
     def eta_seconds(self) -> float | None:
         """When the current phase or step may end if traffic and failures go on as they are; None if that is not seen.
 
-        The later of its time and of the evidence, at the canary's rate of requests since the phase or step began.
+        The later of its time and of the evidence, at the canary's rate of requests since the phase or step began; of
+        several canaries the one with the fewest.
         """
         left, evidence = self.seconds_left, self.evidence_seconds
         if left is None or evidence is None or self.rollout.phase is Phase.PAUSED:
@@ -77,7 +78,8 @@ class Assessed:
         needed = self.verdict.requests_to_decision
         if not needed:
             return None if needed is None else 0.0
-        seen = self.evidence.total(self.rollout.candidate, "n", since=self.rollout.since)
+        rollout, total = self.rollout, self.evidence.total
+        seen = min(total(candidate, "n", since=rollout.since) for candidate in rollout.live)
         return needed * self.seconds_in_goal / seen if seen and self.seconds_in_goal else None
 
 
@@ -88,8 +90,7 @@ async def assessed(store: EvidenceStore, model: str, rollout: Rollout) -> Assess
     by half of it.
     """
     evidence = read_evidence(await store.totals(model, rollout.id))
-    verdict = assess(evidence, rollout.plan, rollout.arms, certify=rollout.certify, since=rollout.since)
-    return Assessed(rollout, evidence, verdict, await store.now())
+    return Assessed(rollout, evidence, judge(evidence, rollout), await store.now())
 
 
 def what_may_shorten(assessment: Assessed, document: RouteDocument) -> str:
@@ -100,7 +101,7 @@ def what_may_shorten(assessment: Assessed, document: RouteDocument) -> str:
     rollout = assessment.rollout
     if rollout.goal is not Phase.STEP or rollout.phase in ENDED or assessment.verdict.certificate.stands:
         return ""
-    share = document.split.get(rollout.candidate, 0) / sum(document.split.values())
+    share = sum(document.split.get(candidate, 0) for candidate in rollout.live) / sum(document.split.values())
     ways = [_larger_step(assessment, share)] if share < LARGER_SHARE else []
     if rollout.plan.shadow is None:
         ways.append("a shadow phase before the first step")
@@ -108,8 +109,10 @@ def what_may_shorten(assessment: Assessed, document: RouteDocument) -> str:
 
 
 def _larger_step(assessment: Assessed, share: float) -> str:
-    """Return what a step of LARGER_SHARE would do for a canary that has *share* of the traffic, a fraction of one."""
+    """Return what a step of LARGER_SHARE would do for canaries that have *share* of the traffic, a fraction of one."""
     seconds = assessment.evidence_seconds
     if not seconds or not share:
         return "a larger step"
-    return f"a larger step ({LARGER_SHARE:.0%}: enough evidence in about {seconds * share / LARGER_SHARE:.0f} s)"
+    several = " together" if len(assessment.rollout.live) > 1 else ""
+    soon = f"enough evidence in about {seconds * share / LARGER_SHARE:.0f} s"
+    return f"a larger step ({LARGER_SHARE:.0%}{several}: {soon})"

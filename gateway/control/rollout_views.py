@@ -24,20 +24,25 @@ if TYPE_CHECKING:
     from gateway.ports import WorkerReport
 
 COUNTED: Final = ("n", "failed", "error", "invalid", "assigned", "poison", "unconfirmed", "deaths")
-"""The kinds of counts that are shown for both arms."""
+"""The kinds of counts that are shown for each arm."""
 
 
 def rollout_brief(rollout: Rollout) -> dict[str, Any]:
-    """Return which rollout it is and where it stands. *origin* is what a stopped one goes on from, else null."""
+    """Return which rollout it is and where it stands. *origin* is what a stopped one goes on from, else null.
+
+    *candidate* is null while several are in it; *candidates* says of each whether it is live, failed or passed_over.
+    """
     return {
         "id": rollout.id,
         "phase": rollout.phase.value,
         "origin": rollout.origin.value if rollout.origin else None,
         "step": rollout.step + 1 if rollout.goal is Phase.STEP else None,
         "steps": len(rollout.plan.steps),
-        "candidate": str(rollout.candidate),
+        "candidate": str(rollout.candidate) if rollout.candidate is not None else None,
+        "candidates": [_candidate(rollout, version) for version in rollout.candidates],
         "baseline": str(rollout.baseline),
         "gate": rollout.gate,
+        "must_choose": rollout.gate and rollout.must_choose,
         "reason": rollout.reason,
     }
 
@@ -52,18 +57,20 @@ def rollout_view(
 ) -> dict[str, Any]:
     """Return all that is known of a rollout. Times are seconds; *eta_seconds* is null where no end is in sight.
 
-    *readiness* is what the replicas say of the canary, at the route's revision, *fleet* the versions on this one.
+    *readiness* is what the replicas say of the canaries, at the route's revision, *fleet* the versions on this one.
     """
     revision = readiness.revision
-    rollout = assessment.rollout
-    arms = (rollout.candidate, rollout.baseline)
+    rollout, verdict = assessment.rollout, assessment.verdict
+    arms = (*rollout.candidates, rollout.baseline)
     return {
         "model": model,
         **rollout_brief(rollout),
         "is_over": rollout.phase in ENDED,
         "revision": revision,
         "split": written(document.split),
-        "verdict": assessment.verdict.as_dict(),
+        "verdict": verdict.as_dict(),
+        "verdicts": {str(version): each.as_dict()
+                     for version, each in zip(rollout.live, verdict.each or (verdict,), strict=True)},
         "alarms": [alarm_view(each) for each in assessment.alarms],
         "counts": {str(version): {kind: assessment.evidence.total(version, kind) for kind in COUNTED}
                    for version in arms},
@@ -71,7 +78,7 @@ def rollout_view(
         "seconds_left": _rounded(assessment.seconds_left),
         "eta_seconds": _rounded(assessment.eta_seconds),
         "hint": what_may_shorten(assessment, document),
-        "waits_for": readiness.failed or readiness.lacks or None,
+        "waits_for": "; ".join(readiness.failed.values()) or readiness.lacks or None,
         "latency": latency_view(rollout, assessment.evidence),
         "kept": kept_view(rollout, assessment.now, fleet),
         "workers": {
@@ -85,6 +92,15 @@ def rollout_view(
         "plan": rollout.plan.as_dict(),
         "warnings": list(rollout.plan.warnings()),
     }  # fmt: skip
+
+
+def _candidate(rollout: Rollout, version: int) -> dict[str, str]:
+    left = rollout.left.get(version)
+    if left is not None:
+        return {"version": str(version), "state": "failed" if left.failed else "passed_over", "reason": left.reason}
+    if rollout.phase is Phase.ROLLED_BACK:
+        return {"version": str(version), "state": "failed", "reason": rollout.reason}
+    return {"version": str(version), "state": "live", "reason": ""}
 
 
 def latency_view(rollout: Rollout, evidence: Evidence) -> dict[str, Any]:
@@ -106,7 +122,7 @@ def latency_view(rollout: Rollout, evidence: Evidence) -> dict[str, Any]:
         if bound or any(runs)
     ]
     slow = {str(version): {kind: evidence.total(version, kind) for kind in SLOW}
-            for version in (rollout.candidate, rollout.baseline)}  # fmt: skip
+            for version in (*rollout.candidates, rollout.baseline)}  # fmt: skip
     return {"limits": rows, "slow_runs": slow}
 
 

@@ -22,11 +22,15 @@ from gateway.core.stored import Held, Quarantined
 from gateway.ports import AuditEntry, Fence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from gateway.core.candidates import Left
     from gateway.core.document import RouteDocument
     from gateway.core.notification import Notification
     from gateway.core.rollout import Change, Rollout
+
+    DigestOf = Callable[[int], str]
+    """A version of the model → the SHA-256 of its file, hexadecimal; empty where that is not known."""
 
 ROLLOUT: Final = "rollout"
 """The action of an audit entry that a rollout left."""
@@ -71,37 +75,51 @@ def written_as(before: Held, after: Held, revision: int, *, who: str, reason: st
 
 
 def changed(
-    held: Held, change: Change, revision: int, *, who: str, reason: str, guard: str = "", digest: str = ""
+    held: Held, change: Change, revision: int, *, who: str, reason: str, guard: str = "", digest_of: DigestOf
 ) -> RouteWrite:
     """Return the write that *change* makes of *held* at *revision*.
 
-    A rollback names its *guard* in front of the reason, and quarantines the canary's file by its *digest*, SHA-256 in
-    hexadecimal; one that is not known cannot be quarantined. A retry lifts the quarantine of the canary.
+    A rollback names its *guard* in front of the reason, and quarantines the files of the canaries that failed by their
+    digests; one that is not known cannot be quarantined. A retry lifts the quarantine of its canaries.
     """
-    document = replace(held.document, split=change.split or held.document.split, baseline=change.baseline)
+    document = replace(held.document, split=change.of(held.document.split), baseline=change.baseline)
     seating = held.seating if document == held.document else reseat_route(held.document, held.seating, document)
     rollout, quarantine = change.rollout, held.quarantine
-    if rollout.phase is Phase.ROLLED_BACK:
+    if change.failed:
         reason = reason if reason.startswith(f"{guard}: ") or not guard else f"{guard}: {reason}"
-        rollout = replace(rollout, reason=reason)
-        if digest:
-            kept = tuple(each for each in quarantine if each.digest != digest)
-            quarantine = (*kept, Quarantined(digest, rollout.candidate, reason[:MAX_REASON]))
+        rollout = replace(rollout, reason=reason, left=_told(rollout.left, change.failed, reason))
+        for version in change.failed:
+            quarantine = _quarantined_too(quarantine, version, digest_of(version), reason)
     elif rollout.phase is Phase.PENDING:
-        quarantine = tuple(each for each in quarantine if each.version != rollout.candidate and each.digest != digest)
+        for version in rollout.candidates:
+            digest = digest_of(version)
+            quarantine = tuple(each for each in quarantine if each.version != version and each.digest != digest)
     after = Held(document, seating, rollout, quarantine)
     return written_as(held, after, revision, who=who, reason=reason)
 
 
 def taken_back(
-    held: Held, rollout_id: str, revision: int, *, reason: str, guard: str, digest: str
+    held: Held, rollout_id: str, version: int, revision: int, *, reason: str, guard: str, digest_of: DigestOf
 ) -> RouteWrite | None:
-    """Return the write that takes the canary of the rollout *rollout_id* back; None where that rollout is over."""
+    """Return the write that takes the canary *version* of the rollout *rollout_id* back; None where that is over."""
     rollout = held.rollout
-    if rollout is None or rollout.id != rollout_id or rollout.phase not in LIVE:
+    if rollout is None or rollout.id != rollout_id or rollout.phase not in LIVE or version not in rollout.live:
         return None
-    change = move(rollout, Event.FAIL, now=rollout.started, revision=revision, reason=reason)
-    return changed(held, change, revision, who=WHO, reason=reason, guard=guard, digest=digest)
+    change = move(rollout, Event.FAIL, now=rollout.started, revision=revision, reason=reason, version=version)
+    return changed(held, change, revision, who=WHO, reason=reason, guard=guard, digest_of=digest_of)
+
+
+def _told(left: Mapping[int, Left], failed: tuple[int, ...], reason: str) -> Mapping[int, Left]:
+    return {version: each._replace(reason=reason) if version in failed else each for version, each in left.items()}
+
+
+def _quarantined_too(
+    quarantine: tuple[Quarantined, ...], version: int, digest: str, reason: str
+) -> tuple[Quarantined, ...]:
+    if not digest:
+        return quarantine
+    kept = tuple(each for each in quarantine if each.digest != digest)
+    return (*kept, Quarantined(digest, version, reason[:MAX_REASON]))
 
 
 def edited(rollout: Rollout, old: RouteDocument, new: RouteDocument, *, who: str, now: float, revision: int) -> Rollout:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.checks import check_candidate, check_reason
@@ -24,7 +25,6 @@ from gateway.core.errors import (
     UnknownRoute,
     VersionQuarantined,
 )
-from gateway.core.evidence import Arms
 from gateway.core.latency import told
 from gateway.core.members import at
 from gateway.core.outputs import told_deciles
@@ -32,7 +32,7 @@ from gateway.core.phases import Event, MoveRefused
 from gateway.core.plan import read_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from gateway.control.alarms import Alarms
     from gateway.control.fleet import FleetVersion
@@ -90,7 +90,7 @@ class Rollouts:
     async def start(
         self,
         model: str,
-        candidate: int,
+        candidates: Sequence[int],
         plan: Mapping[str, Any],
         *,
         expected: int | None,
@@ -100,7 +100,7 @@ class Rollouts:
         force: bool = False,
         dry_run: bool = False,
     ) -> tuple[Rollout, int]:
-        """Start a rollout of *candidate* and return it with the route's revision; the controller does the rest.
+        """Start a rollout of *candidates* and return it with the route's revision; the controller does the rest.
 
         *plan* is what a route's member ``rollout`` holds; empty takes the route's. *supersede* ends a rollout that is
         under way and returns to the split before it. *force* lifts the quarantine of a file that was taken back. With
@@ -110,27 +110,27 @@ class Rollouts:
         given = read_plan(plan) if plan else None
 
         async def build(held: Held, revision: int) -> RouteWrite:
-            self._check_start(held, candidate, supersede=supersede, force=force)
+            self._check_start(held, candidates, supersede=supersede, force=force)
             now = await self._store.now()
-            document, said = held.document, f"rollout of version {candidate}"
+            document, said = held.document, f"rollout of version {_listed(candidates)}"
             if held.rollout is not None and is_under_way(held.rollout):
                 ended = rollouts.move(held.rollout, Event.SUPERSEDE, now=now, revision=revision, reason="superseded")
                 document = document.with_split(ended.split or document.split)
-                said += f" in place of that of version {held.rollout.candidate}"
-            arms, chosen = Arms(candidate, document.baseline), given or self._own_plan(held)
+                said += f" in place of that of version {_listed(held.rollout.candidates)}"
+            chosen = given or self._own_plan(held)
             self._check_alarms(chosen)
             rollout = rollouts.start(
                 secrets.token_hex(8),
-                arms=arms,
+                candidates=tuple(candidates),
+                baseline=document.baseline,
                 plan=chosen,
                 before=document.split,
                 baseline_rate=self._failure_rate(model, document.baseline),
                 now=now,
             )
             change = rollouts.Change(replace(rollout, reason=reason), document.split, document.baseline)
-            digest = self._digest(model, candidate)
             said += f": {reason}" if reason else ""
-            return changed(held, change, revision, who=who, reason=said, digest=digest)
+            return changed(held, change, revision, who=who, reason=said, digest_of=partial(self._digest, model))
 
         return await self._write(model, build, expected=expected, reason=reason, dry_run=dry_run)
 
@@ -144,10 +144,12 @@ class Rollouts:
         reason: str,
         force: bool = False,
         full: bool = False,
+        version: int | None = None,
     ) -> tuple[Rollout, int]:
         """Do what an operator asks, and return the rollout with the route's revision. Raises NoRollout or MoveRefused.
 
-        A pause of what is paused changes nothing. *force* promotes out of a hold, *full* to the end at once. A retry
+        A pause of what is paused changes nothing. *force* promotes out of a hold, *full* to the end at once, *version*
+        the one of several candidates that goes on alone. A retry
         starts anew from the split that the route has now, and lifts the quarantine of the candidate's file.
         """
 
@@ -155,18 +157,19 @@ class Rollouts:
             old = held.rollout
             if old is None:
                 raise NoRollout(model)
-            said = f"{event}" + (f": {reason}" if reason else f" by {who}")
+            chosen = "" if version is None else f" version {version}"
+            said = f"{event}{chosen}" + (f": {reason}" if reason else f" by {who}")
             change = rollouts.move(
                 old, event, now=await self._store.now(), revision=revision, reason=said, force=force, full=full,
-                new_id=secrets.token_hex(8),
+                new_id=secrets.token_hex(8), version=version,
             )  # fmt: skip
             if event is Event.RETRY:
                 change = self._again(held, old, change)
             if change.rollout == old:
                 return None
             return changed(
-                held, change, revision, who=who, reason=f"rollout of version {old.candidate}: {said}",
-                digest=self._digest(model, old.candidate),
+                held, change, revision, who=who, reason=f"rollout of version {_listed(old.candidates)}: {said}",
+                digest_of=partial(self._digest, model),
             )  # fmt: skip
 
         return await self._write(model, build, expected=expected, reason=reason)
@@ -177,8 +180,8 @@ class Rollouts:
         """Write *change*, which was made for the revision *expected*. *guard*: what a rollback is because of."""
 
         async def build(held: Held, revision: int) -> RouteWrite:
-            digest = self._digest(model, change.rollout.candidate)
-            return changed(held, change, revision, who=who, reason=reason, guard=guard, digest=digest)
+            digest_of = partial(self._digest, model)
+            return changed(held, change, revision, who=who, reason=reason, guard=guard, digest_of=digest_of)
 
         return await self._write(model, build, expected=expected)
 
@@ -237,14 +240,16 @@ class Rollouts:
         )
         return written.revision
 
-    def _check_start(self, held: Held, candidate: int, *, supersede: bool, force: bool) -> None:
+    def _check_start(self, held: Held, candidates: Sequence[int], *, supersede: bool, force: bool) -> None:
         model, fleet = held.document.model, self._fleet_of(held.document.model)
-        check_candidate(held.document, candidate, fleet)
-        found = quarantined(candidate, self._digest(model, candidate), held.quarantine)
-        if found is not None and not force:
-            raise VersionQuarantined(model, candidate, found.reason)
+        for candidate in candidates:
+            with at("candidate" if len(candidates) == 1 else "candidates"):
+                check_candidate(held.document, candidate, fleet)
+            found = quarantined(candidate, self._digest(model, candidate), held.quarantine)
+            if found is not None and not force:
+                raise VersionQuarantined(model, candidate, found.reason)
         if held.rollout is not None and is_under_way(held.rollout) and not supersede:
-            raise RolloutUnderWay(model, held.rollout.candidate, held.rollout.phase)
+            raise RolloutUnderWay(model, held.rollout.candidates, held.rollout.phase)
 
     def _check_alarms(self, plan: Plan) -> None:
         if plan.alarms and not self.alarms.can_ask:
@@ -264,13 +269,19 @@ class Rollouts:
         if document.baseline != old.baseline:
             why = f" because version {document.baseline} is the baseline by now; start a new one"
             raise MoveRefused(old.phase, Event.RETRY, why)
-        check_candidate(document, old.candidate, self._fleet_of(model))
+        for candidate in old.candidates:
+            with at("candidate" if len(old.candidates) == 1 else "candidates"):
+                check_candidate(document, candidate, self._fleet_of(model))
         with at("split"):
             return change._replace(rollout=replace(change.rollout, before=document.split))
 
     def _digest(self, model: str, version: int) -> str:
         found = self._fleet_of(model).get(version)
         return found.digest if found else ""
+
+
+def _listed(candidates: Sequence[int]) -> str:
+    return ", ".join(map(str, candidates))
 
 
 def _what_is_frozen(before: Rollout, after: Rollout) -> str:
@@ -280,7 +291,7 @@ def _what_is_frozen(before: Rollout, after: Rollout) -> str:
     if limits:
         parts.append(f"the baseline's runs take at most, 50/90/99 % of them, {told(limits)}: slower ones count")
     if not before.deciles and after.deciles:
-        parts.append(f"the baseline's outputs have the deciles {told_deciles(after.deciles)}: both versions' count")
+        parts.append(f"the baseline's outputs have the deciles {told_deciles(after.deciles)}: all versions' count")
     return f"from now on: {'; '.join(parts)}"
 
 

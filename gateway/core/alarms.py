@@ -217,14 +217,19 @@ def gated(verdict: Verdict, standings: Sequence[Standing], *, has_traffic: bool)
     """Return *verdict* with what alarms have to say put in front of it.
 
     An alarm that fires turns it into HOLD, or FAIL where the plan says so and the canary *has_traffic*: one that fires
-    before it had any is nothing that it did. One that is silent turns it into HOLD. FAIL stays what it is.
+    before it had any is nothing that it did. One that is silent turns it into HOLD. FAIL stays what it is. An alarm is
+    about no one of several candidates, so what it says is said of each, and a FAIL by it of all.
     """
+    if verdict.each:
+        each = tuple(gated(one, standings, has_traffic=has_traffic) for one in verdict.each)
+        verdict = replace(verdict, each=each)
     firing = [each for each in standings if each.state is State.FIRING]
     fatal = [each for each in firing if each.alarm.then == "rollback" and has_traffic]
     if verdict.kind is Kind.FAIL:
         return verdict
     if fatal:
-        return replace(verdict, kind=Kind.FAIL, reasons=_reasons(fatal))
+        version = None if verdict.each else verdict.version
+        return replace(verdict, kind=Kind.FAIL, reasons=_reasons(fatal), version=version)
     held = _reasons([each for each in standings if each.state in {State.FIRING, State.SILENT}])
     if not held:
         return verdict

@@ -16,6 +16,8 @@ from gateway.core.members import at, shown, step_of
 from gateway.core.splits import version_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.core.document import RouteDocument
 
 MAX_ALIASES: Final = 100
@@ -46,15 +48,15 @@ def aliases_of(data: object) -> Mapping[str, int]:
     return MappingProxyType(dict(sorted(aliases.items())))
 
 
-def resolve(route: RouteDocument, alias: str, candidate: int | None = None) -> int:
+def resolve(route: RouteDocument, alias: str, candidates: Sequence[int] = ()) -> int:
     """Return the version that *alias* points to under *route*. Raises UnknownAlias, which says why to none.
 
-    *candidate*: that of the rollout under way, which is the canary at whatever weight.
+    *candidates*: those of the rollout under way; the only one is the canary at whatever weight.
     """
     if alias == STABLE:
         return route.baseline
     if alias == CANARY:
-        return _canary(route) if candidate is None else candidate
+        return _only(route, candidates or _weighted(route))
     version = route.aliases.get(alias)
     if version is None:
         known = ", ".join([STABLE, CANARY, *route.aliases])
@@ -62,11 +64,14 @@ def resolve(route: RouteDocument, alias: str, candidate: int | None = None) -> i
     return version
 
 
-def _canary(route: RouteDocument) -> int:
-    candidates = [version for version, weight in route.split.items() if weight and version != route.baseline]
+def _weighted(route: RouteDocument) -> list[int]:
+    return [version for version, weight in route.split.items() if weight and version != route.baseline]
+
+
+def _only(route: RouteDocument, candidates: Sequence[int]) -> int:
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
         raise UnknownAlias(route.model, CANARY, "points nowhere: no version beside the baseline has weight")
     several = ", ".join(map(str, candidates))
-    raise UnknownAlias(route.model, CANARY, f"is not one version: {several} have weight; name one by its number")
+    raise UnknownAlias(route.model, CANARY, f"may be version {several}; name one by its number")

@@ -88,6 +88,7 @@ def assess(
         failures=sum(evidence.total(arms.canary, bad) for bad in ("error", "invalid")),
         pairs=evidence.total(arms.canary, "pair_n"),
         requests_to_decision=requests_to_decision(certificate, judge.total, alpha),
+        version=arms.canary,
     )
 
 

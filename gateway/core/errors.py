@@ -6,6 +6,11 @@ one table each. A message tells its reader what to do next.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class GatewayError(Exception):
     """The root of all errors that the gateway raises on purpose."""
@@ -146,13 +151,14 @@ class NoRollout(GatewayError):
 class RolloutUnderWay(GatewayError):
     """A model has one rollout at a time."""
 
-    def __init__(self, model: str, candidate: int, phase: str) -> None:
+    def __init__(self, model: str, candidates: Sequence[int], phase: str) -> None:
+        versions = ", ".join(map(str, candidates))
         super().__init__(
-            f"a rollout of version {candidate} of model {model!r} is under way ({phase}); abort it first "
+            f"a rollout of version {versions} of model {model!r} is under way ({phase}); abort it first "
             f"(`gateway rollouts abort {model}`), or replace it with --supersede (supersede: true)"
         )
         self.model = model
-        self.candidate = candidate
+        self.candidates = candidates
         self.state = phase
 
 

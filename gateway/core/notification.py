@@ -121,10 +121,14 @@ def of_rollout(before: Held, after: Held, *, revision: int, who: str, reason: st
     told = []
     if new is not None and (old is None or old.id != new.id):
         if old is not None and old.phase not in ENDED:
-            told.append(said.rollout(Kind.ABORTED, old, f"a rollout of version {new.candidate} took its place"))
+            others = ", ".join(map(str, new.candidates))
+            told.append(said.rollout(Kind.ABORTED, old, f"a rollout of version {others} took its place"))
         told.append(said.rollout(Kind.STARTED, new, reason))
-    elif new is not None and old is not None and (kind := _kind(old, new)) is not None:
-        told.append(said.rollout(kind, new, reason))
+    elif new is not None and old is not None:
+        told += said.failures(old, new)
+        kind = _kind(old, new)
+        if kind is not None and kind is not Kind.ROLLED_BACK:
+            told.append(said.rollout(kind, new, reason))
     known = {each.digest for each in before.quarantine}
     told += [
         said.about(Kind.QUARANTINED, each.reason, version=each.version)
@@ -166,6 +170,15 @@ class _Said:
     def rollout(self, kind: Kind, rollout: Rollout, reason: str) -> Notification:
         return self.about(kind, reason, rollout=_rollout_view(rollout), version=rollout.candidate)
 
+    def failures(self, old: Rollout, new: Rollout) -> Sequence[Notification]:
+        """Return one for each candidate that is taken back between two states of one rollout."""
+        known, view = old.failed(), _rollout_view(new)
+        return [
+            self.about(Kind.ROLLED_BACK, why, rollout=view, version=version)
+            for version, why in new.failed().items()
+            if version not in known
+        ]
+
 
 def _kind(old: Rollout, new: Rollout) -> Kind | None:
     """Return what happened between two states of one rollout, None for nothing that is told."""
@@ -188,10 +201,14 @@ _OF_PHASE: Final = {
 
 
 def _rollout_view(rollout: Rollout) -> dict[str, Any]:
-    """Return which rollout it is and where it stands; steps count from 1."""
+    """Return which rollout it is and where it stands; steps count from 1.
+
+    *candidates* are those that are in it, or were when it ended; *candidate* is the only one, null for several.
+    """
     return {
         "id": rollout.id,
-        "candidate": str(rollout.candidate),
+        "candidate": None if rollout.candidate is None else str(rollout.candidate),
+        "candidates": [str(version) for version in rollout.live],
         "baseline": str(rollout.baseline),
         "phase": rollout.phase.value,
         "step": rollout.step + 1 if rollout.goal is Phase.STEP else None,

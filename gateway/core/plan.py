@@ -6,9 +6,11 @@ InvalidDocument with the path of the culprit. Which version is the canary is not
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from gateway.core.alarms import Alarm, read_alarms
 from gateway.core.errors import InvalidDocument
@@ -22,15 +24,13 @@ from gateway.core.quantities import (
     check_seconds,
     percent_of,
     seconds_of,
+    slots_by_version,
     slots_of,
     written_percent,
     written_seconds,
     written_slots,
 )
 from gateway.core.slots import SLOTS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MEMBERS: Final = (
     "steps", "holdback", "shadow", "guards", "alpha", "on_insufficient_data", "max_hold", "min_units", "limit",
@@ -51,25 +51,48 @@ LEAST_CERTIFY: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The canary has *slots* of the SLOTS for *seconds*; with *approve* somebody has to let it go on after that."""
+    """The canary has *slots* of the SLOTS for *seconds*; with *approve* somebody has to let it go on after that.
 
-    slots: int
+    One number is what each candidate of the rollout has; a mapping names each and what it has.
+    """
+
+    slots: int | Mapping[int, int]
     seconds: int
     approve: bool = False
 
     def __post_init__(self) -> None:
         with at("weight"):
-            if type(self.slots) is not int or not 1 <= self.slots <= SLOTS:
+            if isinstance(self.slots, Mapping):
+                object.__setattr__(self, "slots", MappingProxyType(dict(sorted(self.slots.items()))))
+            given = list(self.slots.values()) if isinstance(self.slots, Mapping) else [self.slots]
+            if not given or any(type(slots) is not int or not 1 <= slots <= SLOTS for slots in given):
                 raise InvalidDocument("", f"{shown(self.slots)} slots cannot be given; give 1 to {SLOTS}")
         with at("for"):
             check_seconds(self.seconds)
         with at("approve"):
             check_truth(self.approve)
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The candidates that are named, ascending; none where all have the same."""
+        return tuple(self.slots) if isinstance(self.slots, Mapping) else ()
+
+    @property
+    def most(self) -> int:
+        """The slots of the candidate that has the most."""
+        return max(self.slots.values()) if isinstance(self.slots, Mapping) else self.slots
+
+    def of(self, candidate: int) -> int:
+        """Return the slots of *candidate*; 0 where others are named."""
+        return self.slots.get(candidate, 0) if isinstance(self.slots, Mapping) else self.slots
+
     def as_dict(self) -> dict[str, Any]:
-        return {"weight": written_slots(self.slots), "for": written_seconds(self.seconds)} | (
-            {"approve": True} if self.approve else {}
+        weight: Any = (
+            {str(version): written_slots(slots) for version, slots in self.slots.items()}
+            if isinstance(self.slots, Mapping)
+            else written_slots(self.slots)
         )
+        return {"weight": weight, "for": written_seconds(self.seconds)} | ({"approve": True} if self.approve else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +155,9 @@ class Plan:
         with at("steps"):
             self._check_steps()
         with at("holdback"):
-            if self.holdback.slots < self.steps[-1].slots:
+            if self.holdback.versions:
+                raise InvalidDocument("weight", "names candidates, and one is left by then; write one number")
+            if self.holdback.most < self.steps[-1].most:
                 raise InvalidDocument("weight", "is below the last step's; a bake never lowers the canary, write more")
         with at("alpha"):
             object.__setattr__(self, "alpha", check_fraction(self.alpha, least=ALPHA[0], most=ALPHA[1]))
@@ -183,7 +208,7 @@ class Plan:
             found.append("confirm: off counts failures that a request may have caused itself; leave it out if you can")
         if not self.shares_of_alpha():
             found.append("no guard may roll back; only a breaker and a second death of a worker take this canary back")
-        if self.holdback.slots == SLOTS:
+        if self.holdback.most == SLOTS:
             found.append("holdback.weight 100 leaves no baseline to compare with during the bake; write 95")
         return tuple(found)
 
@@ -218,7 +243,7 @@ class Plan:
         if not 1 <= len(self.steps) <= MAX_STEPS:
             raise InvalidDocument("", f"{len(self.steps)} steps cannot be walked; write 1 to {MAX_STEPS}")
         for index, (before, after) in enumerate(pairwise(self.steps), start=1):
-            if after.slots <= before.slots:
+            if not _ascends(before, after):
                 raise InvalidDocument(f"[{index}].weight", "is no more than the step before; steps ascend")
 
     def _check_limit(self) -> None:
@@ -269,7 +294,14 @@ def read_plan(data: object) -> Plan:
 
 def _default_holdback(steps: tuple[Step, ...]) -> Step:
     """Return the last watch of a plan that names none: never below its last step."""
-    return Step(max([HOLDBACK_SLOTS, *(step.slots for step in steps)]), HOLDBACK_SECONDS)
+    return Step(max([HOLDBACK_SLOTS, *(step.most for step in steps)]), HOLDBACK_SECONDS)
+
+
+def _ascends(before: Step, after: Step) -> bool:
+    """Say whether no candidate has less than *before*, and one has more."""
+    versions = after.versions or before.versions or (0,)
+    gains = [after.of(version) - before.of(version) for version in versions]
+    return min(gains) >= 0 and max(gains) > 0
 
 
 def _steps(data: object) -> tuple[Step, ...]:
@@ -285,7 +317,8 @@ def _steps(data: object) -> tuple[Step, ...]:
 def _step(data: object, allowed: tuple[str, ...]) -> Step:
     members = members_of(data, allowed, needed=("weight", "for"), what="step")
     with at("weight"):
-        slots = slots_of(members["weight"])
+        weight = members["weight"]
+        slots = slots_by_version(weight) if isinstance(weight, Mapping) else slots_of(weight)
     return Step(slots, _seconds(members), members.get("approve", False))
 
 

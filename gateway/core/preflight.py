@@ -16,7 +16,7 @@ from gateway.core.quantities import check_distance
 
 SETS: Final = ("own", "baseline", "off")
 DEMANDS: Final = ("parity", "evaluation")
-"""What the metadata of a canary may have to say: it answers as its original, it passed the gates of an evaluation."""
+"""What a canary may have to have proven: that it answers as its original, and that it passed an evaluation's gates."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidDocument
-from gateway.core.members import shown
+from gateway.core.members import at, shown, step_of
 from gateway.core.slots import SLOTS
+from gateway.core.splits import version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PERCENT: Final = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,6})?)\s?%", re.ASCII)
 DURATION: Final = re.compile(r"([1-9][0-9]{0,6})([smh])", re.ASCII)
@@ -47,6 +51,18 @@ def slots_of(data: object) -> int:
     if slots != int(slots) or not 1 <= slots <= SLOTS:
         raise InvalidDocument("", f"{shown(data)} is no weight of a step; write 0.01 to 100 percent, in steps of 0.01")
     return int(slots)
+
+
+def slots_by_version(data: Mapping[Any, Any]) -> Mapping[int, int]:
+    """Return version → slots, as ``slots_of`` reads them, of a step that names its candidates."""
+    slots: dict[int, int] = {}
+    for key, weight in data.items():
+        with at(step_of(key)):
+            version = version_of(key)
+            if version in slots:
+                raise InvalidDocument("", "is written twice; write each candidate once")
+            slots[version] = slots_of(weight)
+    return slots
 
 
 def written_slots(slots: int) -> int | str:

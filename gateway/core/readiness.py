@@ -1,4 +1,4 @@
-"""Whether a canary may get its first traffic: what each replica says of it, and what that means taken together.
+"""Whether canaries may get their first traffic: what each replica says of it, and what that means taken together.
 
 Every replica that shares the store says it once a second, in a few words that the others read strictly, because
 what is in the store is untrusted. A replica that says nothing any more is gone and holds nothing up.
@@ -7,11 +7,12 @@ what is in the store is untrusted. A replica that says nothing any more is gone 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.members import at, members_of, shown
+from gateway.core.splits import version_of
 from gateway.core.strict_json import strict_json
 
 if TYPE_CHECKING:
@@ -24,15 +25,15 @@ MAX_REASON: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What is known of a canary before its first step, for the *rollout* of this id, at the route's *revision*.
+    """What is known of canaries before their first step, for the *rollout* of this id, at the route's *revision*.
 
-    lacks: what is still to come, empty for nothing. failed: what it did not pass and never will, empty for nothing.
+    lacks: what is still to come, empty for nothing. failed: canary → what it did not pass and never will.
     """
 
     rollout: str
     revision: int
     lacks: str = ""
-    failed: str = ""
+    failed: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def is_ready(self) -> bool:
@@ -44,7 +45,7 @@ class Readiness:
             "rollout": self.rollout,
             "revision": self.revision,
             "lacks": self.lacks[:MAX_REASON],
-            "failed": self.failed[:MAX_REASON],
+            "failed": {str(version): reason[:MAX_REASON] for version, reason in self.failed.items()},
         }
 
 
@@ -66,11 +67,14 @@ def read_words(text: str) -> Mapping[str, Readiness]:
 def together(model: str, own: Readiness, words: Mapping[str, str]) -> Readiness:
     """Return what *own* and the *words* of the other replicas, by their names, mean for the fleet.
 
-    A failure anywhere is a failure; then whatever the first replica, by name, lacks. One that speaks of another
-    rollout, or of an older revision, has not looked yet.
+    A failure anywhere is a failure of that canary; then whatever the first replica, by name, lacks. One that speaks of
+    another rollout, or of an older revision, has not looked yet.
     """
     said = {name: _said(model, text, own) for name, text in sorted(words.items())}
-    failed = own.failed or next((f"on replica {name}: {each.failed}" for name, each in said.items() if each.failed), "")
+    failed = dict(own.failed)
+    for name, each in said.items():
+        for version, reason in each.failed.items():
+            failed.setdefault(version, f"on replica {name}: {reason}")
     lacks = own.lacks or next((f"replica {name} {each.lacks}" for name, each in said.items() if each.lacks), "")
     return Readiness(own.rollout, own.revision, lacks, failed)
 
@@ -92,9 +96,17 @@ def _said(model: str, text: str, own: Readiness) -> Readiness:
 def _readiness(model: str, data: object) -> Readiness:
     with at(model):
         members = members_of(data, MEMBERS, needed=MEMBERS, what="word of a replica")
-        for name in ("rollout", "lacks", "failed"):
+        for name in ("rollout", "lacks"):
             if not isinstance(members[name], str):
                 raise InvalidDocument(name, f"{shown(members[name])} is no text")
         if type(members["revision"]) is not int:
             raise InvalidDocument("revision", f"{shown(members['revision'])} is no revision")
-        return Readiness(*(members[name] for name in MEMBERS))
+        with at("failed"):
+            failed = _failures(members["failed"])
+        return Readiness(members["rollout"], members["revision"], members["lacks"], failed)
+
+
+def _failures(data: object) -> Mapping[int, str]:
+    if not isinstance(data, dict) or not all(isinstance(reason, str) for reason in data.values()):
+        raise InvalidDocument("", f"{shown(data)} says of no canary what it failed")
+    return {version_of(version): reason for version, reason in data.items()}

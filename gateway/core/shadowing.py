@@ -44,19 +44,20 @@ class Shadow:
 
 
 def shadows_of(document: RouteDocument, rollout: Rollout | None) -> tuple[Shadow, ...]:
-    """Return who gets copies under *document*, ascending by version, and the candidate of a *rollout* that shadows.
+    """Return who gets copies under *document*, ascending by version, and the candidates of a *rollout* that shadows.
 
-    That is also one that stands still on its way through its shadow phase: only more pairs can clear it. The
+    That is also one that stands still on its way through its shadow phase: only more pairs can clear it. A
     candidate gets what the document or the plan gives it, whichever is more.
     """
     found = {
         version: Shadow(version, percent * SLOTS // 100) for version, percent in document.shadow.items() if percent
     }
     if rollout is not None and rollout.goal is Phase.SHADOW and rollout.plan.shadow is not None:
-        phase, candidate = rollout.plan.shadow, rollout.candidate
-        wanted = found[candidate].slots if candidate in found else 0
-        slots = max(wanted, round(phase.share * SLOTS))
-        found[candidate] = Shadow(candidate, slots, phase.tolerance, rollout.baseline)
+        phase = rollout.plan.shadow
+        for candidate in rollout.live:
+            wanted = found[candidate].slots if candidate in found else 0
+            slots = max(wanted, round(phase.share * SLOTS))
+            found[candidate] = Shadow(candidate, slots, phase.tolerance, rollout.baseline)
     return tuple(found[version] for version in sorted(found))
 
 

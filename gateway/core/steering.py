@@ -7,7 +7,7 @@ weight, and INCONCLUSIVE only under ``on_insufficient_data: advance``, which the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.phases import ENDED, Event, Phase
@@ -15,6 +15,8 @@ from gateway.core.rollout import move
 from gateway.core.verdicts import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.core.rollout import Change, Rollout
     from gateway.core.verdicts import Verdict
 
@@ -24,16 +26,16 @@ PREFLIGHT_PATIENCE_SECONDS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is known: the *rollout*, the route's *revision*, and whether the canary is loaded and warm on every living
-    worker of every replica and has passed what it must before its first step (*is_ready*); *lacks* says what of that
-    is still to come, and *failed* what it did not pass, empty where it did. *waits_for* says what others have to answer
-    before anything may be raised, or taken back for lack of evidence; empty for nothing."""
+    """What is known: the *rollout*, the route's *revision*, and whether each candidate that is in it is loaded and warm
+    on every living worker of every replica and has passed what it must before its first step (*is_ready*); *lacks*
+    says what of that is still to come, and *failed*, by candidate, what was not passed. *waits_for* says what others
+    have to answer before anything may be raised, or taken back for lack of evidence; empty for nothing."""
 
     rollout: Rollout
     revision: int
     is_ready: bool = False
     lacks: str = ""
-    failed: str = ""
+    failed: Mapping[int, str] = field(default_factory=dict)
     waits_for: str = ""
 
 
@@ -61,12 +63,12 @@ class SetWeight(_Move):
 
 @dataclass(frozen=True, slots=True)
 class Promote(_Move):
-    """The canary gets all of the split and becomes the baseline."""
+    """The only candidate that is left gets all of the split and becomes the baseline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollback(_Move):
-    """The canary goes to 0 and its digest is quarantined, because of *guard*."""
+    """The candidates that failed go to 0 and their digests are quarantined, because of *guard*."""
 
     guard: str
 
@@ -97,14 +99,16 @@ def next_action(snapshot: Snapshot, verdict: Verdict, now: float) -> Action:
     if rollout.phase is Phase.PENDING:
         return _act(SetWeight, snapshot, Event.DONE, now, "load and warm the canary")
     if verdict.kind is Kind.FAIL:
-        return _back(snapshot, Event.FAIL, now, verdict.text, verdict.reasons[0].guard)
+        return _back(snapshot, Event.FAIL, now, verdict.text, verdict.reasons[0].guard, verdict.version)
     if snapshot.failed and rollout.goal is Phase.PREFLIGHT:
-        return _back(snapshot, Event.FAIL, now, snapshot.failed, "golden")
+        version, reason = next(iter(snapshot.failed.items()))
+        return _back(snapshot, Event.FAIL, now, reason, "golden", version)
     limit = rollout.plan.limit_seconds
     if limit is not None and rollout.time(now) >= limit:
         return _back(snapshot, Event.FAIL, now, f"it has taken longer than its limit of {limit} s", "limit")
     if rollout.phase is Phase.PAUSED:
-        return Wait("it waits for approval" if rollout.gate else "it is paused", alert=rollout.gate)
+        waits = "it waits for a choice of one candidate" if rollout.must_choose else "it waits for approval"
+        return Wait(waits if rollout.gate else "it is paused", alert=rollout.gate)
     if snapshot.waits_for and verdict.kind is not Kind.HOLD:
         return Wait(snapshot.waits_for)
     if rollout.phase is Phase.HOLD:
@@ -156,11 +160,15 @@ def _is_met(rollout: Rollout, verdict: Verdict) -> bool:
 
 
 def _onward(snapshot: Snapshot, event: Event, now: float, reason: str) -> Action:
-    """Go on by *event*, unless the step that ends here has a gate that nobody has opened."""
+    """Go on by *event*, unless the step that ends here has a gate that nobody has opened, or needs a choice."""
     rollout = snapshot.rollout
-    if rollout.goal is Phase.STEP and rollout.plan.steps[rollout.step].approve and not rollout.approved:
+    if rollout.must_choose:
+        reason = f"choose one of versions {', '.join(map(str, rollout.live))} and promote it: {reason}"
+    is_gated = rollout.goal is Phase.STEP and rollout.plan.steps[rollout.step].approve and not rollout.approved
+    if is_gated or rollout.must_choose:
         change = move(rollout, Event.PAUSE, now=now, revision=snapshot.revision, reason=reason, gate=True)
-        return Pause(change, snapshot.revision, f"it waits for approval: {reason}")
+        said = reason if rollout.must_choose else f"it waits for approval: {reason}"
+        return Pause(change, snapshot.revision, said)
     return _act(SetWeight, snapshot, event, now, reason)
 
 
@@ -171,6 +179,9 @@ def _act(
     return kind(change, snapshot.revision, reason)
 
 
-def _back(snapshot: Snapshot, event: Event, now: float, reason: str, guard: str) -> Rollback:
-    change = move(snapshot.rollout, event, now=now, revision=snapshot.revision, reason=reason)
+def _back(
+    snapshot: Snapshot, event: Event, now: float, reason: str, guard: str, version: int | None = None
+) -> Rollback:
+    """Take *version* back, or None: all candidates."""
+    change = move(snapshot.rollout, event, now=now, revision=snapshot.revision, reason=reason, version=version)
     return Rollback(change, snapshot.revision, reason, guard)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.core.candidates import Left
 from gateway.core.errors import InvalidDocument
 from gateway.core.guards import check_truth
 from gateway.core.latency import read_limits, written_limits
-from gateway.core.members import at, check_choice, members_of, shown
+from gateway.core.members import at, check_choice, members_of, shown, step_of
 from gateway.core.outputs import read_deciles
 from gateway.core.phases import Phase
 from gateway.core.plan import read_plan
@@ -23,18 +25,21 @@ TIMES: Final = ("started", "entered", "stopped", "away_seconds")
 SWITCHES: Final = ("overdue", "gate", "approved")
 NUMBERS: Final = ("step", "since")
 MEMBERS: Final = (
-    "id", "candidate", "baseline", "plan", "before", "certify", "phase", "origin", "reason", "limits",
+    "id", "baseline", "plan", "before", "certify", "phase", "origin", "reason", "limits",
     *TIMES, *SWITCHES, *NUMBERS,
 )  # fmt: skip
 LATER: Final = ("deciles",)
 """Members that 0.2.0 did not know: written where they say something, so that it reads most rollouts."""
+ONE: Final = "candidate"
+SEVERAL: Final = ("candidates", "left")
+"""In place of ONE where there are several, so that a rollout of one is written as it was before there were."""
 
 
 def as_dict(rollout: Rollout) -> dict[str, Any]:
     """Return *rollout* for JSON: ``read_rollout`` reads the same value from it."""
     return {
         "id": rollout.id,
-        "candidate": str(rollout.candidate),
+        **_written_candidates(rollout),
         "baseline": str(rollout.baseline),
         "plan": rollout.plan.as_dict(),
         "before": written(rollout.before),
@@ -50,7 +55,9 @@ def as_dict(rollout: Rollout) -> dict[str, Any]:
 
 def read_rollout(data: object) -> Rollout:
     """Return the rollout that *data*, read from JSON, describes. Raises InvalidDocument with the culprit's path."""
-    members = members_of(data, (*MEMBERS, *LATER), needed=MEMBERS, what="stored rollout")
+    is_of_one = not (isinstance(data, Mapping) and "candidates" in data)
+    needed = (*MEMBERS, *([ONE] if is_of_one else SEVERAL))
+    members = members_of(data, (*needed, *LATER), needed=needed, what="stored rollout")
 
     def read(name: str, reader: Callable[[Any], Any]) -> Any:
         with at(name):
@@ -58,7 +65,7 @@ def read_rollout(data: object) -> Rollout:
 
     return Rollout(
         id=members["id"],
-        candidate=read("candidate", version_of),
+        candidates=(read(ONE, version_of),) if is_of_one else read("candidates", _versions),
         baseline=read("baseline", version_of),
         plan=read("plan", read_plan),
         before=read("before", weights_of),
@@ -68,10 +75,37 @@ def read_rollout(data: object) -> Rollout:
         reason=read("reason", _text),
         limits=read("limits", read_limits),
         deciles=read("deciles", read_deciles) if "deciles" in members else (),
+        left={} if is_of_one else read("left", _left),
         **{name: read(name, _time) for name in TIMES},
         **{name: read(name, check_truth) for name in SWITCHES},
         **{name: read(name, _count) for name in NUMBERS},
     )
+
+
+def _written_candidates(rollout: Rollout) -> dict[str, Any]:
+    if len(rollout.candidates) == 1:
+        return {ONE: str(rollout.candidates[0])}
+    return {
+        "candidates": [str(version) for version in rollout.candidates],
+        "left": {str(version): left._asdict() for version, left in rollout.left.items()},
+    }
+
+
+def _versions(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise InvalidDocument("", f"{shown(value)} is no list of versions")
+    return tuple(version_of(each) for each in value)
+
+
+def _left(value: object) -> Mapping[int, Left]:
+    if not isinstance(value, Mapping):
+        raise InvalidDocument("", f"{shown(value)} says of no version why it left")
+    found = {}
+    for key, entry in value.items():
+        with at(step_of(key)):
+            members = members_of(entry, Left._fields, needed=Left._fields, what="candidate that left")
+            found[version_of(key)] = Left(check_truth(members["failed"]), _text(members["reason"]))
+    return found
 
 
 def _phase(value: object) -> Phase:

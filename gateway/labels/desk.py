@@ -7,6 +7,7 @@ not there is looked for once more before it is called unknown.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import InvalidDocument, InvalidRequest, LabelConflict, LabelTooLate, UnknownPrediction
@@ -70,7 +71,7 @@ class FeedbackDesk:
         except InvalidDocument as exc:
             return InvalidRequest(str(exc), "invalid_feedback")
         wrong = is_wrong(prediction, fact)
-        copy = await self._copy_of(model, fact, prediction) if wrong is not None else None
+        copies = await self._copies_of(model, fact, prediction) if wrong is not None else []
         came = await self._store.label(model, fact.id, fact.kind, fact.text, fields)
         if came == "unknown":
             return UnknownPrediction(model, fact.id)
@@ -78,20 +79,19 @@ class FeedbackDesk:
             return LabelConflict(model, fact.id, fact.kind)
         if came == "counted" and wrong is not None:
             self._evidence.labelled(model, prediction, wrong=wrong)
-            if copy is not None:
+            for copy in copies:
                 self._evidence.paired(model, prediction, copy.version, wrong, is_wrong(copy, fact))
         return came
 
-    async def _copy_of(self, model: str, fact: Fact, prediction: Prediction) -> Prediction | None:
-        """Return what the canary of the rollout of *prediction* predicted for the same request, where it got a copy.
+    async def _copies_of(self, model: str, fact: Fact, prediction: Prediction) -> Sequence[Prediction]:
+        """Return what each canary of the rollout of *prediction* that got a copy predicted for the same request.
 
         Looked for before the label is counted: what fails here can be sent again.
         """
         if not prediction.rollout:
-            return None
-        (held,) = await self._store.recall(model, [fact.id], copies=True)
-        try:
-            copy = read_prediction(held.payload) if held is not None else None
-        except InvalidDocument:
-            return None
-        return copy if copy is not None and copy.rollout == prediction.rollout else None
+            return []
+        found = []
+        for payload in await self._store.copies(model, fact.id):
+            with contextlib.suppress(InvalidDocument):
+                found.append(read_prediction(payload))
+        return [copy for copy in found if copy.rollout == prediction.rollout]

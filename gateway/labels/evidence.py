@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 SIGHTINGS_MOST: Final = 2_000
 """So many wrong answers of sticky routes wait for the store; what comes while it is away beyond that is left out."""
 
+_APART: Final = 0x9E3779B97F4A7C15
+"""An odd number of 64 bits, so that one key's points for several canaries are as far apart as those of keys."""
+
 
 class LabelEvidence:
     """What labels said and the store does not know yet."""
@@ -39,7 +42,7 @@ class LabelEvidence:
         """Count one label of *prediction*, where it is evidence. On a sticky route a wrong one counts once per key."""
         if not prediction.rollout:
             return
-        if wrong and not self._once_per_key(model, prediction, prediction.version, "wrong"):
+        if wrong and not self._once_per_key(model, prediction, prediction.version, "wrong", prediction.point):
             return
         counts, _ = self._news_of(model, prediction)
         labelled = str(Counter(prediction.revision, prediction.version, "labelled"))
@@ -48,19 +51,21 @@ class LabelEvidence:
     def paired(self, model: str, served: Prediction, canary: int, wrong: bool, canary_wrong: bool | None) -> None:
         """Count a label of a request that the *canary* predicted too, where one alone of it and *served* was right.
 
-        *wrong*: whether the served one was not. On a sticky route a key counts once as lost and once as won.
+        *wrong*: whether the served one was not. On a sticky route a key counts once as lost and once as won,
+        for each canary: the store remembers points by kind and not by version, so each canary has points of its own.
         """
         if canary_wrong is not None and canary_wrong != wrong:
-            self._once_per_key(model, served, canary, "pair_lost" if canary_wrong else "pair_won")
+            point = None if served.point is None else (served.point + canary * _APART) % (1 << 64)
+            self._once_per_key(model, served, canary, "pair_lost" if canary_wrong else "pair_won", point)
 
-    def _once_per_key(self, model: str, prediction: Prediction, version: int, kind: str) -> bool:
+    def _once_per_key(self, model: str, prediction: Prediction, version: int, kind: str, point: int | None) -> bool:
         """Count one of *kind* for *version*, on a sticky route once per key; say whether there was room for it."""
         counts, sightings = self._news_of(model, prediction)
         field = str(Counter(prediction.revision, version, kind))
-        if prediction.point is None:
+        if point is None:
             counts[field] = counts.get(field, 0) + 1
         elif len(sightings) < SIGHTINGS_MOST:
-            sightings.append((field, (prediction.point,)))
+            sightings.append((field, (point,)))
         else:
             return False
         return True

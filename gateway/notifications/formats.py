@@ -50,8 +50,14 @@ def title_of(notification: Notification) -> str:
     rollout = notification.rollout or {}
     step = f"step {rollout.get('step')} of {rollout.get('steps')}"
     goal = step if rollout.get("step") else str(rollout.get("phase", ""))
-    title = TITLES[notification.kind].format(version=notification.version, goal=goal)
+    title = TITLES[notification.kind].format(version=notification.version or _candidates(rollout), goal=goal)
     return f"{notification.model}: {title}"
+
+
+def _candidates(rollout: Mapping[str, Any]) -> str:
+    """Return those that are in *rollout*, which a store may have changed."""
+    listed = rollout.get("candidates")
+    return ", ".join(map(str, listed)) if isinstance(listed, list) else ""
 
 
 def _generic(notification: Notification, name: str, at_ms: int) -> dict[str, Any]:

@@ -81,7 +81,10 @@ def _to_plain(report: WorkerReport) -> dict[str, Any]:
         "revisions": dict(report.revisions),
         "shares": {model: {str(v): share for v, share in split.items()} for model, split in report.shares.items()},
         "store_up": report.store_up,
-        "golden": {model: [each.rollout, each.lacks, each.failed] for model, each in report.golden.items()},
+        "golden": {
+            model: {str(v): [each.rollout, each.lacks, each.failed] for v, each in found.items()}
+            for model, found in report.golden.items()
+        },
         "versions": [
             {
                 "model": status.model,
@@ -111,7 +114,10 @@ def _from_plain(plain: dict[str, Any]) -> WorkerReport:
         revisions=plain["revisions"],
         shares={model: {int(v): share for v, share in split.items()} for model, split in plain["shares"].items()},
         store_up=plain["store_up"],
-        golden={model: GoldenResult(*words) for model, words in plain["golden"].items()},
+        golden={
+            model: {int(v): GoldenResult(*words) for v, words in found.items()}
+            for model, found in plain["golden"].items()
+        },
         versions=[
             VersionStatus(
                 model=each["model"],

@@ -1,4 +1,4 @@
-"""Sends what this worker counted of each rollout to the store, and takes a canary back when the totals say so.
+"""Sends what this worker counted of each rollout to the store, and takes canaries back when the totals say so.
 
 Five times a second where something changed, and at once after a failure of a canary. Nothing is lost while the store is
 away: the counters stay here, and a flush that may have landed is sent again as it was, under the same number. What was
@@ -15,9 +15,9 @@ from itertools import count, islice
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.analysis import assess
 from gateway.core.errors import CorruptRoute, InvalidDocument, StoreUnavailable
 from gateway.core.evidence import RUN_KINDS, Counter, read_evidence
+from gateway.core.judgement import judge_one
 from gateway.core.verdicts import Kind
 from gateway.ports import DELTA_FIELDS, DELTA_POINTS, Deltas
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from gateway.core.verdicts import Verdict
     from gateway.ports import EvidenceStore, Reverter
-    from gateway.serving.trials import Trial, Trials
+    from gateway.serving.trials import Canary, Trial, Trials
 
 log = logging.getLogger(__name__)
 
@@ -96,30 +96,33 @@ class Correspondence:
         self._reverter = reverter
         self._worker = worker
         self._outbox = Outbox(trial, numbers)
-        self._judged = 0
-        self._guilty: Verdict | None = None
-        self._is_over = False
-        self._is_alone = False
-        self._alarmed = 0
+        self._judged: dict[int, int] = {}
+        self._guilty: dict[int, Verdict] = {}
+        self._taken_back: set[int] = set()
+        self._alone: set[int] = set()
+        """Candidates that this worker's own evidence condemned, and the fleet's totals did not."""
+        self._alarmed: dict[int, int] = {}
         self._complaint = ""
         self.is_busy = False
         self.is_cut_off = False
         """Whether the store did not answer at the last attempt."""
 
     def look(self) -> None:
-        """Let the breaker see what was counted here since the last look; needs no store."""
-        if self._judged != self._trial.canary_runs:
-            self._judged = self._trial.canary_runs
-            self._trial.judge_alone()
+        """Let the breakers see what was counted here since the last look; needs no store."""
+        for canary in self._live():
+            if self._judged.get(canary.version, 0) != canary.runs:
+                self._judged[canary.version] = canary.runs
+                self._trial.judge_alone(canary)
 
     async def go_on(self) -> None:
         """Send what changed and act on the answer. What fails is tried again at the next call."""
         self.is_busy = True
         try:
             await self._flush()
-            await self._raise_alarm()
-            if self._guilty is not None and not self._is_over:
-                await self._take_back(self._guilty)
+            await self._raise_alarms()
+            for version, verdict in self._guilty.items():
+                if version not in self._taken_back:
+                    await self._take_back(version, verdict)
         except StoreUnavailable as exc:
             self.is_cut_off = True
             log.debug("evidence of %r is kept until the store answers: %s", self._trial.model, exc)
@@ -147,47 +150,49 @@ class Correspondence:
             return
         trial, (number, deltas) = self._trial, found
         totals = await self._store.flush(trial.model, trial.rollout.id, worker=self._worker, seq=number, deltas=deltas)
-        is_news = self._outbox.speaks_of(trial.rollout.candidate) or trial.breaker.is_tripped
+        news = [each for each in self._live() if self._outbox.speaks_of(each.version) or each.breaker.is_tripped]
         self._outbox.done()
-        if totals is not None and is_news and self._guilty is None:
-            self._judge(totals)
+        for canary in news:
+            if totals is not None and canary.version not in self._guilty:
+                self._judge(canary, totals)
 
-    def _judge(self, totals: Mapping[str, str]) -> None:
-        trial, rollout = self._trial, self._trial.rollout
-        verdict = assess(
-            read_evidence(totals),
-            rollout.plan,
-            rollout.arms,
-            certify=rollout.certify,
-            since=rollout.since,
-            tripped=trial.breaker.is_tripped,
-        )
+    def _live(self) -> list[Canary]:
+        """Return the candidates that are in the rollout still."""
+        return [self._trial.canaries[version] for version in self._trial.rollout.live]
+
+    def _judge(self, canary: Canary, totals: Mapping[str, str]) -> None:
+        trial, version = self._trial, canary.version
+        verdict = judge_one(read_evidence(totals), trial.rollout, version, tripped=canary.breaker.is_tripped)
         if verdict.kind is Kind.FAIL:
-            self._guilty = verdict
+            self._guilty[version] = verdict
+        if verdict.kind is not Kind.FAIL and canary.breaker.revision is not None:
+            self._alone.add(version)
         else:
-            self._is_alone = trial.breaker.revision is not None
+            self._alone.discard(version)
 
-    async def _raise_alarm(self) -> None:
-        """Tell, once per revision, that only this worker's breaker is open."""
+    async def _raise_alarms(self) -> None:
+        """Tell, once per revision, of each canary of which only this worker's breaker is open."""
         trial = self._trial
-        if not self._is_alone or self._alarmed == trial.revision:
-            return
-        candidate = trial.rollout.candidate
-        await self._reverter.alarm(trial.model, candidate, trial.revision, self._worker)
-        self._alarmed = trial.revision
-        log.error(
-            "this worker (%s) alone finds version %d of %r bad and asks it no more, the fleet does not: look at "
-            "this host", self._worker, candidate, trial.model,
-        )  # fmt: skip
+        for canary in self._live():
+            version = canary.version
+            is_alone = version in self._alone and canary.breaker.revision is not None
+            if not is_alone or self._alarmed.get(version) == trial.revision:
+                continue
+            await self._reverter.alarm(trial.model, version, trial.revision, self._worker)
+            self._alarmed[version] = trial.revision
+            log.error(
+                "this worker (%s) alone finds version %d of %r bad and asks it no more, the fleet does not: look at "
+                "this host", self._worker, version, trial.model,
+            )  # fmt: skip
 
-    async def _take_back(self, verdict: Verdict) -> None:
+    async def _take_back(self, version: int, verdict: Verdict) -> None:
         trial = self._trial
         guard = verdict.reasons[0].guard
-        was_first = await self._reverter.roll_back(trial.model, trial.rollout.id, verdict.text, guard)
-        self._is_over = True
+        was_first = await self._reverter.roll_back(trial.model, trial.rollout.id, version, verdict.text, guard)
+        self._taken_back.add(version)
         log.warning(
             "version %d of %r is taken back%s: %s",
-            trial.rollout.candidate, trial.model, "" if was_first else " already", verdict.text,
+            version, trial.model, "" if was_first else " already", verdict.text,
         )  # fmt: skip
 
 

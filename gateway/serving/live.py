@@ -145,8 +145,8 @@ class LiveRoute:
 
     def labelled(self, label: str) -> int:
         """Return the version that *label* points to under this route. Raises UnknownAlias."""
-        candidate = self.rollout.candidate if self.rollout is not None else None
-        return resolve(self.routing.document, label, candidate)
+        candidates = self.rollout.live if self.rollout is not None else ()
+        return resolve(self.routing.document, label, candidates)
 
     def paired(self, version: int, differs: bool) -> None:
         """Count, for the rollout under way, a copy's answer by *version* that was compared with the baseline's."""
@@ -174,7 +174,7 @@ class LiveRoute:
         return arm
 
     def _watch(self, arm: Arm, version: int) -> None:
-        """Let the requests through *arm* be evidence, where they are: the split's, of the two versions compared.
+        """Let the requests through *arm* be evidence, where they are: the split's, of the versions compared.
 
         A request that a rule, or the lack of a key, sends to a version says nothing: its kind may fail more often.
         """
@@ -183,7 +183,7 @@ class LiveRoute:
             return
         if version == trial.rollout.baseline:
             again: Arm | None = arm
-        elif version == trial.rollout.candidate:
+        elif version in trial.rollout.live:
             is_able = baseline is not None and _share_inputs(baseline, arm.lane)
             again = self._behind(baseline, arm.lane, arm.rule) if baseline and is_able else None
         else:

@@ -39,7 +39,8 @@ class Rehearsals:
         root: Path,
     ) -> None:
         """*rollouts*: those under way, by model. *root*: of the repository."""
-        self.results: Mapping[str, GoldenResult] = {}
+        self.results: Mapping[str, Mapping[int, GoldenResult]] = {}
+        """Model → candidate → what was found."""
         self._rollouts = rollouts
         self._catalog = catalog
         self._root = root
@@ -69,35 +70,45 @@ class Rehearsals:
             for model, rollout in self._rollouts().items()
             if rollout.goal is Phase.PREFLIGHT and rollout.plan.golden.of != "off"
         }
-        results = {model: found for model, found in self.results.items() if _is_of(found, waiting.get(model))}
+        results: dict[str, Mapping[int, GoldenResult]] = {}
         for model, rollout in waiting.items():
-            if model not in results or results[model].lacks:
-                found = await self._ask(model, rollout)
-                results |= {model: found} if found else {}
+            results[model] = await self._results_of(model, rollout)
         if results != self.results:
             self.results = results
             for listener in self._listeners:
                 listener()
 
-    async def _ask(self, model: str, rollout: Rollout) -> GoldenResult | None:
-        """Return what the requests show, None while the canary is not READY here."""
-        loaded = self._catalog.ready(model, rollout.candidate)
+    async def _results_of(self, model: str, rollout: Rollout) -> Mapping[int, GoldenResult]:
+        """Return what is known of each candidate of *rollout*, those asked that were not yet."""
+        before = self.results.get(model, {})
+        results = {}
+        for candidate in rollout.live:
+            known = before.get(candidate)
+            if known is None or known.rollout != rollout.id or known.lacks:
+                known = await self._ask(model, rollout, candidate)
+            if known is not None:
+                results[candidate] = known
+        return results
+
+    async def _ask(self, model: str, rollout: Rollout, candidate: int) -> GoldenResult | None:
+        """Return what the requests show of *candidate*, None while it is not READY here."""
+        loaded = self._catalog.ready(model, candidate)
         if loaded is None:
             return None
         loaded.hold()
         try:
-            return await asyncio.to_thread(rehearse, loaded.session, self._root / model, rollout)
+            return await asyncio.to_thread(rehearse, loaded.session, self._root / model, rollout, candidate)
         finally:
             loaded.release()
 
 
-def rehearse(session: Session, versions: Path, rollout: Rollout) -> GoldenResult:
-    """Return what the requests that the plan of *rollout* names show of *session*, the canary's. Blocks.
+def rehearse(session: Session, versions: Path, rollout: Rollout, candidate: int) -> GoldenResult:
+    """Return what the requests that the plan of *rollout* names show of *session*, that of *candidate*. Blocks.
 
     *versions*: the directory of the model.
     """
     plan = rollout.plan.golden
-    version = rollout.baseline if plan.of == "baseline" else rollout.candidate
+    version = rollout.baseline if plan.of == "baseline" else candidate
     try:
         requests = golden_of(versions / str(version))
         if not requests and plan.of == "baseline":
@@ -110,7 +121,3 @@ def rehearse(session: Session, versions: Path, rollout: Rollout) -> GoldenResult
         return GoldenResult(rollout.id, lacks=f"the golden requests could not be replayed: {exc}")
     whose = f"of version {version}: " if failed and plan.of == "baseline" else ""
     return GoldenResult(rollout.id, failed=f"{whose}{failed}")
-
-
-def _is_of(found: GoldenResult, rollout: Rollout | None) -> bool:
-    return rollout is not None and found.rollout == rollout.id

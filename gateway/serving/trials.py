@@ -1,4 +1,4 @@
-"""The rollouts that are under way, as this worker sees them: what it counted of each, and its breaker.
+"""The rollouts that are under way, as this worker sees them: what it counted of each, and its canaries' breakers.
 
 A trial outlives the revisions of its rollout; each has its own tallies, and a request that ends late counts for the
 revision it was dispatched under. Nothing here talks to the store: ``evidence.py`` sends what is counted.
@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.analysis import assess
 from gateway.core.breaker import LOCAL_SHARE_OF_ALPHA, Breaker
 from gateway.core.evidence import Counter, Evidence
+from gateway.core.judgement import judge_one
 from gateway.core.slots import seats
 from gateway.core.verdicts import Kind
 from gateway.serving.outputs import OutputSample, forms_of
@@ -35,6 +35,32 @@ SEEN_KEYS: Final = 10_000
 """So many keys of a kind are remembered; whoever comes later is not counted. The store keeps the same number."""
 
 
+class Canary:
+    """One candidate of a rollout in this worker: its breaker, and how much was seen that speaks against it."""
+
+    __slots__ = ("breaker", "runs", "version")
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self.breaker = Breaker()
+        self.runs = 0
+        """How many bad or slow runs of it were seen here."""
+
+    def asks_a_probe(self, now: float) -> bool:
+        """Say whether a unit of the canary goes through the open breaker at *now*, seconds of the loop's clock.
+
+        Then it ends in ``probed``; the others are answered by the baseline.
+        """
+        if not self.breaker.may_probe(now):
+            return False
+        self.breaker = self.breaker.with_probe()
+        return True
+
+    def probed(self, good: bool | None) -> None:
+        """A probe has ended; None where it told nothing."""
+        self.breaker = self.breaker.after_probe(good)
+
+
 class Trial:
     """One rollout in this worker."""
 
@@ -44,13 +70,12 @@ class Trial:
         self.rollout = rollout
         self.revision = 0
         self.is_sticky = False
-        self.breaker = Breaker()
+        self.canaries: dict[int, Canary] = {}
+        """Its candidates by version, those that left it included."""
         self.windows = BatchWindows()
         self.times = RunTimes(rollout.baseline)
         self.sightings: list[tuple[Counter, tuple[int, ...]]] = []
         """Failed runs, and sampled keys, of a sticky route that were not sent yet."""
-        self.canary_runs = 0
-        """How many bad or slow runs of the canary were seen here."""
         self._stirred = stirred
         self._shares: dict[int, Shares] = {}
         self._tallies: dict[tuple[int, int], Tally] = {}
@@ -63,9 +88,10 @@ class Trial:
         self.rollout = rollout
         self.revision = revision
         self.is_sticky = routing.source is not None
-        self.breaker = self.breaker.at_revision(revision)
-        self.windows.canary.follow(lanes.get(rollout.candidate))
-        self.windows.baseline.follow(lanes.get(rollout.baseline))
+        for version in rollout.candidates:
+            canary = self.canaries.setdefault(version, Canary(version))
+            canary.breaker = canary.breaker.at_revision(revision)
+        self.windows.follow({version: lanes.get(version) for version in rollout.live}, lanes.get(rollout.baseline))
         self._shares[revision] = seats(routing.document.split)
         self._forms = _forms(rollout, lanes)
 
@@ -105,26 +131,12 @@ class Trial:
         tally.pair_n += 1
         tally.differ += differs
 
-    def asks_a_probe(self, now: float) -> bool:
-        """Say whether a unit of the canary goes through the open breaker at *now*, seconds of the loop's clock.
-
-        Then it ends in ``probed``; the others are answered by the baseline.
-        """
-        if not self.breaker.may_probe(now):
-            return False
-        self.breaker = self.breaker.with_probe()
-        return True
-
-    def probed(self, good: bool | None) -> None:
-        """A probe has ended; None where it told nothing."""
-        self.breaker = self.breaker.after_probe(good)
-
     def happened(self, tally: Tally, kind: str, points: Sequence[int]) -> None:
         """Count a failed run, on a sticky route if one of its keys was not seen failing before."""
-        is_canary = tally.version == self.rollout.candidate
-        if is_canary:
-            self.breaker = self.breaker.after_failure(asyncio.get_running_loop().time())
-        if self._count(tally, kind, self.windows.batch_class(), points) and is_canary:
+        canary = self.canaries.get(tally.version)
+        if canary is not None:
+            canary.breaker = canary.breaker.after_failure(asyncio.get_running_loop().time())
+        if self._count(tally, kind, self.windows.batch_class(), points) and canary is not None:
             self._stirred.set()
 
     def pass_time(self, now: float) -> None:
@@ -141,9 +153,9 @@ class Trial:
             for kind in slow.kinds:
                 self._count(slow.tally, kind, batch_class, slow.points)
 
-    def died(self, times: int) -> None:
-        """Count workers that died while they ran the canary."""
-        self.tally(self.rollout.candidate).deaths += times
+    def died(self, version: int) -> None:
+        """Count a worker that died while it ran the canary *version*."""
+        self.tally(version).deaths += 1
 
     def _count(self, tally: Tally, kind: str, batch_class: int, points: Sequence[int]) -> bool:
         """Count an event of a run and return True, or False where all its keys had one of this kind before."""
@@ -153,7 +165,8 @@ class Trial:
                 return False
             self.sightings.append((counter, tuple(points)))
         tally.runs[counter] = tally.runs.get(counter, 0) + 1
-        self.canary_runs += tally.version == self.rollout.candidate
+        if tally.version in self.canaries:
+            self.canaries[tally.version].runs += 1
         return True
 
     # ---- what is made of it
@@ -166,21 +179,15 @@ class Trial:
                 found |= tally.runs
         return found
 
-    def judge_alone(self) -> None:
-        """Open the breaker where what this worker saw under this revision is damning by itself."""
-        if self.breaker.revision is not None:
+    def judge_alone(self, canary: Canary) -> None:
+        """Open its breaker where what this worker saw of *canary* under this revision is damning by itself."""
+        if canary.breaker.revision is not None:
             return
-        rollout = self.rollout
         own = [tally for tally in self._tallies.values() if tally.revision == self.revision]
-        verdict = assess(
-            Evidence(_all_counts(own), {self.revision: self._shares[self.revision]}),
-            rollout.plan,
-            rollout.arms,
-            certify=rollout.certify,
-            alpha=rollout.plan.alpha * LOCAL_SHARE_OF_ALPHA,
-        )
+        evidence = Evidence(_all_counts(own), {self.revision: self._shares[self.revision]})
+        verdict = judge_one(evidence, self.rollout, canary.version, share_of_alpha=LOCAL_SHARE_OF_ALPHA)
         if verdict.kind is Kind.FAIL:
-            self.breaker = self.breaker.after_verdict(self.revision)
+            canary.breaker = canary.breaker.after_verdict(self.revision)
 
     def _is_new(self, kind: str, points: Iterable[int]) -> bool:
         """Remember *points*, and say whether one of them was new."""
@@ -215,8 +222,9 @@ class Trials:
         if trial is None or trial.rollout.id != rollout.id:
             trial = self.under_way[model] = Trial(model, rollout, self.stirred)
         trial.follow(rollout, revision, routing, lanes)
-        if str(rollout.candidate) in lost:
-            trial.died(1)
+        for version in rollout.live:
+            if str(version) in lost:
+                trial.died(version)
         self.stirred.set()
         return trial
 
@@ -228,11 +236,16 @@ class Trials:
 
 
 def _forms(rollout: Rollout, lanes: Mapping[int, Lane]) -> dict[int, Form]:
-    """Return version → what is counted of its outputs, where both versions are here and can be compared."""
-    found = [lanes.get(version) for version in (rollout.baseline, rollout.candidate)]
-    signatures = [lane.version.signature for lane in found if lane is not None]
-    forms = forms_of(*signatures) if len(signatures) == len(found) else None
-    return {} if forms is None else dict(zip((rollout.baseline, rollout.candidate), forms, strict=True))
+    """Return version → what is counted of its outputs: of candidates that are here and can be compared, and of the
+    baseline where there is one of those."""
+    found: dict[int, Form] = {}
+    baseline = lanes.get(rollout.baseline)
+    for version in rollout.live:
+        lane = lanes.get(version)
+        forms = forms_of(baseline.version.signature, lane.version.signature) if baseline and lane else None
+        if forms is not None:
+            found |= zip((rollout.baseline, version), forms, strict=True)
+    return found
 
 
 def _all_counts(tallies: Iterable[Tally]) -> dict[Counter, int]:

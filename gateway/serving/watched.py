@@ -33,26 +33,27 @@ if TYPE_CHECKING:
     from gateway.serving.retries import RetryBudget
     from gateway.serving.run_times import Run, SlowRun
     from gateway.serving.tallies import FailedBatch, Tally
-    from gateway.serving.trials import Trial
+    from gateway.serving.trials import Canary, Trial
 
 
 class Watched:
     """What the requests through one arm of a rollout count into, and where their failures are tried again.
 
     *again*: the arm of the second run, None where the baseline takes other inputs. *rescues*: that run answers.
-    *confirms*: a failure counts only when the second run shows whose fault it was.
+    *confirms*: a failure counts only when the second run shows whose fault it was. *canary*: None for the baseline.
     """
 
     __slots__ = (
-        "again", "bounds", "confirms", "cuts", "is_canary", "is_too_long", "newest", "outputs", "rescues", "slow",
-        "tally", "trial",
+        "again", "bounds", "canary", "confirms", "cuts", "is_canary", "is_too_long", "newest", "outputs", "rescues",
+        "slow", "tally", "trial",
     )  # fmt: skip
 
     def __init__(self, trial: Trial, version: int, fallback: str, again: Arm | None) -> None:
         """*fallback*: of the route's document."""
         self.trial = trial
         self.tally: Tally = trial.tally(version)
-        self.is_canary = version == trial.rollout.candidate
+        self.canary: Canary | None = trial.canaries.get(version)
+        self.is_canary = self.canary is not None
         self.again = again
         self.outputs = trial.outputs(version)
         self.rescues = fallback == "baseline"
@@ -99,14 +100,14 @@ def start_watched(
     *point*: of the request's key on a sticky route, None without one. Where the breaker is open the baseline answers
     at once, which takes no place in the budget and counts for nobody.
     """
-    trial = watched.trial
+    trial, canary = watched.trial, watched.canary
     if point is not None:
         trial.sample(watched.tally, point)
     elif not trial.is_sticky:
         watched.tally.assigned += 1
     is_probe = False
-    if watched.is_canary and arm.fallback is not None and trial.breaker.is_open:
-        is_probe = trial.asks_a_probe(asyncio.get_running_loop().time())
+    if canary is not None and arm.fallback is not None and canary.breaker.is_open:
+        is_probe = canary.asks_a_probe(asyncio.get_running_loop().time())
         behind = arm.fallback
         if not is_probe and behind.can_stand_in(feeds):
             arm.lane.cells.fell_back("breaker")
@@ -225,10 +226,10 @@ class WatchedAttempt(Attempt):
         watched.tally.n += 1
         if watched.outputs is not None:
             watched.outputs.take(result)
-        if watched.is_canary:
-            trial = watched.trial
-            if trial.breaker.failures:
-                trial.breaker = trial.breaker.after_good()
+        canary = watched.canary
+        if canary is not None:
+            if canary.breaker.failures:
+                canary.breaker = canary.breaker.after_good()
             self._end_probe(True)
         self._finish(result)
 
@@ -278,7 +279,8 @@ class WatchedAttempt(Attempt):
     def _end_probe(self, good: bool | None) -> None:
         if self._is_probe:
             self._is_probe = False
-            self._watched.trial.probed(good)
+            assert self._watched.canary is not None
+            self._watched.canary.probed(good)
 
 
 def _end_of(result: Result, was_run: bool) -> End:

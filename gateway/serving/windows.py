@@ -1,7 +1,9 @@
-"""How much larger the baseline's batches are than the canary's just now.
+"""How much larger the baseline's batches are than the canaries' just now.
 
-Larger batches mean fewer runs, so the canary has more than its share of the runs and of their faults. The class of an
-event says by how much, measured over windows of a second: over a whole revision a swinging load would hide it.
+Larger batches mean fewer runs, so a canary has more than its share of the runs and of their faults. The class of an
+event says by how much, measured over windows of a second: over a whole revision a swinging load would hide it. Where
+there are several canaries all events have the class of the one with the smallest batches: an event of the baseline has
+one class for all comparisons, and a class too high only ever speaks for a canary.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.evidence import Runs, batch_class
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.serving.batching import Lane
 
 WINDOW_SECONDS: Final = 1.0
@@ -44,14 +48,21 @@ class Odometer:
 
 
 class BatchWindows:
-    """The open window and the last closed one of the two arms of a rollout."""
+    """The open window and the last closed one of the arms of a rollout."""
 
     def __init__(self) -> None:
-        self.canary = Odometer()
+        self.canaries: dict[int, Odometer] = {}
         self.baseline = Odometer()
         self._opened = 0.0
         self._closed_class = 0
         self._previous_mean = 1.0
+
+    def follow(self, canaries: Mapping[int, Lane | None], baseline: Lane | None) -> None:
+        """Count these lanes from now on, those of the canaries by version; None where one is not ready here."""
+        self.canaries = {version: self.canaries.get(version) or Odometer() for version in canaries}
+        for version, lane in canaries.items():
+            self.canaries[version].follow(lane)
+        self.baseline.follow(baseline)
 
     def pass_time(self, now: float) -> int | None:
         """Close the window when its second is over, and return its class; None where it stays open.
@@ -62,8 +73,8 @@ class BatchWindows:
             return None
         self._closed_class = self._open_class()
         self._previous_mean = self.baseline.runs().mean or self._previous_mean
-        self.canary.reset()
-        self.baseline.reset()
+        for odometer in (*self.canaries.values(), self.baseline):
+            odometer.reset()
         self._opened = now
         return self._closed_class
 
@@ -72,4 +83,5 @@ class BatchWindows:
         return max(self._open_class(), self._closed_class)
 
     def _open_class(self) -> int:
-        return batch_class(self.baseline.runs(), self.canary.runs(), previous_mean=self._previous_mean)
+        baseline, mean = self.baseline.runs(), self._previous_mean
+        return max(batch_class(baseline, each.runs(), previous_mean=mean) for each in self.canaries.values())

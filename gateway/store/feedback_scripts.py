@@ -16,9 +16,10 @@ for i = 1, 2 do
   if kind ~= 'none' and kind ~= 'hash' then return kind end
 end
 for i = 3, #KEYS do
-  local version, under = ARGV[3 * i - 6], ARGV[3 * i - 4]
-  if redis.call('EXISTS', KEYS[i]) == 0 then
-    redis.call('HSET', KEYS[i], 'served', ARGV[3 * i - 5])
+  local field, version, kept, under = unpack(ARGV, 4 * i - 9, 4 * i - 6)
+  local held = redis.call('TYPE', KEYS[i])['ok']
+  if held == 'none' or (held == 'hash' and redis.call('HEXISTS', KEYS[i], field) == 0) then
+    redis.call('HSET', KEYS[i], field, kept)
     redis.call('PEXPIRE', KEYS[i], milliseconds)
     if version ~= '' then redis.call('HINCRBY', quality, version .. '|remembered', 1) end
     if under ~= '' and (redis.call('HLEN', assigned) < most or redis.call('HEXISTS', assigned, under) == 1) then
@@ -26,14 +27,15 @@ for i = 3, #KEYS do
     end
   end
 end
-for i = 3 * #KEYS - 3, #ARGV, 2 do redis.call('HINCRBY', quality, ARGV[i] .. '|dropped', ARGV[i + 1]) end
+for i = 4 * #KEYS - 5, #ARGV, 2 do redis.call('HINCRBY', quality, ARGV[i] .. '|dropped', ARGV[i + 1]) end
 return ''
 """)
 """Keep predictions under the ids that are free. Answers the kind of a key that counts nothing, or an empty string.
 
 KEYS: quality, assigned, then one per prediction. ARGV: milliseconds that they are kept, the most fields of assigned,
-for each prediction its version (empty for one that no quality counts), what is kept and its field of assigned (empty
-for none), then pairs of a version and how many of its predictions were dropped.
+for each prediction its field (``served``, or of a copy the version that made it), its version (empty for one that no
+quality counts), what is kept and its field of assigned (empty for none), then pairs of a version and how many of its
+predictions were dropped.
 """
 
 LABEL: Final[Script] = script("""

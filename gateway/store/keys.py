@@ -84,7 +84,7 @@ def served_key(model: str, served: str) -> str:
 
 
 def copied_key(model: str, served: str) -> str:
-    """Return the key of the hash that holds what a shadow predicted for the request whose answer is *served*."""
+    """Return the key of the hash that holds what each shadow, by version, predicted for the request of *served*."""
     return f"gateway:{{{model}}}:copied:{served}"
 
 

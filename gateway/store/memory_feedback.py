@@ -45,9 +45,11 @@ class MemoryFeedback(MemoryEvidence):
         self._answer()
         for each in served:
             key = copied_key(model, each.id) if each.is_copy else served_key(model, each.id)
-            if self._age(key) is not None:
+            field = str(each.version) if each.is_copy else "served"
+            held = self._served[key] if self._age(key) is not None else {}
+            if field in held:
                 continue
-            self._served[key], self._written[key] = {"served": each.payload}, (time.time(), ttl_seconds)
+            self._served[key], self._written[key] = {**held, field: each.payload}, (time.time(), ttl_seconds)
             if not each.is_copy:
                 self._count(quality_key(model), f"{each.version}|remembered", 1)
             if each.assigned_under:
@@ -55,11 +57,16 @@ class MemoryFeedback(MemoryEvidence):
         for version, many in (dropped or {}).items():
             self._count(quality_key(model), f"{version}|dropped", many)
 
-    async def recall(self, model: str, ids: Sequence[str], *, copies: bool = False) -> Sequence[Remembered | None]:
-        """Return what is remembered under each of *ids*: what was served, or the shadow's *copies*."""
+    async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
+        """Return what is remembered under each of *ids*."""
         self._answer()
-        key_of = copied_key if copies else served_key
-        return [self._remembered(key_of(model, each)) for each in ids]
+        return [self._remembered(served_key(model, each)) for each in ids]
+
+    async def copies(self, model: str, served: str) -> Sequence[bytes]:
+        """Return what shadows predicted for one request."""
+        self._answer()
+        key = copied_key(model, served)
+        return [] if self._age(key) is None else list(self._served[key].values())
 
     async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
         """Say a fact once and add *counts* by that."""

@@ -43,20 +43,29 @@ class RedisFeedback(RedisEvidence):
         for each in served:
             keys.append(copied_key(model, each.id) if each.is_copy else served_key(model, each.id))
             under = f"{each.assigned_under}|{each.version}" if each.assigned_under else ""
-            words += ["" if each.is_copy else each.version, b"%d %b" % (milliseconds, each.payload), under]
+            words += [each.version, ""] if each.is_copy else ["served", each.version]
+            words += [b"%d %b" % (milliseconds, each.payload), under]
         for pair in (dropped or {}).items():
             words += pair
         async with self._calls.bounded() as ask:
             _check(model, await run_script(ask, REMEMBER, keys, words), b"")
 
-    async def recall(self, model: str, ids: Sequence[str], *, copies: bool = False) -> Sequence[Remembered | None]:
+    async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
         """Return what is remembered under each of *ids*; what cannot be one of these is none."""
-        keys = [copied_key(model, each) if copies else served_key(model, each) for each in ids]
+        keys = [served_key(model, each) for each in ids]
         replies = await self._calls.ask_each(
             [words for key in keys for words in (("HGET", key, "served"), ("PTTL", key))]
         )
         async with self._calls.bounded():
             return [_remembered(held, left) for held, left in zip(replies[::2], replies[1::2], strict=True)]
+
+    async def copies(self, model: str, served: str) -> Sequence[bytes]:
+        """Return what shadows predicted for one request; a key of another kind holds none."""
+        (held,) = await self._calls.ask_each([("HGETALL", copied_key(model, served))])
+        async with self._calls.bounded():
+            if isinstance(held, ResponseError) and not is_wrong_type(held):
+                raise held
+            return [each.partition(b" ")[2] for each in held.values()] if isinstance(held, dict) else []
 
     async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
         """Say a fact once and add *counts* by that. Raises CorruptRoute, StoreUnavailable: it may have landed."""

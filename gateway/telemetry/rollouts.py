@@ -21,7 +21,7 @@ GUARD_LABELS = ("model", "version", "guard")
 
 
 class RolloutCollector(Collector):
-    """Registers with the gateway's collector; *version* is the canary, *guard* one of the plan's or ``total``."""
+    """Registers with the gateway's collector; *version* is a canary, *guard* one of the plan's or ``total``."""
 
     def __init__(self, rollouts: RolloutMetrics) -> None:
         self._rollouts = rollouts
@@ -36,9 +36,9 @@ class RolloutCollector(Collector):
                 phases.add_metric((model, phase.value), phase is gauge.phase)
         yield phases
         judged = {
-            (model, str(gauge.candidate)): gauge.verdict
+            (model, str(version)): verdict
             for model, gauge in sorted(gauges.items())
-            if gauge.verdict is not None
+            for version, verdict in gauge.verdicts.items()
         }
         yield from _of_verdicts(judged)
         taken_back = CounterMetricFamily(

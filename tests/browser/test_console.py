@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.flows.gateway_process import eventually
-from tests.flows.models import request
+from tests.flows.models import repository, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +101,25 @@ def test_a_rollout_that_is_aborted_is_seen_live_and_its_revision_can_be_restored
     shown(page, "Revision 1 is back")
     assert page.title() == "canary-gateway"
     assert page.locator("img").count() == 0
+
+
+def test_of_several_candidates_the_one_that_is_chosen_is_promoted(begin: Begin, look: Look, tmp_path: Path) -> None:
+    models = repository(tmp_path / "several", (1, 2, 3))
+    gateway = begin(models=models, route=f"{ROUTE}\nrollout: {{steps: [{{weight: 20, for: 60s}}]}}")
+    page = model_page(look, gateway)
+    panel = page.get_by_label("rollout", exact=True)
+    panel.get_by_label("Candidate version").fill("2, 3")
+    panel.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Confirm").click()
+    shown(panel, "Version 2, 3 against 1")
+    shown(panel, "step 1 of 1")
+
+    panel.get_by_label("Promote version").select_option("3")
+    panel.get_by_role("button", name="promote").click()
+    page.get_by_role("button", name="Confirm").click()
+
+    shown(panel, "Version 3 against 1: bake")
+    shown(panel, "Version 2 passed over: version 3 was promoted")
 
 
 def test_hostile_reasons_are_text(begin: Begin, look: Look) -> None:

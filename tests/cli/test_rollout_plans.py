@@ -160,3 +160,24 @@ def test_the_verbs_are_those_that_scripts_rely_on(terminal: Terminal) -> None:
     assert sorted(verbs) == sorted(
         ["start", "status", "list", "pause", "resume", "promote", "abort", "retry", "simulate"]
     )  # fmt: skip
+
+
+def test_a_policys_weight_is_that_of_each_of_several_candidates(routed: Terminal) -> None:
+    dry = routed.run("rollouts", "start", "fraud", "2", "3", "--policy", "canary", "--size", "20", "--dry-run")
+    wide = routed.run("rollouts", "start", "fraud", "2", "3", "--policy", "blue_green", "--dry-run")
+
+    assert (dry.code, dry.out.splitlines()[0]) == (0, "fraud version 2, 3 would go, and nothing was started:")
+    assert re.search(r"^step 1 +20 +10m", dry.out, re.MULTILINE)
+    assert (wide.code, "190% for 2 candidates together" in wide.err) == (1, True)
+
+
+def test_a_dry_run_shows_who_has_what_of_several(routed: Terminal) -> None:
+    result = routed.run("rollouts", "start", "fraud", "2", "3", "--step", "2=5,3=10:5m", "--dry-run")
+
+    assert re.search(r"^step 1 +2=5 3=10 +5m", result.out, re.MULTILINE)
+
+
+def test_the_list_names_all_candidates_of_a_rollout(routed: Terminal) -> None:
+    routed.run("rollouts", "start", "fraud", "2", "3", "--step", "5:5m")
+
+    assert re.search(r"^fraud +2, 3 +1 +pending", routed.run("rollouts", "list").out, re.MULTILINE)

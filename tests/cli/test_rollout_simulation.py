@@ -38,7 +38,7 @@ def test_many_runs_tell_how_often_a_plan_is_wrong_and_how_soon_it_is_right(termi
 
 
 def test_a_canary_that_fails_more_is_found_sooner() -> None:
-    bad, worse = (summary(PLAN, Constant(Load(200, 0.001, errors)), seed=1, runs=20) for errors in (0.05, 0.5))
+    bad, worse = (summary(PLAN, Constant(Load(200, 0.001, (errors,))), seed=1, runs=20) for errors in (0.05, 0.5))
 
     assert bad.requests is not None
     assert worse.requests is not None
@@ -47,7 +47,7 @@ def test_a_canary_that_fails_more_is_found_sooner() -> None:
 
 
 def test_a_crash_at_a_tenth_of_the_traffic_takes_three_failures() -> None:
-    crash = summary(PLAN, Constant(Load(20, 0.0, 1.0)), seed=1, runs=10)
+    crash = summary(PLAN, Constant(Load(20, 0.0, (1.0,))), seed=1, runs=10)
 
     assert crash.requests is not None
     assert 3 <= crash.requests[0] <= 6  # it is looked at once a second
@@ -78,9 +78,9 @@ def test_a_recording_is_replayed_from_its_start_when_it_is_over(tmp_path: Path) 
     recorded = read_recording(str(recording(tmp_path, "10,100,1,0,0", "5,50,0,50,5")))
 
     assert [recorded.at(second) for second in (0, 9, 10, 14, 15)] == [
-        Load(10, 0.01, 0.0), Load(10, 0.01, 0.0), Load(20, 0.0, 0.1), Load(20, 0.0, 0.1), Load(10, 0.01, 0.0),
+        *[Load(10, 0.01, (0.0,))] * 2, *[Load(20, 0.0, (0.1,))] * 2, Load(10, 0.01, (0.0,)),
     ]  # fmt: skip
-    assert recorded.healthy().at(12) == Load(20, 0.0, 0.0)
+    assert recorded.healthy().at(12) == Load(20, 0.0, (0.0,))
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,13 @@ def test_a_recording_that_is_no_text_is_refused(terminal: Terminal, tmp_path: Pa
 @pytest.mark.parametrize("words", [["--runs", "0"], ["--runs", "10001"], ["--counters", "/nowhere/recorded"]])
 def test_a_simulation_that_cannot_be_meant_is_exit_code_2(terminal: Terminal, words: list[str]) -> None:
     assert terminal.run("rollouts", "simulate", *POLICY, *words).code == 2
+
+
+def test_many_runs_of_several_canaries_count_each_that_is_taken_back(terminal: Terminal) -> None:
+    words = ("--runs", "5", "--rate", "300", "--canary-errors", "0.1%", "--canary-errors", "50%")
+
+    told = terminal.run("rollouts", "simulate", *POLICY, *words)
+    data = json.loads(terminal.run("rollouts", "simulate", *POLICY, *words, "--json").out)
+
+    assert told.out.splitlines()[-1] == "false rollbacks: 0 of 5 rollouts of 2 healthy canaries, 0.0%"
+    assert (data["given"]["took_back"], data["given"]["rolled_back"], data["given"]["succeeded"]) == (5, 0, 5)

@@ -234,3 +234,44 @@ def test_a_plan_that_is_wrong_is_refused_with_its_member(terminal: Terminal) -> 
     result = terminal.run("rollouts", "simulate", "--step", "0:1m")
 
     assert (result.code, "steps[0].weight" in result.err) == (1, True)
+
+
+def test_several_candidates_are_started_shown_and_chosen_from(routed: Terminal, house: RolloutHouse) -> None:
+    result = routed.run("rollouts", "start", "fraud", "2", "3", "--step", "2=5,3=10:10s")
+    to_step(house)
+    shown = routed.run("rollouts", "status", "fraud").out
+
+    async def walk() -> None:
+        for version in (2, 3):
+            await house.count(1_000, version=version)
+        await house.tick(11)
+
+    asyncio.run(walk())
+    asked, blind = routed.run("rollouts", "status", "fraud").out, routed.run("rollouts", "promote", "fraud")
+    chosen = routed.run("rollouts", "promote", "fraud", "--version", "3")
+    after = routed.run("rollouts", "status", "fraud").out
+
+    assert result.out == "fraud version 2, 3 is pending, at revision 2\n"
+    assert "version 2, 3, against version 1" in shown
+    assert "1=85 2=5 3=10" in shown
+    assert [shown.count(f"version {version}: INCONCLUSIVE, certificate E") for version in (2, 3)] == [1, 1]
+    assert "waiting for a choice: promote --version" in asked
+    assert (blind.code, "version 2 or 3" in blind.err) == (1, True)
+    assert chosen.out.startswith("fraud version 3 is bake")
+    assert "version 2 is out, passed over: version 3 was promoted" in after
+
+
+@pytest.mark.parametrize("step", ["2=5,2=6:1m", "2=5,3:1m", "2=:1m"])
+def test_weights_of_several_are_written_once_each(terminal: Terminal, step: str) -> None:
+    result = terminal.run("rollouts", "start", "fraud", "2", "3", "--step", step)
+
+    assert (result.code, "each candidate once, such as 2=5,3=10" in result.err) == (2, True)
+
+
+def test_a_simulation_of_several_takes_the_bad_one_out_and_promotes_another(terminal: Terminal) -> None:
+    errors = [word for rate in ("0.4%", "50%", "0%") for word in ("--canary-errors", rate)]
+    result = terminal.run("rollouts", "simulate", "--step", "5:10s", "--step", "20:10s", "--rate", "300", *errors)
+
+    assert (result.code, "errors: version 3: E" in result.out) == (0, True)
+    assert "version 4 failed least and is promoted" in result.out
+    assert result.out.splitlines()[-1].split()[2] == "succeeded"

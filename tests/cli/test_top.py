@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from tests.control.fakes import House
 
 ROLLOUT: dict[str, Any] = {
-    "phase": "step", "origin": None, "step": 2, "steps": 3, "candidate": "2", "baseline": "1", "gate": False,
+    "phase": "step", "origin": None, "step": 2, "steps": 3, "candidate": "2", "must_choose": False,
+    "candidates": [{"version": "2", "state": "live", "reason": ""}], "baseline": "1", "gate": False,
     "reason": "", "is_over": False, "seconds_left": 41.0,
     "verdict": {"kind": "inconclusive", "e_values": {"errors": 3.25}, "thresholds": {"errors": 100.0}},
 }  # fmt: skip

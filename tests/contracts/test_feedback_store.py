@@ -61,12 +61,18 @@ async def test_a_copy_is_kept_beside_what_was_served_and_no_quality_counts_it(st
     await store.remember(model, [copy, ONE, copy], ttl_seconds=60)
 
     (served,) = await store.recall(model, ["a"])
-    (copied,) = await store.recall(model, ["a"], copies=True)
-
     assert served is not None
-    assert copied is not None
-    assert (served.payload, copied.payload) == (ONE.payload, copy.payload)
+    assert (served.payload, await store.copies(model, "a")) == (ONE.payload, [copy.payload])
     assert set(read_quality(await store.quality(model))) == {1}
+
+
+async def test_each_shadow_has_its_own_copy_of_one_request_and_the_first_of_it_stays(store: Store, model: str) -> None:
+    copies = [Served("a", version, b"of %d" % version, is_copy=True) for version in (2, 3)]
+    await store.remember(model, copies, ttl_seconds=60)
+    await store.remember(model, [Served("a", 3, b"again", is_copy=True)], ttl_seconds=60)
+
+    assert sorted(await store.copies(model, "a")) == [b"of 2", b"of 3"]
+    assert await store.copies(model, "b") == []
 
 
 async def test_a_copy_alone_is_nothing_that_a_label_could_be_of(store: Store, model: str) -> None:

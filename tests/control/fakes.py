@@ -42,8 +42,8 @@ class FakeWorkers:
         self.states: list[dict[tuple[str, int], VersionStatus]] = [{} for _ in range(count)]
         self.revisions: dict[str, int] = {}
         self.not_ready: dict[str, str] = {}
-        self.golden: list[GoldenResult] = []
-        """What each worker's golden requests of ``fraud`` showed; none where they were not replayed."""
+        self.golden: list[Mapping[int, GoldenResult]] = []
+        """What each worker's golden requests showed of each candidate of ``fraud``; none before they were replayed."""
 
     def say(
         self,

@@ -64,24 +64,33 @@ class RolloutHouse(House):
             self.workers.say("fraud", version, READY)
         self.operations = Operations(
             self.store, self.workers, lambda: self.on_disk, self.snapshot,
-            describe=lambda model, version: self.described.get((model, version)), replica="here",
+            describe=lambda model, version: self.described.get((model, version)), evaluated=self._evaluated,
+            replica="here",
         )  # fmt: skip
         self.rollouts = self.operations.rollouts
         self.news = RolloutNews()
         self.controller = self.new_controller("one")
         self.golden = ("", "")
         """What golden requests show on every worker: what they lack, and what failed."""
+        self.golden_of: dict[int, tuple[str, str]] = {}
+        """The same of one candidate, where it differs."""
+        self.evaluated: dict[tuple[str, int, str], str] = {}
+        """Why the file of a version did not pass its evaluation, empty where it did; others were not evaluated."""
         self._flushes = 0
+
+    def _evaluated(self, model: str, version: int, sha256: str) -> tuple[bool, str]:
+        why = self.evaluated.get((model, version, sha256), "it was not evaluated")
+        return not why, why
 
     def new_controller(self, holder: str) -> Controller:
         return Controller(self.operations, self.store, self.news, holder, clock=lambda: self.store.seconds)
 
-    async def begin(self, candidate: int = 2, **changes: object) -> Rollout:
-        """Start a rollout, writing the route first where there is none."""
+    async def begin(self, *candidates: int, **changes: object) -> Rollout:
+        """Start a rollout of *candidates*, or of version 2, writing the route first where there is none."""
         if await self.store.read("fraud") is None:
             await self.route({"1": 100})
         rollout, _ = await self.rollouts.start(
-            "fraud", candidate, {**PLAN, **changes}, expected=None, who="ann", reason="why not"
+            "fraud", candidates or (2,), {**PLAN, **changes}, expected=None, who="ann", reason="why not"
         )
         return rollout
 
@@ -104,11 +113,15 @@ class RolloutHouse(House):
         return dict((await self.held()).document.split)
 
     async def follow(self) -> None:
-        """Let every worker serve the route as it is, and replay the golden requests of its canary."""
+        """Let every worker serve the route as it is, and replay the golden requests of its canaries."""
         self.workers.revisions["fraud"] = await self.revision()
         rollout = (await self.held()).rollout
         if rollout is not None:
-            self.workers.golden = [GoldenResult(rollout.id, *self.golden) for _ in self.workers.states]
+            found = {
+                version: GoldenResult(rollout.id, *self.golden_of.get(version, self.golden))
+                for version in rollout.candidates
+            }
+            self.workers.golden = [found for _ in self.workers.states]
 
     async def tick(self, seconds: float = 1.0, controller: Controller | None = None) -> None:
         """Let time pass, the workers follow, and the controller look."""
@@ -117,22 +130,22 @@ class RolloutHouse(House):
             await self.follow()
         await (controller or self.controller).tick()
 
-    async def count(self, canary: int, *, failed: int = 0, baseline: int = 0) -> None:
-        """Let a worker flush what it counted under the revision that it serves."""
+    async def count(self, canary: int, *, failed: int = 0, baseline: int = 0, version: int = 2) -> None:
+        """Let a worker flush what it counted, of the canary *version*, under the revision that it serves."""
         revision, rollout = await self.revision(), await self.rollout()
         counts = {
-            Counter(revision, rollout.candidate, "n"): canary,
-            Counter(revision, rollout.candidate, "failed"): failed,
-            Counter(revision, rollout.candidate, "error"): failed,
+            Counter(revision, version, "n"): canary,
+            Counter(revision, version, "failed"): failed,
+            Counter(revision, version, "error"): failed,
             Counter(revision, rollout.baseline, "n"): baseline,
         }
         self._flushes += 1
         deltas = Deltas({str(counter): count for counter, count in counts.items() if count})
         assert await self.store.flush("fraud", rollout.id, worker="w", seq=self._flushes, deltas=deltas) is not None
 
-    async def to_step(self, **changes: object) -> Rollout:
+    async def to_step(self, *candidates: int, **changes: object) -> Rollout:
         """Start a rollout and walk it to its first step."""
-        await self.begin(**changes)  # type: ignore[arg-type]  # members of the plan
+        await self.begin(*candidates, **changes)
         await self.tick()
         await self.tick()
         return await self.rollout()

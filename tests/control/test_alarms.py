@@ -11,6 +11,8 @@ from gateway.control.operations import Operations
 from gateway.control.rollout_views import alarm_view
 from gateway.core.alarms import Answer, Silence, State
 from gateway.core.errors import InvalidDocument
+from gateway.core.notification import Kind as News
+from gateway.core.notification import read_notification
 from gateway.core.phases import Event, Phase
 from gateway.core.verdicts import Kind
 from tests.control.alarm_house import ALARM, AWAY, BAD, GOOD, AlarmHouse
@@ -249,3 +251,22 @@ async def test_a_leader_that_can_ask_nobody_holds_and_says_what_to_do(house: Ala
         await house.tick(1.0, successor)
 
     assert "--prometheus-url" in (await house.rollout()).reason
+
+
+async def test_an_alarm_takes_all_of_several_candidates_back_and_tells_of_each(house: AlarmHouse) -> None:
+    await house.begin(2, 3, alarms=[ALARM | {"then": "rollback"}])
+    await ticks(house, 4)
+    early = await house.phase()
+
+    house.monitoring.reply = BAD
+    await ticks(house, 6)
+
+    held = await house.held()
+    assert (early, await house.phase()) == (Phase.STEP, Phase.ROLLED_BACK)
+    assert dict(held.document.split) == {1: 100, 2: 0, 3: 0}
+    assert [each.version for each in held.quarantine] == [2, 3]
+    assert house.news.rollbacks()["fraud", "alarms"] == 2
+    told = [read_notification(each.payload) for each in house.store._outboxes["fraud"]]
+    assert [(each.kind, each.version) for each in told[-4:]] == [
+        (News.ROLLED_BACK, 2), (News.ROLLED_BACK, 3), (News.QUARANTINED, 2), (News.QUARANTINED, 3),
+    ]  # fmt: skip

@@ -58,7 +58,8 @@ async def test_a_workers_rollback_is_told_with_its_guard_in_the_write_that_made_
     rollout = await house.to_step()
     digest = "02" * 32
 
-    await StoreReverter(house.store, lambda _model, _version: digest).roll_back("fraud", rollout.id, "E 300", "errors")
+    reverter = StoreReverter(house.store, lambda _model, _version: digest)
+    await reverter.roll_back("fraud", rollout.id, 2, "E 300", "errors")
 
     back, quarantined = told(house)[-2:]
     assert (back.kind.value, quarantined.kind.value) == ("rollout.rolled_back", "version.quarantined")
@@ -96,7 +97,7 @@ async def test_a_restore_after_a_wipe_is_told(house: RolloutHouse) -> None:
 
 async def test_the_stream_of_events_shows_a_rollback_with_its_reason(house: RolloutHouse) -> None:
     rollout = await house.to_step()
-    await StoreReverter(house.store, lambda *_: "").roll_back("fraud", rollout.id, "E 300 of 100", "errors")
+    await StoreReverter(house.store, lambda *_: "").roll_back("fraud", rollout.id, 2, "E 300 of 100", "errors")
 
     view = (await look(house.operations, house.workers))["model fraud"]
 

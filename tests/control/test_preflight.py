@@ -38,8 +38,14 @@ class Replica:
     async def tick(self) -> None:
         self.workers.revisions["fraud"] = await self._house.revision()
         rollout = (await self._house.held()).rollout
-        self.workers.golden = [GoldenResult(rollout.id) for _ in self.workers.states] if rollout else []
+        self.workers.golden = [{2: GoldenResult(rollout.id)} for _ in self.workers.states] if rollout else []
         await self._controller.tick()
+
+
+async def lacking(house: RolloutHouse) -> str:
+    """Return what the replicas say is still to come."""
+    current = await house.operations.routes(["fraud"])
+    return house.operations.preflight.readiness("fraud", current.routes["fraud"]).lacks
 
 
 async def walked(house: RolloutHouse, *replicas: Replica, looks: int = 3) -> Phase:
@@ -65,8 +71,7 @@ async def test_a_replica_that_cannot_load_the_canary_holds_it_back_and_is_named(
     other.workers.say("fraud", 2, FAILED, "bad_model: the file is cut off")
 
     early = await walked(house, other)
-    current = await house.operations.routes(["fraud"])
-    lacks = house.operations.preflight.readiness("fraud", current.routes["fraud"]).lacks
+    lacks = await lacking(house)
     other.workers.say("fraud", 2, READY)
 
     assert early is Phase.PREFLIGHT
@@ -124,7 +129,7 @@ async def test_what_golden_requests_showed_for_another_rollout_counts_for_nothin
     await house.begin()
     await house.tick()
     await house.follow()
-    house.workers.golden = [GoldenResult("another", failed="x") for _ in house.workers.states]
+    house.workers.golden = [{2: GoldenResult("another", failed="x")} for _ in house.workers.states]
 
     await house.controller.tick()
 
@@ -142,27 +147,77 @@ async def test_a_plan_without_golden_requests_waits_for_none(house: RolloutHouse
     ("extra", "said"),
     [
         (None, "does not say so"),
-        ({"parity": {"holds": True}}, "does not say so"),
-        ({"parity": {"holds": True}, "evaluation": "passed"}, "does not say so"),
-        ({"parity": {"holds": True}, "evaluation": {"passed": False}}, "says it did not pass"),
-        ({"parity": {"holds": 1}, "evaluation": {"passed": True}}, "says it did not pass"),
+        ({"parity": "holds"}, "does not say so"),
+        ({"parity": {"holds": 1}}, "says it did not pass"),
     ],
 )
-async def test_a_proof_that_the_plan_requires_is_waited_for(
+async def test_a_parity_that_the_plan_requires_is_waited_for(
     house: RolloutHouse, extra: Mapping[str, object] | None, said: str
 ) -> None:
     house.described["fraud", 2] = {} if extra is None else {"extra": extra}
-    await house.begin(require=["parity", "evaluation"])
+    await house.begin(require=["parity"])
     early = await walked(house)
-    current = await house.operations.routes(["fraud"])
-    lacks = house.operations.preflight.readiness("fraud", current.routes["fraud"]).lacks
+    lacks = await lacking(house)
 
-    house.described["fraud", 2] = {"extra": {"parity": {"holds": True}, "evaluation": {"passed": True}}}
+    house.described["fraud", 2] = {"extra": {"parity": {"holds": True}}}
 
     assert early is Phase.PREFLIGHT
-    assert "the plan requires" in lacks
+    assert "the plan requires parity" in lacks
     assert said in lacks
     assert await walked(house, looks=1) is Phase.STEP
+
+
+async def test_an_evaluation_that_the_plan_requires_is_waited_for_and_is_that_of_the_canarys_file(
+    house: RolloutHouse,
+) -> None:
+    house.evaluated["fraud", 2, "ab" * 32] = ""
+    house.described["fraud", 2] = {"extra": {"evaluation": {"passed": True}}}
+    await house.begin(require=["evaluation"])
+    early = await walked(house)
+    lacks = await lacking(house)
+
+    house.evaluated["fraud", 2, "02" * 32] = ""
+
+    assert early is Phase.PREFLIGHT
+    assert lacks == "the plan requires evaluation of version 2: it was not evaluated"
+    assert await walked(house, looks=1) is Phase.STEP
+
+
+async def test_of_several_candidates_each_is_waited_for_and_the_one_that_lacks_something_is_named(
+    house: RolloutHouse,
+) -> None:
+    house.workers.say("fraud", 3, LOADING, worker=1)
+    house.evaluated["fraud", 2, "02" * 32] = ""
+    await house.begin(2, 3, require=["evaluation"])
+    found = [(await walked(house), await lacking(house))]
+
+    house.workers.say("fraud", 3, READY)
+    found.append((await walked(house), await lacking(house)))
+    house.evaluated["fraud", 3, "03" * 32] = ""
+    house.golden_of[3] = ("a file is missing", "")
+    found.append((await walked(house), await lacking(house)))
+    house.golden_of.clear()
+
+    assert found == [
+        (Phase.PREFLIGHT, "version 3 is LOADING on 1 of 2 workers"),
+        (Phase.PREFLIGHT, "the plan requires evaluation of version 3: it was not evaluated"),
+        (Phase.PREFLIGHT, "a file is missing"),
+    ]
+    assert await walked(house, looks=1) is Phase.STEP
+
+
+async def test_one_of_several_that_fails_its_golden_requests_is_taken_back_alone(house: RolloutHouse) -> None:
+    house.golden_of[2] = ("", "request 3: output 'y' differs by 0.5")
+    await house.begin(2, 3)
+
+    phase = await walked(house, looks=4)
+
+    held = await house.held()
+    assert held.rollout is not None
+    assert (phase, held.rollout.live) == (Phase.STEP, (3,))
+    assert held.rollout.left[2].reason == "golden: request 3: output 'y' differs by 0.5"
+    assert [each.version for each in held.quarantine] == [2]
+    assert all(not entry.after["split"].get("2") for entry in await house.history() if entry.after)
 
 
 async def test_a_canary_that_left_the_repository_is_waited_for(house: RolloutHouse) -> None:

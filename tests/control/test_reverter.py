@@ -29,7 +29,7 @@ def reverter(store: Store) -> Reverter:
 async def test_the_canary_goes_to_zero_in_one_write_that_names_the_guard(house: RolloutHouse) -> None:
     rollout = await house.to_step()
 
-    assert await reverter(house.store).roll_back("fraud", rollout.id, "E 300 of 100", "errors")
+    assert await reverter(house.store).roll_back("fraud", rollout.id, 2, "E 300 of 100", "errors")
 
     held, newest = await house.held(), (await house.history())[0]
     assert held.rollout is not None
@@ -41,7 +41,7 @@ async def test_the_canary_goes_to_zero_in_one_write_that_names_the_guard(house: 
 async def test_a_reason_that_names_its_guard_names_it_once(house: RolloutHouse) -> None:
     rollout = await house.to_step()
 
-    await reverter(house.store).roll_back("fraud", rollout.id, "errors: E 300", "errors")
+    await reverter(house.store).roll_back("fraud", rollout.id, 2, "errors: E 300", "errors")
 
     assert (await house.history())[0].reason == "errors: E 300"
 
@@ -51,7 +51,7 @@ async def test_two_workers_that_see_it_at_once_leave_one_entry(house: RolloutHou
     before = len(await house.history())
 
     done = await asyncio.gather(
-        *(reverter(house.store).roll_back("fraud", rollout.id, "E 300", "errors") for _ in range(4))
+        *(reverter(house.store).roll_back("fraud", rollout.id, 2, "E 300", "errors") for _ in range(4))
     )
 
     assert sorted(done) == [False, False, False, True]
@@ -61,13 +61,13 @@ async def test_two_workers_that_see_it_at_once_leave_one_entry(house: RolloutHou
 async def test_a_rollout_that_is_over_or_another_one_is_left_alone(house: RolloutHouse) -> None:
     old = await house.to_step()
     await house.rollouts.move("fraud", Event.ABORT, expected=None, who="ann", reason="")
-    over = await reverter(house.store).roll_back("fraud", old.id, "E 300", "errors")
+    over = await reverter(house.store).roll_back("fraud", old.id, 2, "E 300", "errors")
     await house.begin()
     await house.tick()
-    other = await reverter(house.store).roll_back("fraud", old.id, "E 300", "errors")
+    other = await reverter(house.store).roll_back("fraud", old.id, 2, "E 300", "errors")
 
     assert (over, other, (await house.rollout()).phase) == (False, False, Phase.PREFLIGHT)
-    assert await reverter(house.store).roll_back("ghost", old.id, "E 300", "errors") is False
+    assert await reverter(house.store).roll_back("ghost", old.id, 2, "E 300", "errors") is False
 
 
 async def test_somebody_who_is_faster_does_not_stop_it(house: RolloutHouse, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ async def test_somebody_who_is_faster_does_not_stop_it(house: RolloutHouse, monk
 
     monkeypatch.setattr(house.store, "read", read_then_lose)
 
-    assert await reverter(house.store).roll_back("fraud", rollout.id, "E 300", "errors")
+    assert await reverter(house.store).roll_back("fraud", rollout.id, 2, "E 300", "errors")
     assert await house.split() == {1: 100, 2: 0}
 
 
@@ -91,7 +91,7 @@ async def test_without_the_store_it_says_so(house: RolloutHouse) -> None:
     house.store.stop()
 
     with pytest.raises(StoreUnavailable):
-        await reverter(house.store).roll_back("fraud", rollout.id, "E 300", "errors")
+        await reverter(house.store).roll_back("fraud", rollout.id, 2, "E 300", "errors")
 
 
 async def test_a_worker_that_is_alone_with_its_finding_tells_and_changes_nothing(house: RolloutHouse) -> None:

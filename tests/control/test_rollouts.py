@@ -70,7 +70,7 @@ async def test_a_start_moves_no_traffic(house: RolloutHouse) -> None:
 async def test_a_start_without_a_plan_takes_that_of_the_route(house: RolloutHouse) -> None:
     await house.route({"1": 100}, rollout={"steps": [{"weight": 7, "for": "1m"}]})
 
-    rollout, _ = await house.rollouts.start("fraud", 2, {}, expected=None, who="ann", reason="")
+    rollout, _ = await house.rollouts.start("fraud", (2,), {}, expected=None, who="ann", reason="")
 
     assert rollout.plan.steps[0].slots == 700
 
@@ -79,17 +79,17 @@ async def test_a_start_without_any_plan_says_where_to_write_one(house: RolloutHo
     await house.route({"1": 100})
 
     with pytest.raises(InvalidDocument, match="member rollout"):
-        await house.rollouts.start("fraud", 2, {}, expected=None, who="ann", reason="")
+        await house.rollouts.start("fraud", (2,), {}, expected=None, who="ann", reason="")
 
 
 async def test_a_start_needs_a_model_a_route_and_its_revision(house: RolloutHouse) -> None:
     with pytest.raises(UnknownModel):
-        await house.rollouts.start("ghost", 2, PLAN, expected=None, who="ann", reason="")
+        await house.rollouts.start("ghost", (2,), PLAN, expected=None, who="ann", reason="")
     with pytest.raises(UnknownRoute):
-        await house.rollouts.start("fraud", 2, PLAN, expected=None, who="ann", reason="")
+        await house.rollouts.start("fraud", (2,), PLAN, expected=None, who="ann", reason="")
     await house.route({"1": 100})
     with pytest.raises(RevisionConflict):
-        await house.rollouts.start("fraud", 2, PLAN, expected=7, who="ann", reason="")
+        await house.rollouts.start("fraud", (2,), PLAN, expected=7, who="ann", reason="")
 
 
 async def test_a_canary_that_cannot_answer_is_refused(house: RolloutHouse) -> None:
@@ -117,7 +117,7 @@ async def test_a_second_rollout_is_refused_unless_it_is_to_replace_the_first(hou
     with pytest.raises(RolloutUnderWay, match="--supersede"):
         await house.begin(3)
 
-    second, _ = await house.rollouts.start("fraud", 3, PLAN, expected=None, who="ann", reason="", supersede=True)
+    second, _ = await house.rollouts.start("fraud", (3,), PLAN, expected=None, who="ann", reason="", supersede=True)
 
     assert (second.candidate, dict(second.before), await house.split()) == (3, {1: 100, 2: 0}, {1: 100, 2: 0})
     assert second.id != first.id

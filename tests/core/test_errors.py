@@ -21,7 +21,7 @@ SAID = [
     (errors.VersionInUse("fraud", 7, "it has weight"), ["7", "'fraud'", "it has weight"]),
     (errors.VersionQuarantined("fraud", 2, "errors: E 300"), ["2", "'fraud'", "errors: E 300", "retry", "--force"]),
     (errors.NoRollout("fraud"), ["'fraud'", "rollouts start"]),
-    (errors.RolloutUnderWay("fraud", 2, "step"), ["2", "'fraud'", "step", "abort", "--supersede"]),
+    (errors.RolloutUnderWay("fraud", [2, 3], "step"), ["2, 3", "'fraud'", "step", "abort", "--supersede"]),
     (errors.RevisionConflict("fraud", 3, 4), ["'fraud'", "revision 3", "revision 4", "read it again"]),
     (errors.RevisionConflict("fraud", None, 4), ["being written", "revision 4"]),
     (errors.CorruptRoute("fraud", "not_json", "at byte 3"), ["'fraud'", "not_json", "at byte 3"]),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidDocument
-from gateway.core.evidence import Arms, Counter, Evidence, read_counter
+from gateway.core.evidence import Counter, Evidence, read_counter
 from gateway.core.latency import (
     EDGES,
     FROZEN_FROM,
@@ -46,7 +46,7 @@ def times(**of_class: list[int]) -> list[list[int]]:
 
 def rollout(**guards: Any) -> Rollout:
     plan = read_plan({"steps": [{"weight": 5, "for": "1m"}]} | ({"guards": guards} if guards else {}))
-    return start("r", arms=Arms(2, 1), plan=plan, before={1: 1}, baseline_rate=0.0, now=0.0)
+    return start("r", candidates=(2,), baseline=1, plan=plan, before={1: 1}, baseline_rate=0.0, now=0.0)
 
 
 def test_runs_are_compared_with_runs_of_about_as_many_rows() -> None:

@@ -67,7 +67,7 @@ def test_each_move_of_a_rollout_is_told_as_what_it_is(
 
 def test_a_rollback_tells_weights_reason_actor_and_quarantine() -> None:
     before = held({"1": 95, "2": 5}, STEP)
-    after = held({"1": 100, "2": 0}, replace(STEP, phase=Phase.ROLLED_BACK), (BAD,))
+    after = held({"1": 100, "2": 0}, replace(STEP, phase=Phase.ROLLED_BACK, reason="errors: E 300 of 100"), (BAD,))
 
     back, quarantined = of_rollout(before, after, revision=9, who="gateway", reason="errors: E 300 of 100")
 
@@ -79,8 +79,8 @@ def test_a_rollback_tells_weights_reason_actor_and_quarantine() -> None:
         "reason": "errors: E 300 of 100",
         "weights": {"before": {"1": 95, "2": 5}, "after": {"1": 100, "2": 0}},
         "rollout": {
-            "id": "r1", "candidate": "2", "baseline": "1", "phase": "rolled_back", "step": None, "steps": 3,
-            "gate": False,
+            "id": "r1", "candidate": "2", "candidates": ["2"], "baseline": "1", "phase": "rolled_back", "step": None,
+            "steps": 3, "gate": False,
         },
         "version": "2",
     }  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidDocument
-from gateway.core.evidence import Arms, Counter, Evidence, read_counter
+from gateway.core.evidence import Counter, Evidence, read_counter
 from gateway.core.outputs import (
     BINS,
     FROZEN_FROM,
@@ -39,7 +39,7 @@ def histogram(*values: float) -> list[int]:
 
 
 def rollout() -> Rollout:
-    return start("r1", arms=Arms(2, 1), plan=PLAN, before={1: 1}, baseline_rate=0.0, now=0.0)
+    return start("r1", candidates=(2,), baseline=1, plan=PLAN, before={1: 1}, baseline_rate=0.0, now=0.0)
 
 
 def evidence_of(counts: list[int], version: int = 1) -> Evidence:

@@ -132,7 +132,7 @@ def test_a_policy_that_is_not_refused_makes_a_plan_that_is_not(name: str, told: 
     plan = read_plan(data)
 
     assert read_plan(plan.as_dict()) == plan
-    assert plan.holdback.slots >= plan.steps[-1].slots
+    assert plan.holdback.most >= plan.steps[-1].most
 
 
 @given(st.recursive(st.none() | st.text(), lambda node: st.dictionaries(st.text(), node), max_leaves=4))

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidDocument
-from gateway.core.evidence import Arms
 from gateway.core.phases import ENDED, LIVE, TABLE, Event, Goto, MoveRefused, Phase
 from gateway.core.plan import read_plan
 from gateway.core.rollout import Kept, Rollout, move, split_at, split_of, start
@@ -56,7 +55,7 @@ def rollout(
     plan = {name: value for name, value in (PLAN | (changes or {})).items() if value is not None}
     if phase in {Phase.HOLD, Phase.PAUSED}:
         origin = origin or Phase.STEP
-    base = start("r1", arms=Arms(2, 1), plan=read_plan(plan), before=BEFORE, baseline_rate=0, now=0)
+    base = start("r1", candidates=(2,), baseline=1, plan=read_plan(plan), before=BEFORE, baseline_rate=0, now=0)
     return replace(base, phase=phase, origin=origin, **state)
 
 
@@ -256,22 +255,22 @@ def test_what_is_already_stopped_stays_as_it_is() -> None:
 @given(st.dictionaries(st.integers(1, 6), st.integers(0, 10**9), min_size=1).filter(lambda d: any(
     weight for version, weight in d.items() if version != 2)), st.integers(1, 10_000))  # fmt: skip
 def test_a_candidate_gets_its_slots_whatever_the_others_have(before: dict[int, int], slots: int) -> None:
-    split = split_at(before, 2, slots)
+    split = split_at(before, {2: slots})
 
     assert abs(seats(split)[2] - slots) <= len(before)
 
 
 def test_weights_read_like_percents_where_they_can() -> None:
-    assert split_at({1: 100}, 2, 500) == {1: 95, 2: 5}
-    assert split_at({1: 7}, 2, 1) == {1: 9999, 2: 1}
-    assert split_at({1: 1, 3: 1}, 2, 1000) == {1: 45, 2: 10, 3: 45}
-    assert split_at({1: 1, 2: 1}, 2, 10_000) == {1: 0, 2: 100}
+    assert split_at({1: 100}, {2: 500}) == {1: 95, 2: 5}
+    assert split_at({1: 7}, {2: 1}) == {1: 9999, 2: 1}
+    assert split_at({1: 1, 3: 1}, {2: 1000}) == {1: 45, 2: 10, 3: 45}
+    assert split_at({1: 1, 2: 1}, {2: 10_000}) == {1: 0, 2: 100}
 
 
 def test_a_rollout_cannot_be_built_wrong() -> None:
     good = rollout(Phase.STEP)
     wrong: list[dict[str, Any]] = [
-        {"id": ""}, {"candidate": 1}, {"before": {1: 0, 2: 5}}, {"before": {}}, {"step": 3}, {"step": -1},
+        {"id": ""}, {"candidates": (1,)}, {"before": {1: 0, 2: 5}}, {"before": {}}, {"step": 3}, {"step": -1},
         {"phase": Phase.HOLD}, {"origin": Phase.STEP},
     ]  # fmt: skip
 
@@ -285,7 +284,7 @@ def test_a_rollout_cannot_be_built_wrong() -> None:
 
 def test_a_pending_rollout_names_its_canary_at_zero_so_that_it_is_loaded() -> None:
     state = rollout(Phase.PENDING)
-    assert state.arms == Arms(canary=2, baseline=1)
+    assert (state.live, state.candidate, state.baseline) == ((2,), 2, 1)
 
     action = act(state, Kind.FAIL)
 
@@ -316,7 +315,9 @@ def test_a_preflight_that_lasts_is_for_somebody_to_look_at(seconds: int, alert: 
 
 @pytest.mark.parametrize("state", [{"phase": Phase.PREFLIGHT}, {"phase": Phase.PAUSED, "origin": Phase.PREFLIGHT}])
 def test_a_canary_that_fails_its_golden_requests_is_taken_back_before_its_first_step(state: dict[str, Any]) -> None:
-    action = next_action(Snapshot(rollout(**state), 7, failed="request 3 differs"), verdict(Kind.INCONCLUSIVE), NOW)
+    snapshot = Snapshot(rollout(**state), 7, failed={2: "request 3 differs"})
+
+    action = next_action(snapshot, verdict(Kind.INCONCLUSIVE), NOW)
 
     assert isinstance(action, Rollback)
     assert (action.guard, action.reason, action.change.rollout.phase) == (
@@ -325,7 +326,7 @@ def test_a_canary_that_fails_its_golden_requests_is_taken_back_before_its_first_
 
 
 def test_golden_requests_decide_nothing_once_there_is_traffic() -> None:
-    action = next_action(Snapshot(rollout(Phase.STEP), 7, failed="request 3 differs"), verdict(Kind.PASS), NOW)
+    action = next_action(Snapshot(rollout(Phase.STEP), 7, failed={2: "request 3 differs"}), verdict(Kind.PASS), NOW)
 
     assert not isinstance(action, Rollback)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.core import document, routing, seating
-from gateway.core.evidence import Arms
+from gateway.core.candidates import Left
 from gateway.core.phases import Event, Phase
 from gateway.core.plan import read_plan
 from gateway.core.rollout import Rollout, move, start
@@ -42,7 +43,7 @@ def user(name: str) -> Any:
 def shadowing(*events: Event, **plan: Any) -> Rollout:
     """Return a rollout of version 2 that went through preflight and then *events*."""
     read = read_plan({**STEPS, **plan})
-    state = start("r", arms=Arms(2, 1), plan=read, before={1: 100}, baseline_rate=0.0, now=0.0)
+    state = start("r", candidates=(2,), baseline=1, plan=read, before={1: 100}, baseline_rate=0.0, now=0.0)
     for event in (Event.DONE, Event.DONE, *events):
         state = move(state, event, now=1.0, revision=1, reason="").rollout
     return state
@@ -53,6 +54,13 @@ def test_a_shadow_has_its_percent_of_the_slots_and_none_at_zero() -> None:
 
     assert shadows_of(route, None) == (Shadow(3, 2_000), Shadow(4, 10_000))
     assert shadows_of(compiled().document, None) == ()
+
+
+def test_each_candidate_of_a_rollout_that_is_in_it_shadows() -> None:
+    alone = shadowing(shadow={"for": "1m", "share": "50%"})
+    several = replace(alone, candidates=(2, 3, 4), left={4: Left(True, "why")})
+
+    assert shadows_of(compiled().document, several) == (Shadow(2, 5_000, 0.0, 1), Shadow(3, 5_000, 0.0, 1))
 
 
 def test_the_candidate_of_a_rollout_shadows_under_its_plan() -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from gateway.core.document import parse
 from gateway.core.errors import CorruptRoute, InvalidDocument
-from gateway.core.evidence import Arms
 from gateway.core.plan import read_plan
 from gateway.core.rollout import start
 from gateway.core.seating import Seating, reseat_route, seat_route
@@ -52,7 +51,7 @@ def test_the_payload_is_pinned() -> None:
 
 def test_a_rollout_and_what_was_taken_back_are_read_as_written() -> None:
     plan = read_plan({"steps": [{"weight": 5, "for": "1m"}]})
-    rollout = start("r1", arms=Arms(2, 1), plan=plan, before={1: 100}, baseline_rate=0.0, now=1.5)
+    rollout = start("r1", candidates=(2,), baseline=1, plan=plan, before={1: 100}, baseline_rate=0.0, now=1.5)
     held = Held(ROUTE, SEATING, rollout, (Quarantined("0" * 64, 2, "errors: too many"),))
 
     payload = encode(held)

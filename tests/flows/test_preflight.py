@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.models.evaluations import FORMAT, Evaluation, write_evaluation
 from tests.flows.gateway_process import eventually
 from tests.flows.models import MODEL, publish, repository, request, tagged
 from tests.flows.test_rollouts import ROUTE, is_in, now, order, start, store_url
@@ -33,13 +35,17 @@ def test_a_canary_gets_no_traffic_before_every_gateway_has_it_and_its_golden_ans
     one = begin("one", models=models[0], route=ROUTE, workers=1)
     two = begin("two", models=models[1], workers=1, flags=("--redis-url", store_url(one)))
 
-    # One gateway cannot load version 2.
-    assert start(one, golden="off").status == 201
+    # One gateway cannot load version 2, and then has no evaluation of it.
+    _evaluate(models[0])
+    assert start(one, golden="off", require=["evaluation"]).status == 201
     other = f"replica {os.uname().nodename}:{two.admin.rpartition(':')[2]}"
     eventually(lambda: f"{other} lacks it: version 2 is FAILED" in str(now(one)["waits_for"]), 10, f"{other} is named")
     assert (now(one)["phase"], _answering(one), _answering(two)) == ("preflight", {"1"}, {"1"})
     (models[1] / MODEL / "2" / "model.onnx").write_bytes(tagged(2))
-    eventually(is_in(one, "step"), 15, "the rollout goes on once the file is whole")
+    lacks = f"{other} lacks it: the plan requires evaluation of version 2: it was not evaluated"
+    eventually(lambda: lacks in str(now(one)["waits_for"]), 15, "the file is whole, and was not evaluated")
+    _evaluate(models[1])
+    eventually(is_in(one, "step"), 15, "the rollout goes on once that file has passed its gates")
     assert order(one, "abort").status == 200
 
     # Version 3 does not answer the golden requests of the baseline as that does.
@@ -56,6 +62,13 @@ def _models(directory: Path) -> Path:
     publish(root, 3)
     (root / MODEL / "1" / "golden.jsonl").write_text(json.dumps(GOLDEN))
     return root
+
+
+def _evaluate(root: Path) -> None:
+    """Leave what ``models evaluate`` does beside a version 2 that passed its gates."""
+    sha256 = hashlib.sha256(tagged(2)).hexdigest()
+    passed = Evaluation(format=FORMAT, sha256=sha256, created="2026-11-21T10:00:00Z", passed=True)
+    write_evaluation(root / MODEL / "2", passed)
 
 
 def _answering(gateway: Gateway) -> set[str]:

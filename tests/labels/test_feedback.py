@@ -270,6 +270,18 @@ async def test_a_key_of_a_sticky_route_is_lost_once(store: MemoryRouteStore, wor
     assert (found.total(2, "pair_lost"), found.total(2, "pair_won")) == (1, 1)
 
 
+async def test_a_label_judges_every_shadow_that_got_a_copy_and_a_key_counts_for_each(
+    store: MemoryRouteStore, worker: Worker
+) -> None:
+    for canary in (3, 4):
+        for number in range(2):
+            worker.memory.copied(f"{number}", "fraud", canary, SIGNATURE, [np.array([canary - 3])], 1, "r-1")
+
+    found = await paired(store, worker, (1, 0), (1, 0), point=7)
+
+    assert [found.total(version, "pair_lost") for version in (2, 3, 4)] == [1, 1, 0]
+
+
 async def test_pairs_alone_take_a_canary_back_that_is_more_often_wrong(store: MemoryRouteStore, worker: Worker) -> None:
     plan = read_plan({"steps": [{"weight": 5, "for": "60s"}], "shadow": {"for": "60s"}, "guards": {"labels": {}}})
 
@@ -309,4 +321,4 @@ async def test_a_copy_for_which_there_is_no_room_or_that_is_too_large_is_no_drop
     await worker.duty.go_round()
 
     assert await store.quality("fraud") == []
-    assert await store.recall("fraud", ["a"], copies=True) == [None]
+    assert await store.copies("fraud", "a") == []

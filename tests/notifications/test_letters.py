@@ -14,7 +14,11 @@ from gateway.core.notification import Kind, Notification
 from gateway.notifications.formats import HEADER_CHARACTERS, TITLES, body_of, title_of
 from gateway.notifications.signing import signed
 
-ROLLOUT = {"id": "r1", "candidate": "2", "baseline": "1", "phase": "step", "step": 2, "steps": 3, "gate": False}
+ROLLOUT = {
+    "id": "r1", "candidate": "2", "candidates": ["2"], "baseline": "1", "phase": "step", "step": 2, "steps": 3,
+    "gate": False,
+}  # fmt: skip
+SEVERAL = ROLLOUT | {"candidate": None, "candidates": ["2", "3"]}
 AT_MS = 1_763_000_000_123
 
 
@@ -120,6 +124,8 @@ def test_every_kind_has_its_words_in_every_format(kind: Kind, format_: str) -> N
     [
         ({}, "fraud: version 2 went on to step 2 of 3"),
         ({"rollout": ROLLOUT | {"phase": "bake", "step": None}}, "fraud: version 2 went on to bake"),
+        ({"rollout": SEVERAL, "version": None}, "fraud: version 2, 3 went on to step 2 of 3"),
+        ({"rollout": SEVERAL | {"candidates": 7}, "version": None}, "fraud: version  went on to step 2 of 3"),
     ],
 )
 def test_a_title_says_where_a_rollout_went(changes: dict[str, Any], title: str) -> None:

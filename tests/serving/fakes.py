@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from gateway.core import document, routing, seating
-from gateway.core.evidence import Arms
 from gateway.core.outcomes import OUTCOMES
 from gateway.core.phases import Phase
 from gateway.core.plan import read_plan
@@ -305,10 +304,11 @@ def compiled(split: Mapping[str, int], *, model: str = "fraud", **members: Any) 
     return routing.compile_route(made, seating.seat_route(made))
 
 
-def rollout_of(canary: int = 2, baseline: int = 1, *, id: str = "r1", **plan: Any) -> Rollout:  # noqa: A002
-    """Return a rollout in its first step; *plan* adds to one step of 5 percent."""
+def rollout_of(*canaries: int, baseline: int = 1, id: str = "r1", **plan: Any) -> Rollout:  # noqa: A002
+    """Return a rollout of *canaries*, or of version 2, in its first step; *plan* adds to one step of 5 percent."""
     read = read_plan({"steps": [{"weight": 5, "for": "60s"}], **plan})
-    made = start(id, arms=Arms(canary, baseline), plan=read, before={baseline: 1}, baseline_rate=0.0, now=0.0)
+    candidates = canaries or (2,)
+    made = start(id, candidates=candidates, baseline=baseline, plan=read, before={baseline: 1}, baseline_rate=0, now=0)
     return replace(made, phase=Phase.STEP)
 
 

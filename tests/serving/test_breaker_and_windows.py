@@ -28,7 +28,7 @@ async def fail(floor: Floor, times: int) -> None:
 
 def opened_ago(trial: Trial, seconds: float, bad_probes: int = 0) -> None:
     now = asyncio.get_running_loop().time()
-    trial.breaker = Breaker(failures=IN_A_ROW, opened=now - seconds, bad_probes=bad_probes)
+    trial.canaries[2].breaker = Breaker(failures=IN_A_ROW, opened=now - seconds, bad_probes=bad_probes)
 
 
 async def test_after_so_many_failures_in_a_row_the_canary_is_asked_no_more(floor: Floor) -> None:
@@ -70,7 +70,7 @@ async def test_one_good_answer_in_between_keeps_the_breaker_shut(floor: Floor) -
 
     await fail(floor, IN_A_ROW - 1)
 
-    assert not trial.breaker.is_open
+    assert not trial.canaries[2].breaker.is_open
 
 
 async def test_failures_that_were_not_confirmed_open_nothing(floor: Floor) -> None:
@@ -79,7 +79,7 @@ async def test_failures_that_were_not_confirmed_open_nothing(floor: Floor) -> No
     for _ in range(IN_A_ROW + 1):
         await Dispatched(arm_of(floor, 2), pairs(1), retries=EMPTY).ending()
 
-    assert trial.breaker == Breaker()
+    assert trial.canaries[2].breaker == Breaker()
 
 
 @pytest.mark.parametrize("is_good", [True, False])
@@ -90,8 +90,8 @@ async def test_one_request_after_a_second_says_whether_the_canary_is_well_again(
     await fail(floor, 3)
 
     assert floor.held.sessions["fraud", 2].rows == ([1, 1, 1] if is_good else [1])
-    assert trial.breaker.is_open is not is_good
-    assert trial.breaker.bad_probes == (0 if is_good else 1)
+    assert trial.canaries[2].breaker.is_open is not is_good
+    assert trial.canaries[2].breaker.bad_probes == (0 if is_good else 1)
 
 
 async def test_three_bad_probes_trip_the_breaker(floor: Floor) -> None:
@@ -100,7 +100,7 @@ async def test_three_bad_probes_trip_the_breaker(floor: Floor) -> None:
 
     await fail(floor, 1)
 
-    assert trial.breaker.is_tripped
+    assert trial.canaries[2].breaker.is_tripped
 
 
 async def test_a_probe_whose_caller_leaves_says_nothing_and_the_next_one_is_asked(floor: Floor) -> None:
@@ -109,11 +109,11 @@ async def test_a_probe_whose_caller_leaves_says_nothing_and_the_next_one_is_aske
     opened_ago(trial, 1.0)
     probe = Dispatched(arm_of(floor, 2), pairs(1))
     await gate.begun.wait()
-    assert not trial.asks_a_probe(asyncio.get_running_loop().time())
+    assert not trial.canaries[2].asks_a_probe(asyncio.get_running_loop().time())
 
     probe.attempt.cancel()
 
-    assert trial.asks_a_probe(asyncio.get_running_loop().time())
+    assert trial.canaries[2].asks_a_probe(asyncio.get_running_loop().time())
     gate.open()
 
 
@@ -136,12 +136,12 @@ async def test_a_worker_whose_own_counts_are_damning_asks_no_more_until_the_revi
     looks = []
     for _ in range(4):
         await fail(floor, 1)
-        trial.judge_alone()
-        looks.append(trial.breaker.is_open)
+        trial.judge_alone(trial.canaries[2])
+        looks.append(trial.canaries[2].breaker.is_open)
     floor.adoption.want(Mark("a", REVISION + 1, "e"), compiled({"1": 95, "2": 5}, baseline="1"), rollout_of())
 
     assert looks == [False, False, False, True]
-    assert not trial.breaker.is_open
+    assert not trial.canaries[2].breaker.is_open
 
 
 async def take(lane: Lane, rows: int, batches: int) -> None:
@@ -152,8 +152,7 @@ async def take(lane: Lane, rows: int, batches: int) -> None:
 async def test_an_event_has_the_class_of_the_larger_of_two_windows(make_lane: Callable[..., Lane]) -> None:
     canary, baseline = make_lane(), make_lane()
     windows = BatchWindows()
-    windows.canary.follow(canary)
-    windows.baseline.follow(baseline)
+    windows.follow({2: canary}, baseline)
     windows.pass_time(10.0)
     classes = []
 
@@ -171,8 +170,7 @@ async def test_a_window_without_runs_keeps_the_baselines_mean_and_takes_one_row_
 ) -> None:
     canary, baseline = make_lane(), make_lane()
     windows = BatchWindows()
-    windows.canary.follow(canary)
-    windows.baseline.follow(baseline)
+    windows.follow({2: canary}, baseline)
     windows.pass_time(10.0)
     await take(baseline, 4, 1)
     windows.pass_time(11.0)

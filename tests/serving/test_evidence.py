@@ -34,13 +34,15 @@ class FakeReverter:
     def __init__(self, away: int = 0) -> None:
         self.away = away
         self.asked: list[tuple[str, str, str]] = []
+        self.versions: list[int] = []
         self.alarms: list[tuple[str, int, int, str]] = []
 
     async def alarm(self, model: str, version: int, revision: int, worker: str) -> None:
         self.alarms.append((model, version, revision, worker))
 
-    async def roll_back(self, model: str, rollout_id: str, reason: str, guard: str) -> bool:
+    async def roll_back(self, model: str, rollout_id: str, version: int, reason: str, guard: str) -> bool:
         self.asked.append((model, rollout_id, guard))
+        self.versions.append(version)
         assert reason
         if len(self.asked) <= self.away:
             raise StoreUnavailable("it is away")
@@ -208,7 +210,7 @@ async def test_a_canary_whose_probes_all_fail_is_taken_back_also_when_their_keys
     await Dispatched(arm, pairs(1), point=route.routing.point(values)).ending()
     await rounds(duty)
 
-    trial.breaker = Breaker(failures=8, opened=asyncio.get_running_loop().time() - 4, bad_probes=2)
+    trial.canaries[2].breaker = Breaker(failures=8, opened=asyncio.get_running_loop().time() - 4, bad_probes=2)
     await Dispatched(arm, pairs(1), point=route.routing.point(values)).ending()
     await rounds(duty)
 
@@ -220,7 +222,7 @@ async def test_a_worker_that_is_alone_with_its_finding_raises_one_alarm(floor: F
     reverter = FakeReverter()
     duty = EvidenceDuty(floor.adoption.trials, await opened(), reverter, "w1")
     await ask(floor, 2)
-    trial.breaker = Breaker(revision=trial.revision)
+    trial.canaries[2].breaker = Breaker(revision=trial.revision)
 
     await rounds(duty, 3)
 
@@ -281,7 +283,7 @@ async def test_while_the_store_is_away_the_breaker_alone_takes_the_canary_out(fl
         await ask(floor, 2)
         await rounds(duty)
 
-    assert trial.breaker.is_open
+    assert trial.canaries[2].breaker.is_open
     assert len(floor.held.sessions["fraud", 2].rows) < 8
     assert reverter.asked == []
 
@@ -337,7 +339,7 @@ async def test_any_interleaving_of_requests_rounds_and_lost_answers_leaves_the_s
     expected = {"1 n": 0, "2 n": 0, "1 poison": 0, "2 poison": 0, "2 failed": 0, "2 error": 0}
 
     for _ in range(60):
-        trial.breaker = Breaker()  # what it keeps from the canary is for other tests
+        trial.canaries[2].breaker = Breaker()  # what it keeps from the canary is for other tests
         version = 2 if chance.random() < 0.3 else 1
         number = chance.choice([-1, 1, 1, 1, 1, 99])
         await Dispatched(arm_of(floor, version), pairs(number)).ending()

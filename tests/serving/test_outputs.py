@@ -145,3 +145,13 @@ async def test_where_a_version_is_not_here_nothing_is_compared(floor: Floor) -> 
     trial = serve(floor, LABEL, answers={1: 0})
 
     assert trial.outputs(1) is None
+
+
+async def test_of_several_candidates_each_is_compared_that_is_here_and_can_be(floor: Floor) -> None:
+    for version, spec in ((1, LABEL), (2, LABEL), (3, NUMBER)):
+        floor.held.hold("fraud", version, signature=signature(spec))
+    route = compiled({"1": 40, "2": 20, "3": 20, "4": 20}, baseline="1")
+    floor.adoption.want(Mark("a", REVISION, "d"), route, rollout_of(2, 3, 4))
+    trial = floor.adoption.trials.under_way["fraud"]
+
+    assert [trial.outputs(version) is not None for version in (1, 2, 3, 4)] == [True, True, False, False]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.core.candidates import Left
 from gateway.core.errors import ModelFailed, RunStopped
 from gateway.core.phases import Phase
 from gateway.ports import GoldenResult
@@ -55,7 +56,7 @@ class Hall:
 
     async def look(self) -> GoldenResult | None:
         await self.rehearsals.look()
-        return self.rehearsals.results.get("fraud")
+        return self.rehearsals.results.get("fraud", {}).get(2)
 
 
 @pytest.fixture
@@ -193,3 +194,20 @@ async def test_a_replay_is_beside_the_loop_and_holds_the_canary(hall: Hall) -> N
     task.cancel()
 
     assert (meanwhile, loaded.in_flight) == (1, 0)
+
+
+async def test_each_of_several_candidates_is_asked_for_itself_and_once(hall: Hall) -> None:
+    hall.floor.held.hold("fraud", 3)
+    (hall.root / "fraud" / "3").mkdir()
+    hall.keep(3, 5)
+    hall.under_way["fraud"] = replace(rollout_of(2, 3), phase=Phase.PREFLIGHT)
+
+    await hall.look()
+    found = dict(hall.rehearsals.results["fraud"])
+    hall.keep(2, 5)
+    hall.under_way["fraud"] = replace(hall.under_way["fraud"], left={3: Left(True, found[3].failed)})
+    await hall.look()
+
+    assert found[2] == GoldenResult("r1")
+    assert found[3].failed.startswith("golden request 1: output")
+    assert dict(hall.rehearsals.results["fraud"]) == {2: GoldenResult("r1")}

@@ -51,7 +51,7 @@ def serve(
     routing = compiled({"1": 50, "2": 50}, **{"baseline": "1", **how})
     floor.adoption.want(Mark("a", revision, str(revision)), routing, rollout)
     trial = floor.adoption.trials.under_way["fraud"]
-    for version, odometer in ((1, trial.windows.baseline), (2, trial.windows.canary)):
+    for version, odometer in ((1, trial.windows.baseline), (2, trial.windows.canaries[2])):
         floor.lane(version).batches += FIRST_RUNS
         odometer.reset()
     return trial

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from gateway.core.errors import ModelFailed
-from gateway.core.evidence import Arms
 from gateway.core.phases import Event, Phase
 from gateway.core.plan import read_plan
 from gateway.core.rollout import move, start
@@ -418,7 +417,7 @@ async def test_copies_that_wait_when_their_version_goes_are_dropped(floor: Shado
 def in_shadow(**shadow: Any) -> Rollout:
     phase = {"for": "1m", **shadow}
     plan = read_plan({"steps": [{"weight": 10, "for": "1m"}], "shadow": phase})
-    state = start("r", arms=Arms(3, 1), plan=plan, before={1: 100}, baseline_rate=0.0, now=0.0)
+    state = start("r", candidates=(3,), baseline=1, plan=plan, before={1: 100}, baseline_rate=0.0, now=0.0)
     for event in (Event.DONE, Event.DONE):
         state = move(state, event, now=1.0, revision=1, reason="").rollout
     assert state.phase is Phase.SHADOW

@@ -384,7 +384,7 @@ async def test_a_sticky_canary_is_charged_once_per_key_however_often_the_key_com
     failed = [points for counter, points in trial.sightings if counter.kind == "error"]
     assert failed == [(route.routing.point(values_of(**{"x-user": key})),) for key in on_canary]
     assert counted(trial) == {"2 n": 6, "2 failed": 6}
-    assert trial.canary_runs == 3
+    assert trial.canaries[2].runs == 3
 
 
 async def test_of_sticky_keys_a_sixteenth_each_once_stands_for_the_assignment(floor: Floor) -> None:

@@ -44,7 +44,7 @@ def lines(**gauges: RolloutGauges) -> set[str]:
 
 
 def test_exactly_one_phase_of_a_rollout_is_1() -> None:
-    shown = [line for line in lines(fraud=RolloutGauges(Phase.HOLD, 2)) if "rollout_phase" in line]
+    shown = [line for line in lines(fraud=RolloutGauges(Phase.HOLD)) if "rollout_phase" in line]
 
     assert len(shown) == len(Phase)
     assert [line for line in shown if line.endswith(" 1.0")] == [
@@ -53,7 +53,7 @@ def test_exactly_one_phase_of_a_rollout_is_1() -> None:
 
 
 def test_a_verdict_is_shown_with_what_it_is_measured_against() -> None:
-    shown = lines(fraud=RolloutGauges(Phase.STEP, 2, VERDICT))
+    shown = lines(fraud=RolloutGauges(Phase.STEP, {2: VERDICT}))
 
     assert {
         'gateway_rollout_e_value{guard="errors",model="fraud",version="2"} 2.0',
@@ -64,7 +64,7 @@ def test_a_verdict_is_shown_with_what_it_is_measured_against() -> None:
 
 
 def test_a_rollout_that_nobody_judges_here_shows_no_e_values() -> None:
-    assert not [line for line in lines(fraud=RolloutGauges(Phase.SUCCEEDED, 2)) if "e_value" in line]
+    assert not [line for line in lines(fraud=RolloutGauges(Phase.SUCCEEDED)) if "e_value" in line]
 
 
 def test_rollbacks_are_counted_by_their_guard() -> None:

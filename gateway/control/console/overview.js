@@ -1,6 +1,7 @@
 // All models at a glance.
 
 import { h, table } from "/console/dom.js";
+import { liveOf } from "/console/rollout.js";
 import { Figures, figureCells, FIGURE_TITLES } from "/console/figures.js";
 
 export function overviewPage(world) {
@@ -22,7 +23,7 @@ export function overviewPage(world) {
 }
 
 function row(model, figures) {
-  const rollout = model.rollout && `rollout of version ${model.rollout.candidate}: ${model.rollout.phase}`;
+  const rollout = model.rollout && `rollout of version ${liveOf(model.rollout).join(", ")}: ${model.rollout.phase}`;
   return h("section", { "aria-label": model.name },
     h("h2", {}, h("a", { href: `#/models/${encodeURIComponent(model.name)}` }, model.name)),
     h("p", {}, model.ready ? "ready" : h("span", { class: "bad" }, "not ready"),

@@ -10,10 +10,13 @@ const EVERY_MS = 1500;
 export function rolloutPanel(name, mayChange) {
   const status = h("div", { role: "status" });
   const result = h("p", { role: "status" });
-  const candidate = h("input", { type: "number", min: "1", id: "candidate", required: true, disabled: !mayChange });
+  const candidate = h("input", { pattern: "[0-9]+( *, *[0-9]+)*", inputmode: "numeric", id: "candidate", required: true,
+    title: "a version, or several with commas", disabled: !mayChange });
+  const chosen = h("select", { id: "chosen", disabled: !mayChange });
+  const choice = h("label", { hidden: true }, "Promote version ", chosen);
   const start = h("form", { class: "row", submit: begin }, h("label", { for: "candidate" }, "Candidate version"), candidate,
     h("button", { disabled: !mayChange }, "Start"));
-  const moves = h("p", { class: "row" }, MOVES.map((verb) => h("button", { disabled: !mayChange, click: () => move(verb) }, verb)));
+  const moves = h("p", { class: "row" }, MOVES.map((verb) => h("button", { disabled: !mayChange, click: () => move(verb) }, verb)), choice);
   let revision = null;
   let seen = "";
   let timer = null;
@@ -34,6 +37,7 @@ export function rolloutPanel(name, mayChange) {
     try {
       const rollout = await ask("GET", modelPath(name, "/rollouts/current"));
       status.replaceChildren(...described(rollout));
+      offer(rollout);
       if (rollout.is_over) return;
     } catch (error) {
       result.textContent = error.message;
@@ -44,10 +48,21 @@ export function rolloutPanel(name, mayChange) {
 
   async function begin(event) {
     event.preventDefault();
-    await act("start", "/rollouts", { candidate: candidate.value });
+    const versions = candidate.value.split(",").map((each) => each.trim());
+    await act("start", "/rollouts", versions.length > 1 ? { candidates: versions } : { candidate: versions[0] });
   }
 
-  const move = (verb) => act(verb, `/rollouts/current/${verb}`, {});
+  // Of several candidates one is promoted, so the choice is offered; it is not redrawn under somebody's fingers.
+  function offer(rollout) {
+    const versions = rollout.is_over ? [] : liveOf(rollout);
+    choice.hidden = versions.length < 2;
+    if (String([...chosen.options].map((each) => each.value)) !== String(versions)) {
+      chosen.replaceChildren(...versions.map((version) => h("option", { value: version }, version)));
+    }
+  }
+
+  const move = (verb) => act(verb, `/rollouts/current/${verb}`,
+    verb === "promote" && !choice.hidden ? { version: chosen.value } : {});
 
   async function act(verb, path, body) {
     const atRevision = revision;
@@ -68,20 +83,30 @@ export function rolloutPanel(name, mayChange) {
   };
 }
 
+// The candidates that are in a rollout, or were when it ended.
+export function liveOf(rollout) {
+  const live = rollout.candidates.filter((each) => each.state === "live");
+  return (live.length ? live : rollout.candidates).map((each) => each.version);
+}
+
 function described(rollout) {
   const where = rollout.step ? `step ${rollout.step} of ${rollout.steps}` : rollout.phase;
   const { verdict } = rollout;
-  const guards = Object.keys(verdict.e_values);
+  const verdicts = Object.entries(rollout.verdicts);
+  const gone = rollout.candidates.filter((each) => each.state !== "live");
   return [
-    h("p", {}, `Version ${rollout.candidate} against ${rollout.baseline}: `,
+    h("p", {}, `Version ${liveOf(rollout).join(", ")} against ${rollout.baseline}: `,
       h("strong", { class: rollout.phase === "rolled_back" ? "bad" : null }, ENDED.includes(rollout.phase) ? rollout.phase : `${rollout.phase}, ${where}`)),
     h("p", {}, `Because: ${rollout.reason}`),
     ...(rollout.waits_for ? [h("p", {}, `Waits for: ${rollout.waits_for}`)] : []),
     ...(rollout.kept ? [h("p", {}, `Version ${rollout.kept.version} stays loaded for ${(rollout.kept.seconds_left / 3600).toFixed(1)} h`)] : []),
     h("p", {}, `Verdict: ${verdict.kind}`),
     h("ul", {}, verdict.reasons.map((reason) => h("li", {}, `${reason.guard}: ${reason.text}`))),
-    table("evidence", ["guard", "e-value", "rolls back at"],
-      guards.map((guard) => [guard, short(verdict.e_values[guard]), short(verdict.thresholds[guard])])),
+    ...(rollout.candidates.length > 1
+      ? gone.map((each) => h("p", { class: "bad" }, `Version ${each.version} ${each.state.replace("_", " ")}: ${each.reason}`)) : []),
+    table("evidence", ["version", "guard", "e-value", "rolls back at"],
+      verdicts.flatMap(([version, said]) => Object.keys(said.e_values).map((guard) =>
+        [version, guard, short(said.e_values[guard]), short(said.thresholds[guard])]))),
     ...rollout.alarms.map((alarm) => h("p", {}, `Alarm ${alarm.name}, ${alarm.state}: ${alarm.text}`)),
     table("counts", ["version", "requests", "failed"],
       Object.entries(rollout.counts).map(([version, counts]) => [version, String(counts.n), String(counts.failed)])),
