@@ -26,6 +26,7 @@ NOUNS: Final = {
     "weights": ("gateway.cli.weights", "move traffic between the versions of a model"),
     "rollouts": ("gateway.cli.rollouts", "walk a canary through its steps, watched by its guards"),
     "notifications": ("gateway.cli.notifications", "who is told of decisions, and what could not be told"),
+    "recordings": ("gateway.cli.recordings", "what was recorded of the traffic"),
     "doctor": ("gateway.cli.doctor", "check what a gateway needs, and say what to do"),
 }
 """Noun → the module with its ``add_parser(subparsers)`` and ``run(args) -> int``, and its line of help."""

@@ -12,6 +12,7 @@ from gateway.cli import (
     model_optimize,
     model_prune,
     model_quality,
+    model_replay,
 )
 from gateway.cli.client import add_flags, connect
 from gateway.cli.output import print_json, print_table, say, weights
@@ -36,6 +37,7 @@ def add_parser(subparsers: Any) -> None:
     model_optimize.add_parser(verbs)
     model_prune.add_parser(verbs)
     model_quality.add_parser(verbs)
+    model_replay.add_parser(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         "optimize": model_optimize.run,
         "prune": model_prune.run,
         "quality": model_quality.run,
+        "replay": model_replay.run,
     }
     return verbs[args.verb](args)
 

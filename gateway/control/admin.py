@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gateway.control.endpoint import Endpoint
     from gateway.control.operations import Operations
     from gateway.core.lineage import Lineage
-    from gateway.ports import NotificationDesk, TrafficFigures, Workers
+    from gateway.ports import NotificationDesk, RecordingShelf, TrafficFigures, Workers
 
 ANYBODY: Final = Principal("anybody", Role.VIEWER)
 """Who is at an endpoint that is open to everybody."""
@@ -59,6 +59,7 @@ def create_admin(
     traffic: TrafficFigures | None = None,
     events: Events | None = None,
     notifications: NotificationDesk | None = None,
+    recordings: RecordingShelf | None = None,
 ) -> Starlette:
     """Return the admin application.
 
@@ -67,7 +68,10 @@ def create_admin(
     values or None; it may block, and may raise InvalidModel. *lineage* returns that of all versions; it may block.
     *events* are what ``/api/v1/events`` streams, by default without nudges.
     """
-    given = {"describe": describe, "lineage": lineage, "traffic": traffic, "notifications": notifications}
+    given = {
+        "describe": describe, "lineage": lineage, "traffic": traffic, "notifications": notifications,
+        "recordings": recordings,
+    }  # fmt: skip
     known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     events = events or Events(partial(look, operations, workers))
     admin = Admin(operations, workers, door, render_metrics, events, about, **known)

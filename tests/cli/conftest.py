@@ -52,7 +52,7 @@ def url(house: House) -> Iterator[str]:
     app = create_admin(
         house.operations, house.workers, house.door, no_metrics, {},
         describe=lambda model, version: house.described.get((model, version)), lineage=lambda: house.lineage,
-        notifications=house.notifications,
+        notifications=house.notifications, recordings=house.recordings,
     )  # fmt: skip
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
