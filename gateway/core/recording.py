@@ -1,7 +1,7 @@
 """What of a model's traffic is recorded, and what is hidden in it before anything is written.
 
-Read from the member ``record`` of a route document. Whether the tensors that it names exist is not known here: a
-request that lacks one of them is not recorded. Pure: the caller brings the draw.
+Read from the member ``record`` of a route document. A request in which something cannot be hidden is not recorded, so
+a write is refused where the baseline's signature says that it never could be. Pure: the caller brings the draw.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidDocument
 from gateway.core.members import at, members_of, shown, step_of, text_of
 from gateway.core.quantities import check_seconds, seconds_of, written_seconds
+from gateway.core.signature import FREE
+
+if TYPE_CHECKING:
+    from gateway.core.signature import Signature, TensorSpec
 
 MEMBERS: Final = ("percent", "redact", "keep", "max_bytes")
 KEEP_SECONDS: Final = 24 * 3600
@@ -58,6 +62,25 @@ class Redaction:
     def name(self) -> str:
         """Return what the document calls it."""
         return self.tensor if self.column is None else f"{self.tensor}[{self.column}]"
+
+    def why_not(self, signature: Signature) -> str:
+        """Return why nothing of a version with *signature* can be hidden so, empty where it can, as far as is known."""
+        specs = [each for each in (*signature.inputs, *signature.outputs) if each.name == self.tensor]
+        if not specs:
+            return f"no input or output is called {shown(self.tensor)}"
+        return next((why for each in specs if (why := self._why_not(each))), "")
+
+    def _why_not(self, spec: TensorSpec) -> str:
+        said = f"{shown(self.tensor)} is {spec.datatype} {list(spec.shape)}"
+        if self.column is not None:
+            last = spec.shape[-1] if len(spec.shape) > 1 else 0
+            if last != FREE and self.column >= last:
+                return f"{said} and has no column {self.column}"
+        if self.how == "hash" and spec.datatype == "BOOL":
+            return f"{said}: two hashes hide no truth value; write {{constant: false}}"
+        if self.how == "constant" and not _holds(spec.datatype, self.value):
+            return f"{said} and does not hold {shown(self.value)}"
+        return ""
 
     def as_dict(self) -> Any:
         return {"constant": self.value} if self.how == "constant" else self.how
@@ -142,6 +165,13 @@ def _redaction(name: object, how: object) -> Redaction:
     if how == "constant":
         raise InvalidDocument("", "needs a value; write such as {constant: 0}")
     return Redaction(tensor, place, how if isinstance(how, str) else shown(how))
+
+
+def _holds(datatype: str, value: object) -> bool:
+    """Say whether *value* is of the kind of a *datatype*; its range is not looked at."""
+    if datatype in {"BYTES", "BOOL"} or isinstance(value, bool | str):
+        return isinstance(value, {"BYTES": str, "BOOL": bool}.get(datatype, ()))
+    return isinstance(value, int) or datatype.startswith("FP")
 
 
 def _size_of(data: object) -> int:

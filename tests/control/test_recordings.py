@@ -8,14 +8,22 @@ import pytest
 from starlette.testclient import TestClient
 
 from gateway.control.admin import create_admin
+from gateway.core.errors import InvalidDocument
+from gateway.core.signature import Signature, TensorSpec
 from gateway.recordings.files import RecordingFiles
-from tests.control.fakes import FakeDoor, House, no_metrics
+from tests.control.fakes import READY, FakeDoor, House, no_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LINES = [b'{"n":%d}\n' % number for number in range(100_000)]
+FEW_FLOATS = Signature((TensorSpec("X", "FP32", (-1, 2)),), ())
 PATH = "/api/v1/models/fraud/recordings"
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
 
 
 @pytest.fixture
@@ -67,6 +75,16 @@ def test_the_recording_of_a_model_that_is_gone_can_be_deleted(client: TestClient
 @pytest.mark.parametrize("model", ["ghost", "hash-key"])
 def test_a_model_that_is_nowhere_is_404(client: TestClient, model: str) -> None:
     assert ask(client, "GET", f"/api/v1/models/{model}/recordings").status_code == 404
+
+
+async def test_hiding_what_the_baseline_does_not_have_is_refused_once(house: House) -> None:
+    with pytest.raises(InvalidDocument) as refused:
+        await house.route({"1": 1}, record={"percent": 1, "redact": {"X[3]": "hash", "email": "drop"}})
+    assert refused.value.field == "record.redact.email"
+
+    await house.route({"1": 1}, record={"percent": 1, "redact": {"X[3]": "hash"}})
+    house.workers.say("fraud", 1, READY, signature=FEW_FLOATS)
+    assert await house.route({"1": 1, "2": 0}, record={"percent": 1, "redact": {"X[3]": "hash"}}) == 2
 
 
 def test_a_disk_that_fails_is_503_in_words(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from gateway.core.document import parse
 from gateway.core.errors import InvalidDocument
 from gateway.core.recording import KEEP_SECONDS, MAX_BYTES, POINTS, Record, Redaction, read_record
+from gateway.core.signature import Signature, TensorSpec
 from gateway.core.slots import SLOTS
 
 
@@ -104,3 +105,40 @@ def test_none_is_none_and_all_is_all(percent: float, expected: int) -> None:
     random = Random(7)
 
     assert sum(Record(percent, ()).takes(random.getrandbits(64)) for _ in range(1000)) == expected
+
+
+SIGNATURE = Signature(
+    (TensorSpec("x", "FP32", (-1, 3)), TensorSpec("ids", "INT64", (-1,)), TensorSpec("many", "FP32", (-1, -1))),
+    (TensorSpec("flag", "BOOL", (-1, 1)), TensorSpec("email", "BYTES", (-1, 1)), TensorSpec("x", "FP32", (-1, 5))),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "reason"),
+    [
+        ("x", "hash", ""),
+        ("x[2]", "hash", ""),
+        ("x[3]", "hash", "no column 3"),
+        ("ids", "hash", ""),
+        ("ids[0]", "hash", "no column 0"),
+        ("many[9]", "hash", ""),
+        ("phone", "drop", "is called 'phone'"),
+        ("flag", "hash", "constant: false"),
+        ("flag", "drop", ""),
+        ("flag", {"constant": True}, ""),
+        ("flag", {"constant": 1}, "does not hold 1"),
+        ("email", {"constant": "x"}, ""),
+        ("email", {"constant": 1}, "does not hold 1"),
+        ("x", {"constant": 1}, ""),
+        ("x", {"constant": 0.5}, ""),
+        ("x", {"constant": True}, "does not hold true"),
+        ("ids", {"constant": 0.5}, "does not hold 0.5"),
+        ("ids", {"constant": "x"}, "does not hold 'x'"),
+    ],
+)
+def test_what_a_signature_says_can_never_be_hidden_is_known_beforehand(name: str, how: Any, reason: str) -> None:
+    (redaction,) = read_record({"percent": 1, "redact": {name: how}}).redact
+
+    why = redaction.why_not(SIGNATURE)
+
+    assert (reason in why) if reason else why == ""
