@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,6 +97,7 @@ class Record:
     redact: tuple[Redaction, ...]
     keep_seconds: int = KEEP_SECONDS
     max_bytes: int = MAX_BYTES
+    _limit: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         with at("percent"):
@@ -104,6 +105,7 @@ class Record:
                 raise InvalidDocument("", f"{shown(self.percent)} is no percent; write a number from 0 to 100")
             if not 0 <= self.percent <= 100:
                 raise InvalidDocument("", f"{shown(self.percent)} percent are out of range; write 0 to 100")
+        object.__setattr__(self, "_limit", round(self.percent * (POINTS / 100)))
         with at("keep"):
             check_seconds(self.keep_seconds)
         with at("max_bytes"):
@@ -118,7 +120,7 @@ class Record:
         The same draw may have chosen its version and its shadows; this looks at it through a product, so that the
         recorded requests are a fair sample of every version's.
         """
-        return draw * SPREAD % POINTS < self.percent * (POINTS / 100)
+        return draw * SPREAD & POINTS - 1 < self._limit
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -78,8 +78,8 @@ class RecordingFiles:
         Raises RecordingsUnreadable; some of the lines may be written then.
         """
         with _told(), self._locked(model) as directory:
-            for line in lines:
-                self._append(directory, line, keep_seconds, max_bytes)
+            for piece in _pieces(lines, max_bytes // PARTS):
+                self._append(directory, piece, keep_seconds, max_bytes)
 
     def sweep(self) -> None:
         """Delete what was kept long enough, of whichever model. Raises RecordingsUnreadable."""
@@ -117,22 +117,22 @@ class RecordingFiles:
                     each.path.unlink()
                 return sum(each.bytes for each in gone)
 
-    def _append(self, directory: Path, line: bytes, keep_seconds: int, max_bytes: int) -> None:
+    def _append(self, directory: Path, piece: bytes, keep_seconds: int, max_bytes: int) -> None:
         now_ms, segments = self._now_ms(), self._segments(directory)
-        total = sum(each.bytes for each in segments) + len(line)
+        total = sum(each.bytes for each in segments) + len(piece)
         while segments and (total > max_bytes or segments[0].is_over(now_ms)):
             oldest = segments.pop(0)
             oldest.path.unlink()
             total -= oldest.bytes
         last = segments[-1] if segments else None
-        if last is not None and last.takes(len(line), keep_seconds, max_bytes, now_ms) and _is_whole(last):
+        if last is not None and last.takes(len(piece), keep_seconds, max_bytes, now_ms) and _is_whole(last):
             path = last.path
         else:
             started_ms = max(now_ms, last.started_ms + 1 if last else 0)
             path = directory / f"{started_ms:013d}-{keep_seconds}.jsonl"
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(line)
+            file.write(piece)
 
     def _live(self, model: str) -> list[Segment]:
         now_ms = self._now_ms()
@@ -164,6 +164,20 @@ class RecordingFiles:
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
+
+
+def _pieces(lines: Sequence[bytes], most: int) -> Iterator[bytes]:
+    """Yield *lines* joined into pieces of at most *most* bytes, each of which is written at once."""
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        if held and size + len(line) > most:
+            yield b"".join(held)
+            held, size = [], 0
+        held.append(line)
+        size += len(line)
+    if held:
+        yield b"".join(held)
 
 
 @contextmanager
