@@ -128,6 +128,7 @@ LIMITS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
         for name in (
             "connections",
             "pipelined",
+            "streams",
             "headers",
             "chunks",
             "json-members",

@@ -61,8 +61,9 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "onnxruntime": ("gateway.engine",),
     "prometheus_client": ("gateway.telemetry",),
     "starlette": ("gateway.rest", "gateway.control"),
-    "grpc": ("gateway.rpc",),
-    "grpc_reflection": ("gateway.rpc",),
+    "grpc": (),
+    "grpc_reflection": (),
+    "hpack": ("gateway.rpc",),
     "google.protobuf": ("gateway.rpc",),
 }
 """A package that only an edge may know, and who that is: nothing on the path of a request imports redis."""
@@ -73,7 +74,7 @@ IMPURE = frozenset(
 )  # fmt: skip
 """Of the standard library, what the core may not import: clocks, chance, the disk and the network."""
 
-STARTS_PROCESSES = ("gateway.cli.serve", "gateway.cli.demo", "gateway.cli.doctor", "gateway.cli.checkup")
+STARTS_PROCESSES = ("gateway.cli.serve", "gateway.cli.demo_gateway", "gateway.cli.doctor", "gateway.cli.checkup")
 """The commands that look behind the admin API, because they start what answers it or ask why it does not."""
 
 BEHIND_THE_API = ("gateway.store", "gateway.engine", "gateway.assemble", "gateway.processes", "gateway.serving")

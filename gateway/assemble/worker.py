@@ -47,6 +47,7 @@ from gateway.telemetry.runs import RunFile
 from gateway.telemetry.slab import SlabDirectory, WorkerSlab
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
@@ -206,7 +207,7 @@ def build_worker(start: Start) -> WorkerParts:
         server=HttpServer(InferencePort(inference, described.app()), start.sock, shortcut(inference, settings.limits)),
         recordings=recordings,
         labels=labels,
-        rpc=_rpc(settings, inference, catalog, lambda: reasons, control, figures) if settings.grpc_port else None,
+        rpc=_rpc(start.rpc_sock, inference, catalog, lambda: reasons, control, figures),
         report_file=ReportFile(start.reports, start.slot),
         files=_route_files(settings.routes),
         names=names,
@@ -215,7 +216,7 @@ def build_worker(start: Start) -> WorkerParts:
 
 
 def preload_rpc() -> None:
-    """Import the gRPC door. That starts no thread yet, and what is imported before a fork is shared by the workers."""
+    """Import the gRPC door: what is imported before a fork is shared by the workers."""
     import gateway.rpc.server
     import gateway.rpc.service  # noqa: F401 - for its effect, as the other
 
@@ -248,19 +249,21 @@ def _feedback(
 
 
 def _rpc(
-    settings: Settings,
+    sock: socket.socket | None,
     inference: Inference,
     catalog: Catalog,
     not_ready: Callable[[], Mapping[str, str]],
     control: RepositoryControl,
     figures: Statistics,
-) -> GrpcServer:
-    """Return the gRPC door. Its server is made here, after the fork: it starts threads, which a fork loses."""
+) -> GrpcServer | None:
+    """Return the gRPC door, None where there is no socket for it."""
+    if sock is None:
+        return None
     from gateway.rpc.server import GrpcServer
     from gateway.rpc.service import Service
 
     service = Service(inference, catalog, not_ready, control, figures)
-    return GrpcServer(service, settings.host, settings.grpc_port, max_body=settings.max_body)
+    return GrpcServer(service, inference, sock)
 
 
 def _route_files(directory: Path) -> Mapping[str, RouteDocument]:

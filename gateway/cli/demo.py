@@ -1,4 +1,4 @@
-"""``gateway demo``: a gateway of its own, live traffic, and a split that moves under it."""
+"""``gateway demo``: a gateway of its own, live traffic, a version that proves itself and one that is caught."""
 
 from __future__ import annotations
 
@@ -6,34 +6,35 @@ import asyncio
 import contextlib
 import json
 import re
-import signal
-import subprocess
 import sys
-import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.settings import environment_without_settings
-
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
+    from gateway.cli.demo_gateway import DemoGateway
     from gateway.cli.demo_traffic import Traffic
 
-STEPS: Final = ((100, 0), (99, 1), (95, 5), (75, 25), (50, 50), (0, 100))
-"""The weights of versions 1 and 2, one step after the other."""
-
+MODEL: Final = "breast-cancer"
 USERS: Final = 2000
 CALLERS: Final = 16
-START_SECONDS: Final = 30
+LOOK_SECONDS: Final = 0.1
+PATIENCE_SECONDS: Final = 120.0
+"""A chapter that has not ended by then has not come out."""
+
+ENDED: Final = frozenset({"succeeded", "rolled_back", "aborted", "superseded"})
 
 EXAMPLE = """example:
-  gateway demo --step-seconds 5
+  gateway demo
+  gateway demo --rate 600 --json
 
-The demo brings its own gateway on free ports and its own state, and takes both away at the end.
-Exit code 0: every caller was answered, and no user who was on version 2 was taken off it."""
+The demo brings its own gateway on free ports, its own state and a copy of the models, and takes all of it away at
+the end. Version 2 is walked to all traffic by its evidence; version 3, which answers NaN, is taken back.
+Exit code 0: both came out so, and every caller got an answer from a version that was well."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -42,165 +43,169 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "demo",
-        help="watch a split move under live traffic",
-        description="Start a gateway, send it traffic, move the split from version 1 to version 2 and watch.",
+        help="watch one version being promoted and a bad one taken back, under live traffic",
+        description="Start a gateway, send it traffic, roll out a healthy version and then one that fails.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--models", default="models", help="repository with breast-cancer 1 and 2 [models]")
-    parser.add_argument("--step-seconds", type=float, default=4.0, help="how long each split stays [4]")
-    parser.add_argument("--rate", type=float, default=300.0, help="requests per second [300]")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON instead of tables")
+    parser.add_argument("--models", default="models", help=f"repository with {MODEL} 1 and 2 [models]")
+    parser.add_argument("--step-seconds", type=int, default=3, help="least time of each step [3]")
+    parser.add_argument("--rate", type=float, default=400.0, help="requests per second [400]")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON instead of the story")
 
 
 def run(args: argparse.Namespace) -> int:
     """Play the demo; 0 when it came out as promised, 1 when not, 2 when it cannot start."""
-    if not (Path(args.models) / "breast-cancer" / "2").is_dir():
+    from gateway.cli.demo_gateway import demo_gateway
+
+    models = Path(args.models)
+    if not all((models / MODEL / version).is_dir() for version in ("1", "2")):
         print(
-            f"gateway: {args.models!r} holds no breast-cancer/2; name the shipped models with --models", file=sys.stderr
+            f"gateway: {args.models!r} holds no {MODEL}/1 and {MODEL}/2; name the shipped models with --models",
+            file=sys.stderr,
         )
         return 2
+    say: Callable[[str], None] = (lambda _line: None) if args.json else (lambda line: print(line, flush=True))
+    say("starting a gateway …")
     try:
-        with _own_gateway(args.models, quiet=args.json) as (inference, admin):
-            result = asyncio.run(_play(inference, admin, args))
+        with demo_gateway(models, MODEL) as gateway:
+            story = asyncio.run(_play(gateway, args, say))
     except RuntimeError as exc:
         print(f"gateway: {exc}", file=sys.stderr)
         return 1
-    came_out = not result["failures"] and not result["taken_off_the_canary"]
+    told = story.result()
     if args.json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps(told, indent=2))
     else:
-        print(
-            f"\n{result['answers']} requests answered, {result['failures']} failed; {result['moved_to_2']} of {USERS} "
-            f"users moved to version 2, {result['taken_off_the_canary']} were taken off it again"
+        print("\n" + _ending(told))
+    return 0 if told["came_out"] else 1
+
+
+@dataclass
+class Chapter:
+    """One rollout: how it ended, why, when, and what callers saw of it."""
+
+    version: str
+    ended: str
+    reason: str
+    seconds: float
+    answers: dict[str, int]
+    rescued: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON. *rescued*: answers that the baseline gave in place of the canary."""
+        return {
+            "version": self.version, "ended": self.ended, "reason": self.reason, "seconds": round(self.seconds, 2),
+            "answers": self.answers, "rescued": self.rescued,
+        }  # fmt: skip
+
+
+@dataclass
+class Story:
+    """The chapters, and what all callers saw."""
+
+    traffic: Traffic
+    chapters: list[Chapter] = field(default_factory=list)
+    baseline: str = ""
+
+    def result(self) -> dict[str, Any]:
+        """Return what is to be told."""
+        endings = [chapter.ended for chapter in self.chapters]
+        noticed = self.traffic.failures + self.traffic.bad_answers
+        came_out = endings == ["succeeded", "rolled_back"] and not noticed and self.baseline == "2"
+        return {
+            "came_out": came_out,
+            "answers": self.traffic.answers,
+            "callers_who_noticed": noticed,
+            "served_at_the_end": self.baseline,
+            "chapters": [chapter.as_dict() for chapter in self.chapters],
+        }
+
+
+def _ending(told: dict[str, Any]) -> str:
+    good, bad = (*told["chapters"], None, None)[:2]
+    lines = [f"{told['answers']} requests answered; callers who noticed anything: {told['callers_who_noticed']}"]
+    if good is not None:
+        lines.append(f"version {good['version']}: {good['ended']} after {good['seconds']} s")
+    if bad is not None:
+        lines.append(
+            f"version {bad['version']}: {bad['ended']} after {bad['seconds']} s; the baseline answered its "
+            f"{bad['rescued']} requests"
         )
-    return 0 if came_out else 1
+    lines.append("It came out as promised." if told["came_out"] else "It did NOT come out as promised.")
+    return "\n".join(lines)
 
 
-async def _play(inference: str, admin: str, args: argparse.Namespace) -> dict[str, Any]:
+async def _play(gateway: DemoGateway, args: argparse.Namespace, say: Callable[[str], None]) -> Story:
     from gateway.cli.demo_traffic import Caller, Traffic
 
-    host, port = re.fullmatch(r"http://(.+):(\d+)", inference).groups()  # type: ignore[union-attr] # our own banner
+    host, port = re.fullmatch(r"http://(.+):(\d+)", gateway.inference).groups()  # type: ignore[union-attr] # our banner
     users = [f"user-{number}" for number in range(USERS)]
-    traffic, stop, steps = Traffic(), asyncio.Event(), []
+    traffic, stop = Traffic(), asyncio.Event()
     callers = [Caller(host, int(port), users[number::CALLERS], traffic) for number in range(CALLERS)]
     tasks = [asyncio.create_task(caller.run(args.rate / CALLERS, stop)) for caller in callers]
+    story = Story(traffic)
     try:
-        for weights in STEPS:
-            await asyncio.to_thread(_set_weights, admin, weights)
-            steps.append(await _watch(traffic, weights, args))
+        await asyncio.sleep(1.0)
+        say(f"traffic: {args.rate:g} requests per second of {USERS} users, all answered by version 1")
+        for title, version in (
+            ("version 2, boosted trees: healthy", "2"),
+            ("version 3, features not scaled: answers NaN for every real patient", "3"),
+        ):
+            say(f"\n{title}")
+            story.chapters.append(await _rollout(gateway, traffic, version, args.step_seconds, say))
+        story.baseline = (await asyncio.to_thread(gateway.ask, f"/api/v1/models/{MODEL}/route"))["baseline"]
     finally:
         stop.set()
         await asyncio.gather(*tasks)
+    return story
+
+
+def plan(version: str, step_seconds: int) -> dict[str, Any]:
+    """Return what is asked of the admin API: two steps, then a bake with a holdback."""
+    each = f"{step_seconds}s"
     return {
-        "answers": traffic.answers,
-        "failures": traffic.failures,
-        "moved_to_2": traffic.moved.get(("1", "2"), 0),
-        "taken_off_the_canary": traffic.moved.get(("2", "1"), 0),
-        "steps": steps,
+        "candidate": version,
+        "steps": [{"weight": 10, "for": each}, {"weight": 50, "for": each}],
+        "holdback": {"weight": 95, "for": each},
+        "guards": {"errors": {"enforce": "rollback"}, "invalid": {"enforce": "rollback"}},
+        "reason": "the demo",
     }
 
 
-async def _watch(traffic: Traffic, weights: tuple[int, int], args: argparse.Namespace) -> dict[str, Any]:
-    """Show one step while it lasts, and return what was seen in it."""
-    live = sys.stdout.isatty() and not args.json
+async def _rollout(
+    gateway: DemoGateway, traffic: Traffic, version: str, step_seconds: int, say: Callable[[str], None]
+) -> Chapter:
+    """Start a rollout of *version*, tell each change of it, and return how it ended."""
+    rollouts = f"/api/v1/models/{MODEL}/rollouts"
     traffic.take()
-    total: dict[str, list[float]] = {}
-    until = time.monotonic() + args.step_seconds
-    shown = 0
-    while time.monotonic() < until:
-        await asyncio.sleep(min(0.5, max(0.0, until - time.monotonic())))
-        for version, seen in traffic.take().items():
-            total.setdefault(version, []).extend(seen.milliseconds)
-        if live:
-            shown = _redraw(_table(weights, total), shown)
-    if not live and not args.json:
-        print("\n".join(_table(weights, total)), flush=True)
-    count = sum(map(len, total.values()))
-    return {
-        "weights": {"1": weights[0], "2": weights[1]},
-        "shares": {version: round(len(times) / count, 4) for version, times in sorted(total.items())},
-        "p50_ms": {version: _quantile(times, 0.5) for version, times in sorted(total.items())},
-    }
+    before = traffic.rescued
+    await asyncio.to_thread(gateway.ask, rollouts, plan(version, step_seconds))
+    began = time.monotonic()
+    exposed = began
+    seen = ""
+    while True:
+        now = await asyncio.to_thread(gateway.ask, f"{rollouts}/current")
+        after = time.monotonic() - began
+        where = _where(now)
+        if where != seen:
+            seen = where
+            say(f"  {after:6.1f} s  {where:<24} {now['reason']}")
+            if now["phase"] == "step" and now["step"] == 1:
+                exposed = time.monotonic()
+        if now["phase"] in ENDED or after > PATIENCE_SECONDS:
+            break
+        await asyncio.sleep(LOOK_SECONDS)
+    ended = time.monotonic()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0.5)  # what was under way when it ended
+    answers = {version: len(times.milliseconds) for version, times in sorted(traffic.take().items())}
+    since = began if now["phase"] == "succeeded" else exposed
+    return Chapter(version, now["phase"], now["reason"], ended - since, answers, traffic.rescued - before)
 
 
-def _table(weights: tuple[int, int], total: dict[str, list[float]]) -> list[str]:
-    count = max(1, sum(map(len, total.values())))
-    lines = [f"split 1={weights[0]} 2={weights[1]}", "  version  asked   seen   requests   p50 ms   p95 ms"]
-    for number, weight in enumerate(weights, 1):
-        times = total.get(str(number), [])
-        lines.append(
-            f"  {number:>7}  {weight:>4} %  {len(times) / count:>5.1%} {len(times):>9}"
-            f"  {_quantile(times, 0.5):>7.2f}  {_quantile(times, 0.95):>7.2f}"
-        )
-    return lines
-
-
-def _redraw(lines: list[str], shown: int) -> int:
-    print((f"\x1b[{shown}A" if shown else "") + "\n".join(f"\x1b[2K{line}" for line in lines), flush=True)
-    return len(lines)
-
-
-def _quantile(times: list[float], q: float) -> float:
-    return round(sorted(times)[int(q * (len(times) - 1))], 3) if times else 0.0
-
-
-def _set_weights(admin: str, weights: tuple[int, int]) -> None:
-    import urllib.request
-
-    body = json.dumps({"weights": {"1": weights[0], "2": weights[1]}, "reason": "the demo's next step"}).encode()
-    request = urllib.request.Request(  # noqa: S310 - the address is our own gateway's
-        f"{admin}/api/v1/models/breast-cancer/route/weights",
-        body,
-        {"content-type": "application/json", "if-match": "*"},
-        method="PATCH",
-    )
-    with urllib.request.urlopen(request, timeout=5):  # noqa: S310 - as above
-        pass
-
-
-@contextlib.contextmanager
-def _own_gateway(models: str, *, quiet: bool) -> Iterator[tuple[str, str]]:
-    """Run a gateway on free ports with a state of its own; yield the addresses of both ports."""
-    with tempfile.TemporaryDirectory(prefix="gateway-demo-") as home:
-        routes = Path(home) / "routes"
-        routes.mkdir()
-        (routes / "breast-cancer.yaml").write_text(
-            'model: breast-cancer\nsplit: {"1": 100, "2": 0}\nassign: {by: "header:x-user-id"}\nbaseline: "1"\n'
-        )
-        command = [
-            sys.executable,
-            "-m",
-            "gateway",
-            "serve",
-            "--port",
-            "0",
-            "--admin-port",
-            "0",
-            "--grpc-port",
-            "0",
-            "--workers",
-            "2",
-        ]
-        command += ["--models", models, "--routes", str(routes), "--state-dir", f"{home}/state"]
-        command += ["--log-level", "error", "--drain-delay", "0"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment_without_settings())
-        try:
-            yield _addresses(process, quiet=quiet)
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
-
-
-def _addresses(process: subprocess.Popen[str], *, quiet: bool) -> tuple[str, str]:
-    if not quiet:
-        print("starting a gateway …", flush=True)
-    assert process.stdout is not None
-    found: dict[str, str] = {}
-    for line in process.stdout:
-        match = re.match(r"  (inference|admin) +(http://\S+)", line)
-        if match:
-            found[match[1]] = match[2]
-        if len(found) == 2:
-            return found["inference"], found["admin"]
-    raise RuntimeError(f"the demo's gateway ended with exit code {process.wait(START_SECONDS)}; see above")
+def _where(now: dict[str, Any]) -> str:
+    """Return a phase in words, with the split that goes with it."""
+    split = " ".join(f"{version}={weight}" for version, weight in now["split"].items())
+    step = f" {now['step']}" if now["phase"] == "step" else ""
+    return f"{now['phase']}{step}, {split}"

@@ -21,22 +21,21 @@ class Seen:
 
 @dataclass
 class Traffic:
-    """What all callers saw: *homes* maps a user to the version that answered last, *moved* counts changes of it."""
+    """What all callers saw: *failures* are errors, *bad_answers* those that are no probabilities, *rescued* those that
+    the baseline gave in place of another version."""
 
     failures: int = 0
     answers: int = 0
+    bad_answers: int = 0
+    rescued: int = 0
     seen: dict[str, Seen] = field(default_factory=dict)
-    homes: dict[str, str] = field(default_factory=dict)
-    moved: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def note(self, user: str, version: str, milliseconds: float) -> None:
+    def note(self, version: str, milliseconds: float, *, is_good: bool, is_rescued: bool) -> None:
         """Count one answer."""
         self.answers += 1
+        self.bad_answers += not is_good
+        self.rescued += is_rescued
         self.seen.setdefault(version, Seen()).milliseconds.append(milliseconds)
-        before = self.homes.get(user)
-        if before is not None and before != version:
-            self.moved[before, version] = self.moved.get((before, version), 0) + 1
-        self.homes[user] = version
 
     def take(self) -> dict[str, Seen]:
         """Return what was seen since the last call."""
@@ -83,4 +82,9 @@ class Caller:
         answer: Any = json.loads(await reader.readexactly(int(headers["content-length"])))
         if not head.startswith("http/1.1 200") or answer["model_version"] != headers["x-gateway-version"]:
             raise ValueError(head)
-        self._traffic.note(user, answer["model_version"], (time.perf_counter() - started) * 1000)
+        _, probabilities = answer["outputs"]
+        is_good = all(value is not None and 0 <= value <= 1 for value in probabilities["data"])
+        took = (time.perf_counter() - started) * 1000
+        self._traffic.note(
+            answer["model_version"], took, is_good=is_good, is_rescued="x-gateway-fallback-from" in headers
+        )

@@ -87,15 +87,14 @@ def with_what_is_installed(settings: Settings, *, grpc_is_chosen: bool) -> Setti
 
     Raises InvalidSettings where somebody did.
     """
-    if not settings.grpc_port or importlib.util.find_spec("grpc") is not None:
+    if not settings.grpc_port or importlib.util.find_spec("hpack") is not None:
         return settings
     what_to_do = "install it with pip install 'canary-gateway[grpc]'"
     if grpc_is_chosen:
         raise InvalidSettings(
-            f"--grpc-port {settings.grpc_port} needs grpcio, which is not installed; "
-            f"{what_to_do}, or give --grpc-port 0"
+            f"--grpc-port {settings.grpc_port} needs hpack, which is not installed; {what_to_do}, or give --grpc-port 0"
         )
-    log.warning("grpcio is not installed: serving without gRPC; %s", what_to_do)
+    log.warning("hpack is not installed: serving without gRPC; %s", what_to_do)
     return dataclasses.replace(settings, grpc_port=0)
 
 

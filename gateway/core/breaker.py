@@ -19,7 +19,8 @@ PROBES_AFTER_SECONDS: Final = (1.0, 2.0, 4.0)
 LOCAL_SHARE_OF_ALPHA: Final = 0.01
 """A worker's own ``assess`` takes this part of the rollout's alpha, so that many workers may each look."""
 
-LEAST_RERUNS: Final = 3
+LEAST_RERUNS: Final = 64
+"""The requests of one full run, which fail together and are run again together."""
 RERUN_SHARE: Final = 0.2
 
 
@@ -86,6 +87,7 @@ class Breaker:
 def may_rerun(running: int, active: int) -> bool:
     """Say whether one more re-run may start beside *running* ones, with *active* requests in this worker.
 
-    At most a fifth of them, and three in any case. Without it a canary that fails always would double the load.
+    At most a fifth of them, and those of one full run in any case. Without it a canary that fails always would
+    double the load.
     """
     return running + 1 <= max(LEAST_RERUNS, RERUN_SHARE * active)

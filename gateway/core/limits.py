@@ -26,6 +26,8 @@ class Limits:
     """Open at once, per worker; each costs about 20 KiB and a file descriptor."""
     pipelined: int = 64
     """Requests that wait behind the one under way; browsers do not pipeline, load generators send some dozens."""
+    streams: int = 256
+    """Calls under way on one connection of gRPC; each may hold 256 KiB of a message that is not whole."""
     headers: int = 100
     head_bytes: int = 32 * 1024
     """Names and values of all headers; twice what common proxies pass on."""

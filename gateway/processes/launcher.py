@@ -20,7 +20,7 @@ from gateway.core.errors import GatewayError
 from gateway.processes import control, worker
 from gateway.processes.children import Child
 from gateway.processes.reports import ReportDirectory, forget
-from gateway.processes.sockets import open_sockets, reserve
+from gateway.processes.sockets import open_sockets
 from gateway.processes.start import Start
 from gateway.processes.state import StateDirectory
 from gateway.telemetry.crashes import bury
@@ -78,9 +78,10 @@ def preload(*, grpc: bool) -> None:
 class Slot:
     """A worker's place: its socket stays, the processes come and go."""
 
-    def __init__(self, number: int, sock: socket.socket) -> None:
+    def __init__(self, number: int, sock: socket.socket, rpc_sock: socket.socket | None = None) -> None:
         self.number = number
         self.sock = sock
+        self.rpc_sock = rpc_sock
         self.child: Child | None = None
         self.not_before = 0.0
         self.accept_after = 0.0
@@ -116,9 +117,10 @@ class Launcher:
             wakeup = cleanup.enter_context(self._signals_as_events())
             sockets = open_sockets(settings.host, settings.port, settings.workers, "--port")
             admin = open_sockets(settings.admin_host, settings.admin_port, 1, "--admin-port")
+            rpc: list[socket.socket] | list[None] = [None] * len(sockets)
             if settings.grpc_port:
-                cleanup.enter_context(reserve(settings.host, settings.grpc_port, "--grpc-port"))
-            self._slots = [Slot(number, sock) for number, sock in enumerate(sockets)]
+                rpc = open_sockets(settings.host, settings.grpc_port, settings.workers, "--grpc-port")
+            self._slots = [Slot(number, *both) for number, both in enumerate(zip(sockets, rpc, strict=True))]
             self._control = Slot(0, admin[0])
             if self._store is not None:
                 cleanup.callback(self._store.stop)
@@ -212,8 +214,9 @@ class Launcher:
         state = self._state
         store = self._store_url
         start = Start(
-            self._settings, slot.number, slot.sock, state.reports, state.slabs, store, slot.accept_after, lost=slot.lost
-        )
+            self._settings, slot.number, slot.sock, state.reports, state.slabs, store, slot.accept_after,
+            lost=slot.lost, rpc_sock=slot.rpc_sock,
+        )  # fmt: skip
         slot.lost = ()
         if slot is self._control:
             return Child("gateway-control", control.main, start)
@@ -274,6 +277,8 @@ class Launcher:
         workers = [slot.child for slot in self._slots if slot.child is not None] + self._retiring
         for slot in self._slots:
             slot.sock.close()
+            if slot.rpc_sock is not None:
+                slot.rpc_sock.close()
         self._end(workers)
         if self._control is not None:
             self._control.sock.close()

@@ -34,24 +34,6 @@ def open_sockets(host: str, port: int, count: int, flag: str) -> list[socket.soc
     return sockets
 
 
-def reserve(host: str, port: int, flag: str) -> socket.socket:
-    """Return a socket that holds a port and never listens: workers that open their own share the port with it.
-
-    For a server that cannot be given a socket. Raises InvalidSettings naming *flag*.
-    """
-    if _is_taken(host, port):
-        raise InvalidSettings(_taken(host, port, flag))
-    sock = socket.socket(_family(host), socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        sock.bind((host, port))
-    except OSError as exc:
-        sock.close()
-        raise InvalidSettings(f"cannot listen on {host}:{port} ({flag}): {exc}") from exc
-    return sock
-
-
 def _is_taken(host: str, port: int) -> bool:
     """Say whether somebody else holds the address: with SO_REUSEPORT a second gateway could share it unseen."""
     with socket.socket(_family(host), socket.SOCK_STREAM) as probe:

@@ -19,6 +19,7 @@ class Start:
 
     *accept_after*: seconds that connections may wait for it to be ready, where others answer meanwhile.
     *lost*: what the process before it was running when it crashed.
+    *rpc_sock*: where a worker's gRPC door listens, None where it is off.
     """
 
     settings: Settings
@@ -30,3 +31,4 @@ class Start:
     accept_after: float = 0.0
     ready_fd: int = -1
     lost: tuple[Running, ...] = ()
+    rpc_sock: socket.socket | None = None

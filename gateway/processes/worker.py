@@ -140,7 +140,7 @@ class Worker:
         while True:
             now = time.monotonic()
             parts.slab.heartbeat(now, max(0.0, now - due))
-            parts.slab.connections(parts.server.connections())
+            parts.slab.connections(sum(door.connections() for door in parts.doors()))
             parts.slab.traffic(parts.inference.in_flight, parts.inference.last_started)
             due = now + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)

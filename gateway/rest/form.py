@@ -13,9 +13,10 @@ from gateway.core.errors import InvalidRequest, UnsupportedMediaType
 from gateway.rest import binary_codec, envelope
 from gateway.rest.binary_codec import Tail
 from gateway.rest.bounded_json import check_size
-from gateway.rest.compression import Inflater, coding_of, compressed
+from gateway.rest.compression import coding_of, compressed
 from gateway.rest.problems import JSON
 from gateway.rest.room import Room
+from gateway.serving.inflating import Inflater
 from gateway.serving.parameters import check_parameters
 
 if TYPE_CHECKING:

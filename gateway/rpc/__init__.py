@@ -1,5 +1,5 @@
 """The inference port over gRPC: messages in, tensors checked against the signature, messages out. Decides nothing.
 
-Imported before the fork, and used after it only: gRPC's core starts threads with its first server, and a fork
-loses threads.
+HTTP/2 is spoken here too, as far as a server of gRPC needs it (docs/decisions/0017): ``frames``, ``heads`` and
+``messages`` read and write, ``connection``, ``stream`` and ``outgoing`` keep the rules, ``service`` answers.
 """

@@ -18,14 +18,13 @@ from gateway.serving.parameters import check_count, check_id, check_parameters, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from grpc import StatusCode
-
     from gateway.ports import Tensor
+    from gateway.rpc.status import Status
     from gateway.serving.exchange import Traffic
     from gateway.serving.live import Arm
     from gateway.serving.parameters import Parameter
 
-    Metadata = Sequence[tuple[str, str | bytes]]
+    Metadata = Sequence[tuple[str, bytes]]
 
 HANGING_UP_SECONDS: Final = 0.05
 """A caller whose deadline passes hangs up itself, a moment before that deadline is over here."""
@@ -43,19 +42,18 @@ class CallValues:
     def __call__(self, kind: str, name: str) -> Sequence[bytes]:
         """Return every value of the source."""
         if kind == "header":
-            return [
-                value if isinstance(value, bytes) else value.encode() for key, value in self._metadata if key == name
-            ]
+            return [value for key, value in self._metadata if key == name]
         return key_values(self._parameters, name) if kind == "parameter" else []
 
 
 class Reply:
-    """What goes back: a body, or a status and its text."""
+    """What goes back: a body, or a status and its text; *called* is the request id."""
 
-    __slots__ = ("arm", "body", "code", "text")
+    __slots__ = ("arm", "body", "called", "code", "text")
 
-    def __init__(self, arm: Arm | None, body: bytes, code: StatusCode | None = None, text: str = "") -> None:
+    def __init__(self, arm: Arm | None, called: str, body: bytes, code: Status | None = None, text: str = "") -> None:
         self.arm = arm
+        self.called = called
         self.body = body
         self.code = code
         self.text = text
@@ -82,11 +80,6 @@ class Call(Exchange[Reply]):
         self._is_raw = False
         self._request_id = request_id(traffic, metadata)
         self._deadline = traffic.clock() + (traffic.timeout if remaining is None else remaining)
-
-    @property
-    def called(self) -> str:
-        """The request id."""
-        return self._request_id
 
     def run(self, body: bytes) -> None:
         """Answer the request, now or when its batch has run."""
@@ -130,17 +123,17 @@ class Call(Exchange[Reply]):
 
     def _answer(self, arm: Arm, outputs: Sequence[Tensor]) -> Reply:
         codec = self._codecs.of(arm.lane)
-        return Reply(arm, codec.write(outputs, codec.wanted(self._outputs), self._id, raw=self._is_raw))
+        body = codec.write(outputs, codec.wanted(self._outputs), self._id, raw=self._is_raw)
+        return Reply(arm, self._request_id, body)
 
     def _refusal(self, error: GatewayError | None) -> tuple[int, Reply]:
         code, outcome, text = problem(error)
-        return outcome, Reply(self._arm, b"", code, text)
+        return outcome, Reply(self._arm, self._request_id, b"", code, text)
 
 
 def request_id(traffic: Traffic, metadata: Metadata) -> str:
     """Return the caller's ``x-request-id`` where it can be used, else a new one."""
-    given = next((value for key, value in metadata if key == "x-request-id"), None)
-    return traffic.request_id(given.encode() if isinstance(given, str) else given)
+    return traffic.request_id(next((value for key, value in metadata if key == "x-request-id"), None))
 
 
 def named_version(model: str, text: str) -> int | None:

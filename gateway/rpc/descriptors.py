@@ -134,14 +134,21 @@ POOL: Final = descriptor_pool.DescriptorPool()
 
 
 def build(
-    package: str, messages: dict[str, dict[int, str]], service: str, methods: Mapping[str, str]
+    package: str,
+    messages: dict[str, dict[int, str]],
+    service: str,
+    methods: Mapping[str, str],
+    choice: str = "parameter_choice",
 ) -> dict[str, Any]:
-    """Return message name → class, and describe the service in the pool too: method → how its two messages begin."""
+    """Return message name → class, and describe the service in the pool too: method → how its two messages begin.
+
+    *choice* is what ``WhichOneof`` calls the choice of those messages that have one.
+    """
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
     for name, fields in messages.items():
         message = file.message_type.add(name=name)
         if any(each.startswith("one ") for each in fields.values()):
-            message.oneof_decl.add(name="parameter_choice")
+            message.oneof_decl.add(name=choice)
         for number, described in fields.items():
             _field(described, number, package, message)
     described = file.service.add(name=service)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
 from gateway.ports import Caller
 from gateway.rpc.descriptors import MESSAGES
@@ -16,20 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.ports import RepositoryControl, Statistics
+    from gateway.rpc.stream import Stream
     from gateway.serving.description import Description
 
 NUMBERS: Final = {data_type(name): number for name, number in DATA_TYPES.items()}
 
 
 class Extensions:
-    """Answers the methods of the extensions: each takes a message and the call's context, and returns a message."""
+    """Answers the methods of the extensions: each takes a message and the stream it came on, and returns a message."""
 
     def __init__(self, described: Description, control: RepositoryControl, statistics: Statistics) -> None:
         self._described = described
         self._control = control
         self._statistics = statistics
 
-    async def model_config(self, given: Any, _: Any) -> Any:
+    async def model_config(self, given: Any, _: Stream) -> Any:
         version = self._described.named(given.name, given.version or None)
         said = model_config(given.name, self._described.signature(given.name, version))
         for side in (said["input"], said["output"]):
@@ -37,20 +37,20 @@ class Extensions:
                 tensor["data_type"] = NUMBERS[tensor["data_type"]]
         return MESSAGES["ModelConfigResponse"](config=said)
 
-    async def model_statistics(self, given: Any, _: Any) -> Any:
+    async def model_statistics(self, given: Any, _: Stream) -> Any:
         versions = self._described.counted_versions(given.name or None, given.version or None)
         said = model_stats(versions, await asyncio.to_thread(self._statistics.figures))
         for row in said["model_stats"]:
             del row["response_stats"]  # a map that is empty, which is to say absent
         return MESSAGES["ModelStatisticsResponse"](**said)
 
-    async def repository_model_load(self, given: Any, context: Any) -> Any:
-        who = self._control.admit(_caller(context))
+    async def repository_model_load(self, given: Any, stream: Stream) -> Any:
+        who = self._control.admit(_caller(stream))
         await self._control.load(given.model_name, _ordered(given), who=who)
         return MESSAGES["RepositoryModelLoadResponse"]()
 
-    async def repository_model_unload(self, given: Any, context: Any) -> Any:
-        who = self._control.admit(_caller(context))
+    async def repository_model_unload(self, given: Any, stream: Stream) -> Any:
+        who = self._control.admit(_caller(stream))
         await self._control.unload(given.model_name, _ordered(given), who=who)
         return MESSAGES["RepositoryModelUnloadResponse"]()
 
@@ -64,13 +64,7 @@ def _ordered(given: Any) -> int | None:
     return ordered_version(given.model_name, parameters)
 
 
-def _caller(context: Any) -> Caller:
+def _caller(stream: Stream) -> Caller:
     """Return who calls. No page in a browser can speak plain gRPC, so there is no other host's name to refuse."""
-    headers = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
-    return Caller(address_of(context.peer()), {**headers, "host": "localhost"})
-
-
-def address_of(peer: str) -> str | None:
-    """Return the address in what gRPC calls a peer (``ipv4:127.0.0.1:5``, ``ipv6:%5B::1%5D:5``), None for a socket."""
-    kind, _, rest = unquote(peer).partition(":")
-    return None if kind == "unix" else rest.rpartition(":")[0].strip("[]")
+    headers = {name: value.decode("latin-1") for name, value in stream.metadata if not name.endswith("-bin")}
+    return Caller(stream.address, {**headers, "host": "localhost"})

@@ -1,67 +1,73 @@
-"""One gRPC server on the event loop of a worker, on a port that all workers share."""
+"""The gRPC door of a worker: its connections, on a socket that the launcher opened."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-import grpc.aio
-
-from gateway.core.errors import InvalidSettings
+from gateway.rpc.connection import Connection, Shared
 
 if TYPE_CHECKING:
-    from gateway.rpc.service import Service
+    import socket
 
+    from gateway.rpc.service import Service
+    from gateway.serving.exchange import Traffic
+
+BACKLOG: Final = 2048
 FINISH_SECONDS: Final = 30
 """How long a stop waits for what is in flight."""
 
-ARRIVE_SECONDS: Final = 0.1
-"""How long a stop goes on taking calls while it holds the answers, so that busy callers all come to wait for one."""
+LOOK_SECONDS: Final = 1.0
+"""How often every connection is looked at; more often where a limit is shorter than four times that."""
 
-GOODBYE_SECONDS: Final = 0.05
-"""How long it holds them after it told the callers to leave, so that they have heard it before they call again."""
+STEP_SECONDS: Final = 0.02
 
 
 class GrpcServer:
     """Serves the methods of one ``Service``."""
 
-    def __init__(self, service: Service, host: str, port: int, *, max_body: int) -> None:
-        """*port* is held by the launcher, which proved it free; *max_body* (bytes) bounds a message."""
-        self._server = grpc.aio.server(
-            options=[
-                ("grpc.so_reuseport", 1),
-                ("grpc.max_receive_message_length", max_body),
-                ("grpc.max_send_message_length", -1),
-            ]
-        )
-        self._server.add_generic_rpc_handlers(service.handlers())
-        self._service = service
-        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    def __init__(self, service: Service, traffic: Traffic, sock: socket.socket) -> None:
+        limits = traffic.limits
+        self._shared = Shared(service.methods(), traffic)
+        self._socket = sock
         self._stopped = asyncio.Event()
+        shortest = min(limits.head_seconds, limits.body_seconds, limits.write_seconds, limits.idle_seconds)
+        self._every = min(LOOK_SECONDS, shortest / 4)
 
     async def run(self) -> None:
         """Serve until ``stop``, then finish what is in flight."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Connection(self._shared), sock=self._socket, backlog=BACKLOG)
+        looking = asyncio.create_task(self._look())
         try:
-            self._server.add_insecure_port(self._address)
-        except RuntimeError as exc:
-            raise InvalidSettings(f"cannot listen on {self._address} (--grpc-port): {exc}") from exc
-        await self._server.start()
-        await self._stopped.wait()
-        await self._leave()
-
-    async def _leave(self) -> None:
-        """Stop such that no caller begins a call between the end of the accepting and the word of it.
-
-        gRPC's core kills, as CANCELLED, what arrives after its stop and before the caller has heard of that. It has
-        no way to say so first. But a caller that waits for an answer calls nothing, so the answers are held meanwhile.
-        """
-        self._service.hold()
-        await asyncio.sleep(ARRIVE_SECONDS)
-        stopping = asyncio.create_task(self._server.stop(FINISH_SECONDS))
-        await asyncio.sleep(GOODBYE_SECONDS)
-        self._service.release()
-        await stopping
+            await self._stopped.wait()
+        finally:
+            server.close()
+        await self._leave(loop.time() + FINISH_SECONDS)
+        looking.cancel()
 
     def stop(self) -> None:
         """Stop accepting and let ``run`` end."""
         self._stopped.set()
+
+    def connections(self) -> int:
+        """Return how many connections are open."""
+        return len(self._shared.connections)
+
+    async def _look(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(self._every)
+            now = clock()
+            for connection in tuple(self._shared.connections):
+                connection.check(now)
+
+    async def _leave(self, until: float) -> None:
+        """Let every connection end gently; what is not done by *until* (on the loop's clock) is cut off."""
+        clock, connections = asyncio.get_running_loop().time, self._shared.connections
+        while connections and clock() < until:
+            for connection in tuple(connections):
+                connection.leave()  # also those that were accepted a moment ago
+            await asyncio.sleep(STEP_SECONDS)
+        for connection in tuple(connections):
+            connection.abort()

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc
+from google.protobuf.message import DecodeError
 
 from gateway import __version__
-from gateway.core.errors import GatewayError, UnknownModel
+from gateway.core.errors import GatewayError, InvalidRequest, UnknownModel
 from gateway.rpc.call import Call, request_id
 from gateway.rpc.codec import RpcCodec
 from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
 from gateway.rpc.extensions import Extensions
+from gateway.rpc.heads import literal, literals
 from gateway.rpc.problems import problem
+from gateway.rpc.reflection import METHOD as REFLECTION_METHOD
+from gateway.rpc.reflection import SERVICES as REFLECTIONS
 from gateway.rpc.reflection import Reflection
+from gateway.rpc.status import Status
+from gateway.rpc.stream import Errand
 from gateway.serving.codec import bounds_of
 from gateway.serving.description import EXTENSIONS, PLATFORM, SERVER, Description
 from gateway.serving.exchange import Codecs
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from gateway.models.catalog import Catalog
     from gateway.ports import RepositoryControl, Statistics
     from gateway.rpc.call import Reply
+    from gateway.rpc.stream import Method, Ongoing, Stream
     from gateway.serving.exchange import Traffic
     from gateway.serving.live import Arm
 
@@ -39,6 +46,15 @@ INFERENCE: Final = "inference.GRPCInferenceService"
 HEALTH: Final = "grpc.health.v1.Health"
 SERVING: Final = 1
 NOT_SERVING: Final = 2
+
+
+class Single:
+    """A method of one message and one answer."""
+
+    is_conversation = False
+
+    def __init__(self, begin: Callable[[Stream, bytes], Ongoing | None]) -> None:
+        self.begin = begin
 
 
 class Service:
@@ -57,76 +73,58 @@ class Service:
         self._extensions = Extensions(self._described, control, statistics)
         self._not_ready = not_ready
         self._codecs = Codecs(lambda version: RpcCodec(version, bounds_of(version, traffic.limits)))
-        self._held: asyncio.Event | None = None
-        """Where answers wait while the door closes."""
 
-    def hold(self) -> None:
-        """Answer nobody until ``release``."""
-        self._held = asyncio.Event()
-
-    def release(self) -> None:
-        """Give the answers that were held."""
-        if self._held is not None:
-            self._held.set()
-
-    def handlers(self) -> list[Any]:
-        """Return what a server registers: a handler for each service."""
-        methods: dict[str, Any] = {
-            name: self._unary(_with_context(getattr(self, _attribute(name))), MESSAGES[f"{name}Request"])
-            for name in DESCRIBING
-        }
+    def methods(self) -> dict[bytes, Method]:
+        """Return path → what answers it."""
+        single: dict[str, Callable[[Stream, bytes], Ongoing | None]] = {f"{INFERENCE}/ModelInfer": self._model_infer}
+        for name in DESCRIBING:
+            answer = getattr(self, _attribute(name))
+            single[f"{INFERENCE}/{name}"] = partial(self._describe, answer, MESSAGES[f"{name}Request"])
         for name in EXTENDING:
             answer = getattr(self._extensions, _attribute(name).removeprefix("_"))
-            methods[name] = self._unary(answer, MESSAGES[f"{name}Request"])
-        methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._model_infer)
-        health = {"Check": self._unary(_with_context(self._check), HEALTH_MESSAGES["HealthCheckRequest"])}
-        return [
-            grpc.method_handlers_generic_handler(INFERENCE, methods),
-            grpc.method_handlers_generic_handler(HEALTH, health),
-            Reflection([INFERENCE, HEALTH]),
-        ]
+            single[f"{INFERENCE}/{name}"] = partial(self._send, answer, MESSAGES[f"{name}Request"])
+        single[f"{HEALTH}/Check"] = partial(self._describe, self._check, HEALTH_MESSAGES["HealthCheckRequest"])
+        reflection = Reflection([INFERENCE, HEALTH])
+        return {
+            **{f"/{path}".encode(): Single(begin) for path, begin in single.items()},
+            **{f"/{service}/{REFLECTION_METHOD}".encode(): reflection for service in REFLECTIONS},
+        }
 
     # ---- inference
 
-    async def _model_infer(self, body: bytes, context: Any) -> bytes:
-        replied: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        metadata = context.invocation_metadata()
-        call = Call(self._traffic, self._codecs, metadata, context.time_remaining(), replied.set_result)
-        try:
-            call.run(body)
-            reply = await replied
-        except asyncio.CancelledError:
-            call.gone()
-            raise
-        if self._held is not None:
-            await self._held.wait()
-        await context.send_initial_metadata(_headers(reply.arm, call.called))
-        if reply.code is not None:
-            await context.abort(reply.code, reply.text)
-        return reply.body
+    def _model_infer(self, stream: Stream, body: bytes) -> Ongoing:
+        call = Call(self._traffic, self._codecs, stream.metadata, stream.remaining(), partial(_give, stream))
+        call.run(body)
+        return call
 
     # ---- what describes
 
-    def _unary(self, answer: Callable[[Any, Any], Awaitable[Any]], request: Any) -> Any:
-        """Return the handler of a method that is not inference: its errors come from the same table."""
+    def _describe(self, answer: Callable[[Any], Any], kind: Any, stream: Stream, body: bytes) -> None:
+        """Answer a method that is not inference, at once: its errors come from the same table."""
+        called = request_id(self._traffic, stream.metadata)
+        try:
+            said = answer(_read(kind, body))
+        except Exception as exc:  # the outermost door: nobody above can answer this caller
+            _refuse(stream, called, exc)
+        else:
+            stream.answer(_headers(None, called), said.SerializeToString())
 
-        async def handle(given: Any, context: Any) -> Any:
-            called = request_id(self._traffic, context.invocation_metadata())
-            if self._held is not None:
-                await self._held.wait()
-            await context.send_initial_metadata(_headers(None, called))
+    def _send(self, answer: Callable[[Any, Stream], Awaitable[Any]], kind: Any, stream: Stream, body: bytes) -> Ongoing:
+        """Answer a method that waits for others, with a task."""
+        called = request_id(self._traffic, stream.metadata)
+
+        async def run() -> None:
             try:
-                return await answer(given, context)
+                async with asyncio.timeout(stream.remaining()):
+                    said = await answer(_read(kind, body), stream)
+            except TimeoutError:
+                stream.refuse(_headers(None, called), Status.DEADLINE_EXCEEDED, "the deadline passed before an answer")
             except Exception as exc:  # the outermost door: nobody above can answer this caller
-                if not isinstance(exc, GatewayError):
-                    log.exception("a request failed in the gateway", extra={"request_id": called})
-                code, _, text = problem(exc if isinstance(exc, GatewayError) else None)
-                failure = code, text
-            return await context.abort(*failure)
+                _refuse(stream, called, exc)
+            else:
+                stream.answer(_headers(None, called), said.SerializeToString())
 
-        return grpc.unary_unary_rpc_method_handler(
-            handle, request_deserializer=request.FromString, response_serializer=lambda made: made.SerializeToString()
-        )
+        return Errand(asyncio.create_task(run()))
 
     def _server_live(self, _: Any) -> Any:
         return MESSAGES["ServerLiveResponse"](live=True)
@@ -172,19 +170,34 @@ EXTENDING: Final = ("ModelConfig", "ModelStatistics", "RepositoryModelLoad", "Re
 METHODS: Final = (*DESCRIBING, *EXTENDING, "ModelInfer")
 
 
-def _with_context(answer: Callable[[Any], Any]) -> Callable[[Any, Any], Awaitable[Any]]:
-    """Return *answer*, which needs no more than the message, as one that is given the call's context too."""
-
-    async def answered(given: Any, _: Any) -> Any:
-        return answer(given)
-
-    return answered
-
-
 def _attribute(method: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in method)
 
 
-def _headers(arm: Arm | None, called: str) -> list[tuple[str, str]]:
-    chosen = () if arm is None else arm.headers
-    return [*((name.decode(), value.decode()) for name, value in chosen), ("x-request-id", called)]
+def _give(stream: Stream, reply: Reply) -> None:
+    """Send what came of an inference."""
+    headers = _headers(reply.arm, reply.called)
+    if reply.code is None:
+        stream.answer(headers, reply.body)
+    else:
+        stream.refuse(headers, reply.code, reply.text)
+
+
+def _refuse(stream: Stream, called: str, error: Exception) -> None:
+    if not isinstance(error, GatewayError):
+        log.error("a request failed in the gateway", exc_info=error, extra={"request_id": called})
+    code, _, text = problem(error if isinstance(error, GatewayError) else None)
+    stream.refuse(_headers(None, called), code, text)
+
+
+def _read(kind: Any, body: bytes) -> Any:
+    """Return the message. Raises InvalidRequest."""
+    try:
+        return kind.FromString(body)
+    except DecodeError:
+        raise InvalidRequest(f"the message is not a {kind.DESCRIPTOR.name}", "invalid_request") from None
+
+
+def _headers(arm: Arm | None, called: str) -> bytes:
+    chosen = b"" if arm is None else literals(arm.headers)
+    return chosen + literal(b"x-request-id", called.encode())

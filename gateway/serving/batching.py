@@ -265,6 +265,7 @@ class Lane:
         self._watchdog.end()
         ended = time.perf_counter()
         if ended > until:
+            self._watchdog.settle()
             self._leave_the_loop()
             self._refuse_late(batch, execution, began + ended - started)
         self._deliver(batch, execution)

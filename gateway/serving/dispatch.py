@@ -94,6 +94,7 @@ class Attempt:
             self._settled(refused)
 
     def _settled(self, result: Result) -> None:
+        self._job = None  # it knows us
         if not isinstance(result, Exception):
             self._done(self._arm, result)  # the first run went well: nothing to weigh
             return
@@ -121,7 +122,7 @@ class Attempt:
 
     def _finish(self, result: Result) -> None:
         """Say what became of the request, and count the fallback that answered it."""
-        arm = self._arm
+        arm, self._job = self._arm, None
         if isinstance(result, Exception):
             result = blamed(arm, result)
         if self._first is not None:

@@ -249,6 +249,7 @@ class Exchange(Generic[AnswerT]):
         if reply is None:
             return
         inference, arm = self._inference, self._arm
+        self._attempt = None  # it knows us: a request leaves no cycle behind
         inference.in_flight -= 1
         cells = arm.lane.cells if arm is not None else inference.unrouted(self._model)
         cells.answered(outcome, time.perf_counter() - self._started)

@@ -63,7 +63,8 @@ class Rerun:
 
     def _settled(self, result: Result) -> None:
         self._give_back()
-        self._ended(result, self._job is not None and self._job.batch > 0)
+        job, self._job = self._job, None  # it knows us
+        self._ended(result, job is not None and job.batch > 0)
 
     def _give_back(self) -> None:
         if not self._is_over:

@@ -157,6 +157,7 @@ class Runner:
         try:
             outputs = version.session.run(dict(zip(self._names, feeds, strict=True)))
         except (ModelFailed, RunStopped) as failure:
+            failure.__traceback__ = failure.__context__ = None  # they hold our frames, which hold the failure
             return failure
         finally:
             execution.runs.append((rows, time.perf_counter() - started))

@@ -31,6 +31,7 @@ class Watchdog:
         self.is_asleep = False
         self._is_closed = False
         self._woken = threading.Event()
+        self._stopping = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="run-watchdog", daemon=True)
         self._thread.start()
 
@@ -46,6 +47,11 @@ class Watchdog:
         """The run is over."""
         self._until = math.inf
         self._session = None
+
+    def settle(self) -> None:
+        """Return when no stop is under way: called after a run that was over its time, or a stop might hit the next."""
+        with self._stopping:
+            return
 
     @property
     def is_alive(self) -> bool:
@@ -70,9 +76,10 @@ class Watchdog:
                 quiet = 0
             self._woken.wait(LOOK_SECONDS)
             self._woken.clear()
-            session = self._session
-            if session is not None and time.perf_counter() > self._until:
-                session.stop()
+            with self._stopping:
+                session = self._session
+                if session is not None and time.perf_counter() > self._until:
+                    session.stop()
 
     def _sleep(self) -> None:
         """Return when something runs."""

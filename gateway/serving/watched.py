@@ -259,7 +259,9 @@ class WatchedAttempt(Attempt):
     def _ended(self, result: Result, was_run: bool) -> None:
         if self._failing is not None:
             self._conclude(_end_of(result, was_run))
-        if not self._is_answered:
+        if self._is_answered:
+            self._job = None  # it knows us
+        else:
             self._finish(result)
 
     def _note(self, kind: str) -> None:

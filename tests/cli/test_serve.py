@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def _no_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_hpack(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
 
     def without(name: str, package: str | None = None) -> ModuleSpec | None:
-        return None if name == "grpc" else find(name, package)
+        return None if name == "hpack" else find(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", without)
 
 
-@pytest.mark.usefixtures("_no_grpc")
-def test_without_grpcio_a_gateway_serves_without_grpc_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("_no_hpack")
+def test_without_hpack_a_gateway_serves_without_grpc_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         settings = with_what_is_installed(Settings(), grpc_is_chosen=False)
 
@@ -36,19 +36,19 @@ def test_without_grpcio_a_gateway_serves_without_grpc_and_says_so(caplog: pytest
     assert "pip install 'canary-gateway[grpc]'" in caplog.text
 
 
-@pytest.mark.usefixtures("_no_grpc")
-def test_without_grpcio_a_port_that_was_chosen_is_refused_with_what_to_install() -> None:
+@pytest.mark.usefixtures("_no_hpack")
+def test_without_hpack_a_port_that_was_chosen_is_refused_with_what_to_install() -> None:
     with pytest.raises(InvalidSettings, match=r"--grpc-port 8081 .* pip install 'canary-gateway\[grpc\]'"):
         with_what_is_installed(Settings(), grpc_is_chosen=True)
 
 
-@pytest.mark.usefixtures("_no_grpc")
-def test_without_grpcio_a_door_that_is_off_stays_off_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("_no_hpack")
+def test_without_hpack_a_door_that_is_off_stays_off_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
     assert with_what_is_installed(Settings(grpc_port=0), grpc_is_chosen=True) == Settings(grpc_port=0)
     assert caplog.text == ""
 
 
-def test_with_grpcio_the_settings_stay_as_they_are() -> None:
+def test_with_hpack_the_settings_stay_as_they_are() -> None:
     assert with_what_is_installed(Settings(), grpc_is_chosen=False) == Settings()
 
 

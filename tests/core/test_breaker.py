@@ -76,7 +76,15 @@ def test_many_workers_may_each_look_because_each_takes_a_hundredth_of_alpha() ->
 
 @pytest.mark.parametrize(
     ("running", "active", "may"),
-    [(0, 1, True), (2, 1, True), (3, 1, False), (3, 15, False), (3, 20, True), (19, 100, True), (20, 100, False)],
+    [
+        (0, 1, True),
+        (63, 1, True),
+        (64, 1, False),
+        (64, 320, False),
+        (64, 325, True),
+        (99, 500, True),
+        (100, 500, False),
+    ],
 )
-def test_reruns_are_three_or_a_fifth_of_what_is_active(running: int, active: int, *, may: bool) -> None:
+def test_reruns_are_those_of_one_run_or_a_fifth_of_what_is_active(running: int, active: int, *, may: bool) -> None:
     assert may_rerun(running, active) is may

@@ -66,6 +66,9 @@ CASES: Final[dict[str, Case]] = {
     "GatewayEvidenceStalls": Case(
         {'gateway_rollout_phase{model="m",phase="step"}': "1+0x90", OK: "5+0x90"}, "70m", {"model": "m"}, "20m"
     ),
+    "GatewayNotificationsWait": Case(
+        {'gateway_notifications_oldest_age_seconds{target="ops"}': "0+60x30"}, "15m", {"target": "ops"}, "5m"
+    ),
     "GatewayGone": Case({UP: "_x30"}, "5m", {}, "1m"),
     "GatewayStoreDown": Case({'gateway_store_up{instance="a"}': "1 1 1 0+0x30"}, "10m", HERE, "2m"),
     "GatewayRoutesStale": Case({'gateway_route_staleness_seconds{instance="a"}': "0+60x30"}, "10m", HERE, "1m"),
@@ -116,6 +119,8 @@ HEALTHY: Final = {
     'gateway_workers{instance="a"}': "2+0x400",
     'gateway_version_events_total{instance="a",model="m",version="2",event="crashed"}': "4+0x400",
     'gateway_worker_loop_lag_seconds{instance="a"}': "0.01+0x400",
+    'gateway_notifications_oldest_age_seconds{target="ops"}': "1+0x400",
+    'gateway_notifications_total{target="ops",outcome="given_up"}': "2+0x400",
 }
 """Six hours in which nothing is wrong, though something once was."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 import numpy as np
 
-from gateway.processes.sockets import reserve
+from gateway.processes.sockets import open_sockets
 from gateway.rpc.descriptors import MESSAGES
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ FIELDS: Final = {"FP32": "fp32_contents", "INT64": "int64_contents"}
 
 def free_port() -> int:
     """Return a port that nobody listens on now."""
-    with reserve("127.0.0.1", 0, "--grpc-port") as sock:
+    [sock] = open_sockets("127.0.0.1", 0, 1, "--grpc-port")
+    with sock:
         return int(sock.getsockname()[1])
 
 

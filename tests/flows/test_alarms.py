@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.flows import metrics
 from tests.flows.gateway_process import eventually
+from tests.flows.prometheus import Prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,47 +36,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-class PrometheusProcess:
-    """Debian's Prometheus on a port of loopback, below *directory*; it scrapes *target* five times a second."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
-        self.address = f"127.0.0.1:{free_port()}"
-        self.target_port = free_port()
-
-    def start(self) -> None:
-        config = self._directory / "prometheus.yml"
-        config.write_text(
-            "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
-            "scrape_configs: [{job_name: gateway, static_configs: [{targets: ["
-            f"'127.0.0.1:{self.target_port}'"
-            "]}]}]\n",
-            encoding="utf-8",
-        )
-        flags = {
-            "config.file": config, "storage.tsdb.path": self._directory / "data", "web.listen-address": self.address,
-            "log.level": "error",
-        }  # fmt: skip
-        with (self._directory / "prometheus.log").open("ab") as log:
-            command = ["prometheus", *(f"--{name}={value}" for name, value in flags.items())]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-
-
 @pytest.fixture
-def prometheus(tmp_path: Path) -> Iterator[PrometheusProcess]:
-    process = PrometheusProcess(tmp_path)
+def prometheus(tmp_path: Path) -> Iterator[Prometheus]:
+    process = Prometheus(tmp_path)
     yield process
     process.kill()
 
@@ -107,7 +69,7 @@ def stands(gateway: Gateway, phase: str, **states: str) -> Callable[[], bool]:
 
 
 def test_alarms_hold_and_roll_back_and_an_outage_of_prometheus_only_holds(
-    begin: Callable[..., Gateway], prometheus: PrometheusProcess
+    begin: Callable[..., Gateway], prometheus: Prometheus
 ) -> None:
     prometheus.start()
     flags = ("--prometheus-url", f"http://{prometheus.address}", "--admin-port", str(prometheus.target_port))

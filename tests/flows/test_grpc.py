@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 import pytest
 
-from gateway.processes.sockets import reserve
+from gateway.processes.sockets import open_sockets
 from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
 from tests.flows import metrics
 from tests.flows.gateway_process import eventually
@@ -39,7 +39,8 @@ def served(begin: Callable[..., Gateway]) -> tuple[Gateway, str]:
 
 
 def free_port() -> int:
-    with reserve("127.0.0.1", 0, "--grpc-port") as sock:
+    [sock] = open_sockets("127.0.0.1", 0, 1, "--grpc-port")
+    with sock:
         return int(sock.getsockname()[1])
 
 

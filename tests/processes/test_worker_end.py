@@ -25,6 +25,8 @@ class Part:
 
     def subscribe(self, _: object) -> None: ...
 
+    def wake(self) -> None: ...
+
     async def run_forever(self) -> None:
         await asyncio.Event().wait()
 
@@ -62,7 +64,8 @@ class Quiet:
 def parts(done: list[str], fault: Exception | None = None) -> Any:
     """Return the parts of a worker without doors."""
     named = {
-        name: Part(name, done) for name in ("adoption", "watcher", "snapshot", "labels", "recordings", "report_file")
+        name: Part(name, done)
+        for name in ("adoption", "watcher", "snapshot", "labels", "recordings", "report_file", "rehearsals")
     }
     return SimpleNamespace(
         **named,

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
-from gateway.rest.compression import MAX_MEMBERS, WORTHWHILE_BYTES, Inflater, accepted, coding_of, compressed
+from gateway.rest.compression import WORTHWHILE_BYTES, accepted, coding_of, compressed
+from gateway.serving.inflating import MAX_MEMBERS, Inflater
 from tests.rest.door import ROW, FakeDoor, request, tensor
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 import numpy as np
 
-from gateway.processes.sockets import reserve
+from gateway.core.limits import DEFAULT, Limits
+from gateway.processes.sockets import open_sockets
 from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
 from gateway.rpc.server import GrpcServer
 from gateway.rpc.service import HEALTH, INFERENCE, Service
@@ -34,16 +35,18 @@ class Said:
 class RpcDoor(FakeDoor):
     """Versions that are Python functions, behind both doors of one worker."""
 
-    def __init__(self, **how: Any) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT, **how: Any) -> None:
         super().__init__(**how)
+        self.inference.limits = limits
         self.floor.held.hold("fraud", 1, lambda feeds: [feeds["x"] + 100])
         self.floor.held.hold("fraud", 2)
         send_all_to(self, 1)
-        self._port = reserve(LOCAL, 0, "--grpc-port")
-        self.address = f"{LOCAL}:{self._port.getsockname()[1]}"
+        [self._port] = open_sockets(LOCAL, 0, 1, "--grpc-port")
+        self.port = self._port.getsockname()[1]
+        self.address = f"{LOCAL}:{self.port}"
         self.reasons: dict[str, str] = {}
         self.service = Service(self.inference, self.floor.catalog, lambda: self.reasons, self.control, self.statistics)
-        self.server = GrpcServer(self.service, LOCAL, self._port.getsockname()[1], max_body=self.inference.max_body)
+        self.server = GrpcServer(self.service, self.inference, self._port)
 
     async def open(self) -> None:
         self.serving = asyncio.create_task(self.server.run())

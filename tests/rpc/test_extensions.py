@@ -11,7 +11,7 @@ from gateway.core import errors
 from gateway.core.signature import DATATYPES
 from gateway.ports import VersionFigures
 from gateway.rpc.descriptors import MESSAGES
-from gateway.rpc.extensions import NUMBERS, address_of
+from gateway.rpc.extensions import NUMBERS
 from gateway.serving.configuration import data_type
 from tests.serving.fakes import FAILED
 
@@ -115,17 +115,3 @@ async def test_a_configuration_has_the_signature_with_tritons_numbers(door: RpcD
 
 def test_every_datatype_has_a_number() -> None:
     assert {data_type(datatype) for datatype in DATATYPES} == set(NUMBERS)
-
-
-@pytest.mark.parametrize(
-    ("peer", "address"),
-    [
-        ("ipv4:127.0.0.1:51234", "127.0.0.1"),
-        ("ipv6:%5B::1%5D:51234", "::1"),
-        ("ipv6:[2001:db8::7]:1", "2001:db8::7"),
-        ("unix:/run/gateway.sock", None),
-        ("vsock:3:5", "3"),
-    ],
-)
-def test_a_peer_is_read_as_the_address_it_names(peer: str, address: str | None) -> None:
-    assert address_of(peer) == address

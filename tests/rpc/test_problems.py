@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from grpc import StatusCode
-
 from gateway.core import errors
 from gateway.rest.problems import TABLE as HTTP
 from gateway.rpc.problems import FAULT, TABLE, problem
+from gateway.rpc.status import Status
 
 SAME_KIND = {
-    400: {StatusCode.INVALID_ARGUMENT}, 404: {StatusCode.NOT_FOUND}, 413: {StatusCode.RESOURCE_EXHAUSTED},
-    415: {StatusCode.UNIMPLEMENTED}, 500: {StatusCode.INTERNAL},
-    503: {StatusCode.UNAVAILABLE, StatusCode.FAILED_PRECONDITION},
-    401: {StatusCode.UNAUTHENTICATED}, 403: {StatusCode.PERMISSION_DENIED}, 409: {StatusCode.FAILED_PRECONDITION},
-    429: {StatusCode.RESOURCE_EXHAUSTED}, 504: {StatusCode.DEADLINE_EXCEEDED},
+    400: {Status.INVALID_ARGUMENT}, 404: {Status.NOT_FOUND}, 413: {Status.RESOURCE_EXHAUSTED},
+    415: {Status.UNIMPLEMENTED}, 500: {Status.INTERNAL},
+    503: {Status.UNAVAILABLE, Status.FAILED_PRECONDITION},
+    401: {Status.UNAUTHENTICATED}, 403: {Status.PERMISSION_DENIED}, 409: {Status.FAILED_PRECONDITION},
+    429: {Status.RESOURCE_EXHAUSTED}, 504: {Status.DEADLINE_EXCEEDED},
 }  # fmt: skip
 
 
@@ -29,7 +28,7 @@ def test_every_status_has_its_code() -> None:
 
 
 def test_what_crashed_two_workers_has_no_code_that_clients_retry() -> None:
-    assert TABLE[errors.Quarantined][0] is StatusCode.FAILED_PRECONDITION
+    assert TABLE[errors.Quarantined][0] is Status.FAILED_PRECONDITION
 
 
 def test_what_has_no_row_is_a_fault_of_the_gateway_and_says_no_more() -> None:

@@ -12,11 +12,17 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from gateway.rpc.descriptors import MESSAGES
+from gateway.rpc.frames import Code
+from gateway.rpc.messages import prefixed
 from gateway.rpc.service import HEALTH, INFERENCE, METHODS
+from gateway.rpc.status import Status
 from tests.rpc.door import message
+from tests.rpc.raw import Raw
 
 if TYPE_CHECKING:
     from tests.rpc.door import RpcDoor
+
+INFO = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
 
 async def test_a_caller_without_descriptions_finds_every_service_and_method_and_can_call(door: RpcDoor) -> None:
@@ -62,3 +68,51 @@ async def test_what_is_described_to_others_is_what_is_served(door: RpcDoor) -> N
     assert [(f.number, f.name) for f in theirs.fields] == [
         (f.number, f.name) for f in MESSAGES["ModelInferRequest"].DESCRIPTOR.fields
     ]
+
+
+def asked(**question: object) -> bytes:
+    return prefixed(reflection_pb2.ServerReflectionRequest(**question).SerializeToString())
+
+
+@pytest.mark.parametrize("question", [
+    {"file_by_filename": "ghost.proto"}, {"file_containing_symbol": "inference.Ghost"},
+    {"all_extension_numbers_of_type": "inference.Ghost"}, {"file_containing_extension": {"containing_type": "x"}}, {},
+])  # fmt: skip
+async def test_what_is_not_described_is_not_found_and_the_conversation_goes_on(
+    door: RpcDoor, question: dict[str, object]
+) -> None:
+    raw = await Raw.connect(door.port)
+    number = raw.begin(raw.head(path=INFO))
+    raw.data(number, asked(**question) + asked(file_by_filename="inference.proto"))
+
+    headers, body = await raw.answer(number)
+
+    raw.close()
+    first = reflection_pb2.ServerReflectionResponse.FromString(body[5 : 5 + int.from_bytes(body[1:5], "big")])
+    assert first.error_response.error_code == Status.NOT_FOUND
+    assert b"GRPCInferenceService" in body
+    assert headers["grpc-status"] == "0"
+
+
+@pytest.mark.parametrize(("sent", "status"), [
+    (prefixed(b"\xff"), Status.INVALID_ARGUMENT), (b"\0\0", Status.INVALID_ARGUMENT),
+    (b"\0\0\1\0\1", Status.RESOURCE_EXHAUSTED), (b"", Status.OK),
+])  # fmt: skip
+async def test_what_is_no_question_ends_the_conversation(door: RpcDoor, sent: bytes, status: Status) -> None:
+    raw = await Raw.connect(door.port)
+    number = raw.begin(raw.head(path=INFO))
+    raw.data(number, sent)
+
+    assert await raw.status(number) == status
+    raw.close()
+
+
+async def test_a_conversation_whose_answers_nobody_reads_is_ended(door: RpcDoor) -> None:
+    raw = await Raw.connect(door.port)
+    number = raw.begin(raw.head(path=INFO))
+
+    for _ in range(400):
+        raw.data(number, asked(file_by_filename="inference.proto"), ends=False)
+
+    assert await raw.was_reset(number) is Code.ENHANCE_YOUR_CALM
+    raw.close()

@@ -181,6 +181,8 @@ class FakeWatchdog(Watchdog):
 
     def end(self) -> None: ...
 
+    def settle(self) -> None: ...
+
 
 class FakeMetrics:
     """Implements ``ports.Metrics``."""

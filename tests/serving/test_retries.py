@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.core.breaker import LEAST_RERUNS
 from gateway.core.errors import ModelFailed
 from gateway.serving.retries import RetryBudget
 from tests.serving.fakes import SLOW, Caller, Dispatched, Floor, Gate, a_turn, nothing, pairs
@@ -11,6 +12,7 @@ from tests.serving.test_dispatch import all_to_the_canary, raising
 async def test_without_a_rollout_too_only_so_many_fallbacks_run_at_once(floor: Floor) -> None:
     arm = all_to_the_canary(floor, raising)
     budget = RetryBudget(lambda: 10)
+    budget.running = LEAST_RERUNS - 3
 
     callers = [Dispatched(arm, pairs(number), retries=budget) for number in range(10)]
     results = [(await caller.ending())[1] for caller in callers]
@@ -19,9 +21,20 @@ async def test_without_a_rollout_too_only_so_many_fallbacks_run_at_once(floor: F
     assert floor.cells(2).fallbacks == ["error"] * 3
 
 
+async def test_nobody_in_a_full_run_that_fails_sees_it(floor: Floor) -> None:
+    arm = all_to_the_canary(floor, raising)
+    budget = RetryBudget(lambda: LEAST_RERUNS)
+
+    callers = [Dispatched(arm, pairs(number), retries=budget) for number in range(LEAST_RERUNS)]
+    results = [(await caller.ending())[1] for caller in callers]
+
+    assert all(isinstance(result, list) for result in results)
+
+
 async def test_a_busy_worker_runs_a_fifth_of_its_requests_again(floor: Floor) -> None:
     arm = all_to_the_canary(floor, raising)
-    budget = RetryBudget(lambda: 50)
+    budget = RetryBudget(lambda: 500)
+    budget.running = 90
 
     callers = [Dispatched(arm, pairs(number), retries=budget) for number in range(20)]
     results = [(await caller.ending())[1] for caller in callers]

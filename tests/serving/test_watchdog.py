@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,24 @@ def test_a_run_wakes_it_and_is_stopped_when_it_is_over_its_limit(watchdog: Watch
         watchdog.end()
 
         assert stopped
+
+
+def test_a_stop_that_is_under_way_is_over_before_the_next_run(watchdog: Watchdog) -> None:
+    begun, go_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(FakeSession):
+        def stop(self) -> None:
+            begun.set()
+            go_on.wait(20)
+            over.set()
+
+    watchdog.begin(Slow(), time.perf_counter())
+    assert begun.wait(20)
+    watchdog.end()
+    threading.Timer(0.05, go_on.set).start()
+    watchdog.settle()
+
+    assert over.is_set()
 
 
 def test_it_stays_awake_through_a_long_run(watchdog: Watchdog) -> None:

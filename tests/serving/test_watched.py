@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from gateway.core.breaker import LEAST_RERUNS
 from gateway.core.errors import DeadlineExceeded, ModelFailed, Overloaded
 from gateway.core.slots import SLOTS
 from gateway.core.watching import Mark
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 REVISION = 7
 EMPTY = RetryBudget(lambda: 0)
-EMPTY.running = 3
+EMPTY.running = LEAST_RERUNS
 """A budget without room."""
 
 
