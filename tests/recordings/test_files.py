@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -120,6 +121,20 @@ def test_writers_of_several_processes_lose_nothing(tmp_path: Path) -> None:
 
     lines = list(RecordingFiles(tmp_path / "recordings").read("fraud"))
     assert sorted(lines) == sorted(LINE % (worker * 1000 + number) for worker in range(4) for number in range(50))
+
+
+def test_one_process_at_a_time_writes_and_deletes(files: RecordingFiles, tmp_path: Path) -> None:
+    write(files, LINE % 1)
+
+    with (tmp_path / "recordings" / "fraud" / "lock").open() as lock, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        writing = pool.submit(write, files, LINE % 2)
+        with pytest.raises(TimeoutError):
+            writing.result(0.1)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        writing.result(10)
+
+    assert list(files.read("fraud")) == [LINE % 1, LINE % 2]
 
 
 def test_nobody_else_may_read_a_recording_or_the_key(files: RecordingFiles, tmp_path: Path) -> None:
