@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "GATEWAY_"
 
-CLIENT_VARIABLES: Final = frozenset({"GATEWAY_URL", "GATEWAY_TOKEN"})
+CLIENT_VARIABLES: Final = frozenset({"GATEWAY_URL", "GATEWAY_TOKEN", "GATEWAY_CONTEXT"})
 """What the other commands read; ``serve`` tolerates them."""
 
 
@@ -219,19 +219,48 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """What the commands that talk to a gateway take from the environment. *token* is sent, and never shown."""
+    """What the commands that talk to a gateway take from the environment. *token* is sent, and never shown.
+
+    *is_named*: GATEWAY_URL says which gateway is meant; else *url* is the address that ``serve`` would take here.
+    *context* is a context's name.
+    """
 
     url: str
     token: str | None
+    is_named: bool = False
+    context: str | None = None
 
 
 def client_from_environment(environ: Mapping[str, str] | None = None) -> ClientSettings:
-    """Return GATEWAY_URL and GATEWAY_TOKEN; without the first, the address that ``serve`` would take here."""
+    """Return what CLIENT_VARIABLES say; without GATEWAY_URL, the address that ``serve`` would take here."""
     environ = os.environ if environ is None else environ
     host = environ.get(variable("admin_host"), "127.0.0.1")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what a server listens on, read as "here"
     here = f"http://{f'[{host}]' if ':' in host else host}:{environ.get(variable('admin_port'), '9090')}"
-    return ClientSettings(environ.get("GATEWAY_URL") or here, environ.get("GATEWAY_TOKEN"))
+    named = environ.get("GATEWAY_URL")
+    return ClientSettings(
+        named or here, environ.get("GATEWAY_TOKEN"), bool(named), environ.get("GATEWAY_CONTEXT") or None
+    )
+
+
+def configuration_directory(environ: Mapping[str, str] | None = None) -> Path:
+    """Return where this user's settings of the commands lie. Raises InvalidSettings for a user without a home.
+
+    Source: XDG Base Directory Specification 0.8, which has a relative XDG_CONFIG_HOME be ignored.
+    """
+    environ = os.environ if environ is None else environ
+    given = Path(environ.get("XDG_CONFIG_HOME", ""))
+    if given.is_absolute():
+        return given / "canary-gateway"
+    try:
+        return Path(environ["HOME"] if environ.get("HOME") else Path.home()) / ".config" / "canary-gateway"
+    except RuntimeError as exc:
+        raise InvalidSettings("this user has no home directory; set XDG_CONFIG_HOME to an absolute path") from exc
+
+
+def can_redraw(environ: Mapping[str, str] | None = None) -> bool:
+    """Say whether the terminal, by its name, has a cursor that can be moved."""
+    return (os.environ if environ is None else environ).get("TERM", "") not in {"", "dumb"}
 
 
 def environment_without_settings() -> dict[str, str]:

@@ -74,7 +74,13 @@ IMPURE = frozenset(
 )  # fmt: skip
 """Of the standard library, what the core may not import: clocks, chance, the disk and the network."""
 
-STARTS_PROCESSES = ("gateway.cli.serve", "gateway.cli.demo_gateway", "gateway.cli.doctor", "gateway.cli.checkup")
+STARTS_PROCESSES = (
+    "gateway.cli.serve",
+    "gateway.cli.demo_gateway",
+    "gateway.cli.doctor",
+    "gateway.cli.checkup",
+    "gateway.cli.store_checks",
+)
 """The commands that look behind the admin API, because they start what answers it or ask why it does not."""
 
 BEHIND_THE_API = ("gateway.store", "gateway.engine", "gateway.assemble", "gateway.processes", "gateway.serving")

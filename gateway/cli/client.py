@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from gateway.cli.contexts import read_contexts
 from gateway.cli.errors import CommandFailed, CommandMisused
 from gateway.settings import client_from_environment
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
+
+    from gateway.cli.contexts import Context
+    from gateway.settings import ClientSettings
 
 TIMEOUT_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 64 << 20
@@ -42,7 +46,7 @@ class Refused(CommandFailed):
 
 
 class Client:
-    """Speaks to one gateway's admin API. *token* is sent, and never shown."""
+    """Speaks to the admin API of the gateway at *url*. *token* is sent, and never shown."""
 
     def __init__(self, url: str, token: str | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         parts = urlsplit(url)
@@ -55,7 +59,7 @@ class Client:
             self._port = parts.port
         except ValueError as exc:
             raise CommandMisused(f"{url!r} has no usable port") from exc
-        self._token = token
+        self.token = token
         self._timeout_seconds = timeout_seconds
 
     def get(self, *segments: str, **query: str) -> Answer:
@@ -94,8 +98,8 @@ class Client:
     ) -> Iterator[http.client.HTTPResponse]:
         """Send a request and let its answer be read. Raises CommandFailed where that cannot be done."""
         head = {"accept": "application/json", **headers}
-        if self._token:
-            head["authorization"] = f"Bearer {self._token}"
+        if self.token:
+            head["authorization"] = f"Bearer {self.token}"
         connect = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
         connection = connect(self._host, self._port, timeout=self._timeout_seconds)
         try:
@@ -128,21 +132,42 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every command that speaks to a gateway."""
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     parser.add_argument("--url", help="address of the admin port (GATEWAY_URL; default http://127.0.0.1:9090)")
+    parser.add_argument("--context", metavar="NAME", help="a gateway kept by `gateway context add` (GATEWAY_CONTEXT)")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file that holds the token (or GATEWAY_TOKEN)")
 
 
 def connect(args: argparse.Namespace) -> Client:
-    """Return the client that flags and environment name; flags win. The token is read, and kept to itself."""
+    """Return the client of the gateway that is meant. The token is read, and kept to itself.
+
+    The first of these counts: --url, --context, GATEWAY_URL, GATEWAY_CONTEXT, the context in use, this machine. The
+    token file of a context goes with its own address only, and yields to --token-file and GATEWAY_TOKEN.
+    """
     settings = client_from_environment()
-    token = settings.token
-    if args.token_file is not None:
-        try:
-            token = args.token_file.read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as exc:
-            raise CommandMisused(f"the token file {str(args.token_file)!r} cannot be read") from exc
+    context = _context(args, settings)
+    token, file = settings.token, args.token_file
+    if file is None and token is None and context is not None:
+        file = context.token_file
+    if file is not None:
+        token = _read_token(file)
     if token and not (token.isascii() and token.isprintable()):
         raise CommandMisused("the token holds characters that no token has; check GATEWAY_TOKEN or --token-file")
-    return Client(args.url or settings.url, token)
+    return Client(context.url if context else args.url or settings.url, token)
+
+
+def _context(args: argparse.Namespace, settings: ClientSettings) -> Context | None:
+    """Return the context that is meant; None where an address is, or nothing. Raises CommandMisused for an unknown."""
+    if args.url and args.context:
+        raise CommandMisused("--url and --context both name a gateway; give one of them")
+    if args.url or (settings.is_named and not args.context):
+        return None
+    return read_contexts().named(args.context or settings.context)
+
+
+def _read_token(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as exc:
+        raise CommandMisused(f"the token file {str(file)!r} cannot be read") from exc
 
 
 def _path(segments: tuple[str, ...], query: Mapping[str, str]) -> str:

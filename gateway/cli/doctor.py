@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 FLAGS = (
     "models", "routes", "state_dir", "host", "port", "grpc_port", "admin_host", "admin_port", "admin_token_file",
-    "redis_url",
+    "redis_url", "workers", "limits",
 )  # fmt: skip
 """Settings that the checks look at; given as flags they win, as with ``gateway serve``."""
 
@@ -33,10 +33,18 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print one line per check and return 1 if one failed."""
     from gateway.cli.checkup import check_all
+    from gateway.cli.findings import Finding
+    from gateway.core.errors import InvalidSettings
     from gateway.settings import from_environment
 
     flags = {name: value for name in FLAGS if (value := getattr(args, name)) is not None}
-    findings = check_all(from_environment(flags), connect(args))
+    client = connect(args)
+    try:
+        settings = from_environment(flags)
+    except InvalidSettings as exc:
+        findings = [Finding("settings", "fail", f"{exc}; nothing else can be checked before that is mended")]
+    else:
+        findings = [Finding("settings", "ok", "every flag and variable can be used"), *check_all(settings, client)]
     if args.json:
         print_json([{"check": f.check, "verdict": f.verdict, "found": f.found} for f in findings])
     else:

@@ -9,3 +9,7 @@ class CommandFailed(Exception):
 
 class CommandMisused(Exception):
     """Called in a way that cannot be meant: exit code 2."""
+
+
+class CommandUndecided(Exception):
+    """What was to be compared could not be: exit code 3, which is neither "the same" nor "it differs"."""

@@ -1,6 +1,7 @@
 """The command ``gateway``: one file per noun, imported only when it is named.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Answers go to stdout, everything else to stderr.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 nobody knows (a comparison that did not happen).
+Answers go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from gateway.cli.errors import CommandFailed, CommandMisused
+from gateway.cli.errors import CommandFailed, CommandMisused, CommandUndecided
 from gateway.core.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ NOUNS: Final = {
     "rollouts": ("gateway.cli.rollouts", "walk a canary through its steps, watched by its guards"),
     "notifications": ("gateway.cli.notifications", "who is told of decisions, and what could not be told"),
     "recordings": ("gateway.cli.recordings", "what was recorded of the traffic"),
+    "top": ("gateway.cli.top", "watch models, versions and rollouts live"),
+    "context": ("gateway.cli.context", "keep the addresses of several gateways, and choose one"),
+    "completion": ("gateway.cli.completion", "have bash, zsh or fish complete commands, flags and models"),
     "doctor": ("gateway.cli.doctor", "check what a gateway needs, and say what to do"),
 }
 """Noun → the module with its ``add_parser(subparsers)`` and ``run(args) -> int``, and its line of help."""
@@ -53,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exc.code if isinstance(exc.code, int) else 0
     except CommandMisused as exc:
         return _tell(str(exc), 2)
+    except CommandUndecided as exc:
+        return _tell(str(exc), 3)
     except (CommandFailed, GatewayError) as exc:
         return _tell(str(exc), 1)
     except KeyboardInterrupt:
@@ -64,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str]) -> int:
     chosen = next((word for word in words if not word.startswith("-")), None)
-    parser = _parser(chosen)
+    parser = parser_for(chosen)
     args = parser.parse_args(words)
     if args.noun is None:
         parser.print_help(sys.stderr)
@@ -75,7 +81,7 @@ def _run(words: Sequence[str]) -> int:
     return status
 
 
-def _parser(chosen: str | None) -> argparse.ArgumentParser:
+def parser_for(chosen: str | None) -> argparse.ArgumentParser:
     """Return the parser; only the *chosen* noun's module is imported, the others are a line of help."""
     parser = Parser(
         prog="gateway",

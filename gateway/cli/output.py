@@ -17,10 +17,17 @@ def print_json(data: object) -> None:
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print *rows* in columns under *titles*."""
+    print("\n".join(columns(titles, rows)))
+
+
+def columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Return a line of *titles*, and one per row, in columns."""
     cells = [[plain(cell) for cell in row] for row in rows]
     widths = [max(len(line[column]) for line in [list(titles), *cells]) for column in range(len(titles))]
-    for line in [titles, *cells]:
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in [titles, *cells]
+    ]
 
 
 def say(text: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli import route_lint
 from gateway.cli.client import Refused, add_flags, connect
-from gateway.cli.errors import CommandMisused
+from gateway.cli.errors import CommandFailed, CommandMisused
 from gateway.cli.output import plain, print_json, print_table, say, weights
+from gateway.cli.route_words import show_trial
 
 if TYPE_CHECKING:
     import argparse
@@ -53,6 +55,7 @@ def _reading(verbs: Any) -> None:
     history.add_argument("--limit", type=int, default=20, help="how many entries, newest first (default 20)")
     restoring.add_argument("revision", nargs="?", type=int, metavar="REVISION")
     restoring.add_argument("--reason", default="", help="why, for the history")
+    restoring.add_argument("--dry-run", action="store_true", help="say what REVISION would change, and change nothing")
     for verb in (listing, showing, explaining, history, restoring):
         add_flags(verb)
 
@@ -64,19 +67,32 @@ def _files(verbs: Any) -> None:
     applying.add_argument("--dry-run", action="store_true", help="print what would change, and change nothing")
     applying.add_argument("--reason", default="", help="why, for the history")
     applying.add_argument("--force", action="store_true", help="also for versions that were rolled back")
+    applying.add_argument("--yes", action="store_true", help="really do what --prune says")
     diffing = verbs.add_parser(
-        "diff", help="how routes differ from files", epilog="example: gateway routes diff -f routing_configs"
+        "diff",
+        help="how routes differ from files, in words and as a diff",
+        description="Compare routes with files. Exit code 0: nothing differs, 1: something does, 3: nobody knows.",
+        epilog="example: gateway routes diff -f routing_configs --prune",
     )
-    diffing.add_argument("--exit-code", action="store_true", help="exit with 1 when something differs")
+    diffing.add_argument("--exit-code", action="store_true", help="kept for older scripts; it is so without it")
     for verb in (applying, diffing):
         verb.add_argument(
             "-f", "--file", required=True, metavar="FILE|DIR", help="a route file, or a directory of them"
         )
+        verb.add_argument(
+            "--prune",
+            action="store_true",
+            help="also the models that no file of DIR routes: all their traffic goes to their baseline, rules, shadows "
+            "and aliases go",
+        )
         add_flags(verb)
+    route_lint.add_parser(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb and return the exit code."""
+    if args.verb == "lint":
+        return route_lint.run(args)
     if args.verb in {"apply", "diff"}:
         from gateway.cli import route_changes
 
@@ -163,6 +179,8 @@ def _history(args: argparse.Namespace, client: Client) -> int:
 
 
 def _restore(args: argparse.Namespace, client: Client) -> int:
+    if args.dry_run:
+        return _try_restore(args, client)
     body = {"reason": args.reason} | ({} if args.revision is None else {"revision": args.revision})
     try:
         answer = client.send("POST", args.model, "route", "restore", body=body, match="*")
@@ -176,6 +194,16 @@ def _restore(args: argparse.Namespace, client: Client) -> int:
         revision = (answer.etag or "").strip('"')
         print(f"{plain(args.model)} is restored, now at revision {revision}: {weights(answer.data['split'])}")
     return 0
+
+
+def _try_restore(args: argparse.Namespace, client: Client) -> int:
+    if args.revision is None:
+        raise CommandMisused("a dry run needs a REVISION; `gateway routes history` shows those there are")
+    entries = client.get(args.model, "history", limit="1000").data
+    found = next((each["after"] for each in entries if each["revision"] == args.revision and each["after"]), None)
+    if found is None:
+        raise CommandFailed(f"the history of {plain(args.model)} has no route at revision {args.revision}")
+    return show_trial(args, client, client.get(args.model, "route").data, found)
 
 
 def _when(at_ms: int) -> str:

@@ -234,15 +234,6 @@ def test_garbage_in_the_store_is_replaced_by_what_a_file_says(routed: Terminal, 
     assert (result.code, routed.run("routes", "show", "fraud").code) == (0, 0)
 
 
-def test_a_difference_can_be_an_exit_code(routed: Terminal, tmp_path: Path) -> None:
-    path = tmp_path / "fraud.yaml"
-    path.write_text('model: fraud\nsplit: {"1": 1}\n', encoding="utf-8")
-
-    codes = [routed.run("routes", "diff", "-f", str(path), *more).code for more in ([], ["--exit-code"])]
-
-    assert codes == [0, 1]
-
-
 def meanwhile(monkeypatch: pytest.MonkeyPatch, house: House, state: VersionState, reason: str = "") -> None:
     """While the command waits for its next look, all workers come to report *state* of version 3."""
 

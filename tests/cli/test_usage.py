@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import subprocess
 import sys
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import Terminal
-
-OURS = sorted(NOUNS.keys() - {"serve", "demo"})
 
 
 @pytest.fixture
@@ -60,22 +57,6 @@ def test_wrong_usage_is_exit_code_2_and_names_what_is_wrong(
     code = main(words)
 
     assert (code, named in capsys.readouterr().err) == (2, True)
-
-
-@pytest.mark.parametrize("noun", OURS)
-def test_every_noun_has_help_and_every_verb_an_example(noun: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([noun, "--help"]) == 0
-    text = capsys.readouterr().out
-    verbs = re.findall(r"^    ([a-z]+)\b", text, re.MULTILINE)
-
-    helps = [text] if noun == "doctor" else []
-    for verb in verbs:
-        assert main([noun, verb, "--help"]) == 0
-        helps.append(capsys.readouterr().out)
-
-    assert helps
-    assert all(f"example: gateway {noun}" in each for each in helps)
-    assert all("--json" in each for each in helps)
 
 
 def test_the_bare_command_shows_every_noun(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,111 @@
+"""What ``gateway top`` shows: two looks at the admin API, and the rates between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.cli.client import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from gateway.cli.client import Client
+
+FAILED: Final = frozenset({"model_error", "timeout", "overload", "gateway_error"})
+"""The outcomes for which the gateway or a model is to blame, and no caller."""
+
+Totals = dict[tuple[str, str], tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look. *view* is ``GET /api/v1/models``; *figures* and *rollouts* are by model, a rollout where one is shown.
+
+    at_seconds: on a clock that only rises.
+    """
+
+    at_seconds: float
+    view: Mapping[str, Any]
+    figures: Mapping[str, Mapping[str, Any]]
+    rollouts: Mapping[str, Mapping[str, Any]]
+
+    def totals(self) -> Totals:
+        """Return (model, version) → requests and failed ones since the version was loaded."""
+        return {
+            (model, version): (sum(each["requests"].values()), sum(each["requests"].get(kind, 0) for kind in FAILED))
+            for model, versions in self.figures.items()
+            for version, each in versions.items()
+        }
+
+
+def look(client: Client, only: Collection[str], at_seconds: float) -> Look:
+    """Ask for everything, or for the models in *only*. Raises CommandFailed, Refused for a model that is not known."""
+    answer = client.get().data
+    known = {model["name"] for model in answer["models"]}
+    for name in only:
+        if name not in known:
+            client.get(name)  # the gateway's own words for a model that it does not know
+    models = [model for model in answer["models"] if not only or model["name"] in only]
+    figures = {model["name"]: client.get(model["name"], "figures").data["versions"] for model in models}
+    rollouts = {}
+    for model in models:
+        if model["rollout"]:
+            try:
+                rollouts[model["name"]] = client.get(model["name"], "rollouts", "current").data
+            except Refused as exc:
+                if exc.status < 500 and exc.status != 404:
+                    raise
+    return Look(at_seconds, {**answer, "models": models}, figures, rollouts)
+
+
+def compare(before: Look, now: Look) -> dict[str, Any]:
+    """Return what is shown, as JSON values. A rate is null where there was no earlier look at the same counters."""
+    seconds = now.at_seconds - before.at_seconds
+    old, new = before.totals(), now.totals()
+    models = [
+        {
+            "name": model["name"],
+            "ready": model["ready"],
+            "revision": model["revision"],
+            "versions": [
+                {
+                    "version": version["version"],
+                    "state": version["state"],
+                    "share": now.figures[model["name"]].get(version["version"], {}).get("share", 0.0),
+                    **_rates(old.get((model["name"], version["version"])),
+                             new.get((model["name"], version["version"])), seconds),
+                    "latency_seconds": now.figures[model["name"]].get(version["version"], {}).get(
+                        "latency_seconds", {}),
+                }
+                for version in model["versions"]
+            ],
+            "rollout": _rollout(now.rollouts.get(model["name"])),
+        }
+        for model in now.view["models"]
+    ]  # fmt: skip
+    return {"store": now.view["store"], "seconds": seconds, "models": models}
+
+
+def _rates(old: tuple[int, int] | None, new: tuple[int, int] | None, seconds: float) -> dict[str, float | None]:
+    """Return requests and errors per second; a count that fell was begun anew, by a version that was loaded again."""
+    if old is None or new is None or seconds <= 0 or new[0] < old[0] or new[1] < old[1]:
+        return {"requests_per_second": None, "errors_per_second": None}
+    return {
+        "requests_per_second": (new[0] - old[0]) / seconds,
+        "errors_per_second": (new[1] - old[1]) / seconds,
+    }
+
+
+def _rollout(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if data is None:
+        return None
+    verdict = data["verdict"]
+    members = ("phase", "origin", "step", "steps", "candidate", "baseline", "gate", "reason", "is_over", "seconds_left")
+    return {name: data[name] for name in members} | {
+        "verdict": verdict["kind"],
+        "guards": {
+            guard: {"e_value": value, "threshold": verdict["thresholds"].get(guard)}
+            for guard, value in verdict["e_values"].items()
+        },
+    }
