@@ -25,7 +25,8 @@ WITHOUT_JSON: Final = {
 
 READS: Final = {
     "completion", "context list", "demo", "doctor", "models check", "models list", "models quality",
-    "models replay", "notifications list", "recordings list", "rollouts list", "rollouts simulate", "rollouts status", "routes diff", "routes explain",
+    "models replay", "notifications list", "recordings list", "rollouts list",
+    "rollouts simulate", "rollouts status", "routes diff", "routes explain",
     "routes history", "routes lint", "routes list", "routes show", "serve", "top", "versions diff",
     "versions lineage", "versions list", "versions show",
 }  # fmt: skip
