@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.core.notification import Notification
     from gateway.core.phases import Phase
     from gateway.core.quality import Quality
+    from gateway.core.recording import Record
     from gateway.core.signature import Signature
     from gateway.core.verdicts import Verdict
     from gateway.core.versions import VersionStatus
@@ -609,6 +610,74 @@ class VersionCells(Protocol):
 
         *mean* and *most* are of the absolute differences of their numbers, finite; None where there were none.
         """
+        ...
+
+    def recorded(self, outcome: str) -> None:
+        """Count one answer of this version that was to be recorded; *outcome* is one of RECORDING_OUTCOMES."""
+        ...
+
+
+RECORDING_OUTCOMES: Final = ("kept", "full", "large", "unhidden", "failed")
+"""What becomes of a request that is to be recorded: written; or dropped because too many waited, because it is too
+large, because what is to be hidden is not in it, or because it could not be written."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """A request that was answered and is to be recorded, as *record* says.
+
+    *feeds* are in the order of the inputs of *asked*, *outputs* in that of the outputs of *answered*: the signatures of
+    the version that read the request, and of *version*, which answered it. *id* is the answer's. *cells* count.
+    """
+
+    record: Record
+    model: str
+    version: int
+    rule: str
+    revision: int
+    id: str
+    asked: Signature
+    feeds: Sequence[Tensor]
+    answered: Signature
+    outputs: Sequence[Tensor]
+    cells: VersionCells
+
+
+class Recorder(Protocol):
+    """Takes answered requests that are to be recorded."""
+
+    def offer(self, answered: Answered) -> None:
+        """Take a request, or drop and count it. Called behind an answer: it does not wait and does not fail."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What is recorded of a model on this machine: how many *requests*, in how many *bytes*.
+
+    *since* and *until*: when the first was begun and the last written, seconds since the epoch.
+    """
+
+    model: str
+    requests: int
+    bytes: int
+    since: float
+    until: float
+
+
+class RecordingShelf(Protocol):
+    """The recordings of this machine. Everything blocks, and raises RecordingsUnreadable where the disk fails."""
+
+    def recordings(self) -> Sequence[Recording]:
+        """Return what is there and not out of date, by model."""
+        ...
+
+    def read(self, model: str) -> Iterator[bytes]:
+        """Yield the recorded requests of *model*, oldest first, each a line of JSON with its end."""
+        ...
+
+    def delete(self, model: str) -> int:
+        """Delete what is recorded of *model* and return how many bytes that were."""
         ...
 
 

@@ -40,6 +40,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     ),
     "gateway.notifications": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.notifications"),
     "gateway.labels": ("gateway.core", "gateway.ports", "gateway.labels"),
+    "gateway.recordings": ("gateway.core", "gateway.ports", "gateway.recordings"),
     "gateway.serving": ("gateway.core", "gateway.ports", "gateway.models", "gateway.serving"),
     "gateway.control": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.control"),
     "gateway.rest": (
@@ -320,6 +321,7 @@ BROKEN: list[tuple[Rule, Sources]] = [
     (layers, {"gateway.store.memory": "from gateway.control.operations import Operations"}),
     (layers, {"gateway.telemetry.slab": "import gateway.store.keys"}),
     (layers, {"gateway.settings": "from gateway.cli import client"}),
+    (layers, {"gateway.recordings.desk": "from gateway.serving.lanes import Lanes"}),
     (layers, {"gateway.notifications.courier": "from gateway.control.operations import Operations"}),
     (layers, {"gateway.strict_yaml": "from gateway.core import errors"}),
     (core_is_pure, {"gateway.core.slots": "import time"}),

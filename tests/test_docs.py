@@ -33,7 +33,14 @@ from gateway.core.verdicts import Certificate, Kind, Verdict
 from gateway.core.versions import VersionState, VersionStatus
 from gateway.notifications.signing import signed
 from gateway.notifications.targets import read_targets
-from gateway.ports import NOTIFICATION_OUTCOMES, ROLLBACK_REASONS, RolloutGauges, TargetFigures, WorkerReport
+from gateway.ports import (
+    NOTIFICATION_OUTCOMES,
+    RECORDING_OUTCOMES,
+    ROLLBACK_REASONS,
+    RolloutGauges,
+    TargetFigures,
+    WorkerReport,
+)
 from gateway.rest import problems as inference_problems
 from gateway.rest.app import Metadata
 from gateway.rpc import problems as rpc_problems
@@ -246,6 +253,7 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
         ("reason of fallbacks", FALLBACKS),
         ("reason of refused", REFUSALS),
         ("reason of rollbacks", ROLLBACK_REASONS),
+        ("outcome of recordings", RECORDING_OUTCOMES),
         ("outcome of notifications", NOTIFICATION_OUTCOMES),
         ("state of alarms", tuple(State)),
         ("outcome of copies", COPY_OUTCOMES),

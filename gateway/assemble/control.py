@@ -32,6 +32,7 @@ from gateway.notifications.courier import Courier
 from gateway.notifications.targets import read_targets
 from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory
+from gateway.recordings.files import RecordingFiles
 from gateway.rest.guard import guarded
 from gateway.serving.snapshot import Snapshot
 from gateway.settings import secret_variable
@@ -148,6 +149,7 @@ def build_control(start: Start) -> ControlParts:
         traffic=SlabTraffic(slabs),
         events=events,
         notifications=courier,
+        recordings=RecordingFiles(settings.state_dir / "recordings"),
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)

@@ -25,6 +25,8 @@ from gateway.models.repository import Repository
 from gateway.ports import WorkerReport
 from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory, ReportFile
+from gateway.recordings.desk import RecordingDesk
+from gateway.recordings.files import RecordingFiles
 from gateway.rest.app import InferencePort, Metadata
 from gateway.rest.exchange import Inference
 from gateway.rest.shortcut import shortcut
@@ -32,6 +34,7 @@ from gateway.serving.adoption import Adoption
 from gateway.serving.evidence import EvidenceDuty
 from gateway.serving.lanes import Lanes
 from gateway.serving.live import LiveRoute, LiveTable
+from gateway.serving.recording import Recordings
 from gateway.serving.rehearsal import Rehearsals
 from gateway.serving.shadow import Shadows
 from gateway.serving.snapshot import Snapshot
@@ -76,6 +79,7 @@ class WorkerParts:
     watchdog: Watchdog
     inference: Inference
     server: HttpServer
+    recordings: RecordingDesk
     labels: LabelDuty | None
     """None where feedback is off."""
     rpc: GrpcServer | None
@@ -149,13 +153,14 @@ def build_worker(start: Start) -> WorkerParts:
     lanes = Lanes(catalog, watchdog, runs, max_queue=settings.max_queue, output_bytes=settings.limits.output_bytes)
     table = LiveTable()
     shadows = Shadows(lanes.are_waited_for, slab, on_pair=LiveRoute.paired)
+    recordings = RecordingDesk(RecordingFiles(settings.state_dir / "recordings"), lanes.are_waited_for)
     adoption = Adoption(
         table,
         catalog,
         lanes,
         slab,
         loads_all=settings.load == "all",
-        make_route=shadows.route,
+        make_route=Recordings(shadows, recordings).route,
         lost=[(lost.model, lost.version) for lost in start.lost],
     )
     snapshot = Snapshot(settings.state_dir)
@@ -200,6 +205,7 @@ def build_worker(start: Start) -> WorkerParts:
         watchdog=watchdog,
         inference=inference,
         server=HttpServer(InferencePort(inference, described.app()), start.sock, shortcut(inference, settings.limits)),
+        recordings=recordings,
         labels=labels,
         rpc=_rpc(start.rpc_sock, inference, catalog, lambda: reasons, control, figures),
         report_file=ReportFile(start.reports, start.slot),

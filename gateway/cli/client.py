@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,7 @@ from gateway.settings import client_from_environment
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gateway.cli.contexts import Context
     from gateway.settings import ClientSettings
@@ -81,15 +82,29 @@ class Client:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Return the answer. Raises Refused for a problem, CommandFailed where no gateway answers."""
-        head = {"accept": "application/json", **(headers or {})}
+        with self._exchange(method, path, body, headers or {}) as response:
+            return self._read(response, response.read(MAX_ANSWER_BYTES))
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """Yield the lines of an answer of any length, each with its end. Raises as `ask`."""
+        with self._exchange("GET", path, None, {}) as response:
+            if response.status >= 400:
+                self._read(response, response.read(MAX_ANSWER_BYTES))
+            yield from iter(response.readline, b"")
+
+    @contextmanager
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Send a request and let its answer be read. Raises CommandFailed where that cannot be done."""
+        head = {"accept": "application/json", **headers}
         if self.token:
             head["authorization"] = f"Bearer {self.token}"
         connect = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
         connection = connect(self._host, self._port, timeout=self._timeout_seconds)
         try:
             connection.request(method, path, body, head)
-            response = connection.getresponse()
-            content = response.read(MAX_ANSWER_BYTES)
+            yield connection.getresponse()
         except ConnectionRefusedError as exc:
             raise CommandFailed(
                 f"nothing answers at {self.url}: is the gateway running? "
@@ -102,7 +117,6 @@ class Client:
             raise CommandFailed(f"{self.url} cannot be reached: {str(exc) or type(exc).__name__}; check --url") from exc
         finally:
             connection.close()
-        return self._read(response, content)
 
     def _read(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
         try:

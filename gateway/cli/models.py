@@ -14,6 +14,7 @@ from gateway.cli import (
     model_prune,
     model_push,
     model_quality,
+    model_replay,
 )
 from gateway.cli.client import add_flags, connect
 from gateway.cli.output import print_json, print_table, say, weights
@@ -40,6 +41,7 @@ def add_parser(subparsers: Any) -> None:
     model_prune.add_parser(verbs)
     model_push.add_parser(verbs)
     model_quality.add_parser(verbs)
+    model_replay.add_parser(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         "prune": model_prune.run,
         "push": model_push.run,
         "quality": model_quality.run,
+        "replay": model_replay.run,
     }
     return verbs[args.verb](args)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gateway.control.endpoint import Endpoint
     from gateway.control.operations import Operations
     from gateway.core.lineage import Lineage
-    from gateway.ports import NotificationDesk, TrafficFigures, Workers
+    from gateway.ports import NotificationDesk, RecordingShelf, TrafficFigures, Workers
 
 ANYBODY: Final = Principal("anybody", Role.VIEWER)
 """Who is at an endpoint that is open to everybody."""
@@ -60,6 +60,7 @@ def create_admin(
     traffic: TrafficFigures | None = None,
     events: Events | None = None,
     notifications: NotificationDesk | None = None,
+    recordings: RecordingShelf | None = None,
 ) -> Starlette:
     """Return the admin application.
 
@@ -71,6 +72,7 @@ def create_admin(
     """
     given = {
         "describe": describe, "lineage": lineage, "tags": tags, "traffic": traffic, "notifications": notifications,
+        "recordings": recordings,
     }  # fmt: skip
     known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     events = events or Events(partial(look, operations, workers))

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.control import admin_requests as ask
 from gateway.control import admin_views as views
 from gateway.control.notification_answers import NobodyIsTold
+from gateway.control.recording_answers import NothingRecorded
 from gateway.core.errors import InvalidDocument, InvalidModel, UnknownModel, UnknownVersion
 from gateway.core.lineage import Lineage
 from gateway.core.members import shown
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.control.operations import Operations
     from gateway.control.route_reader import CurrentRoute
     from gateway.core.document import RouteDocument
-    from gateway.ports import NotificationDesk, Traffic, TrafficFigures, Workers
+    from gateway.ports import NotificationDesk, RecordingShelf, Traffic, TrafficFigures, Workers
 
 
 def _no_metadata(_model: str, _version: int) -> Mapping[str, Any] | None:
@@ -58,7 +59,8 @@ class Admin:
     """What the answers are made from.
 
     *events* tells what changes, *about* names this gateway, *describe* returns a version's metadata, *lineage* that of
-    all, *tags* what is said of versions of a model; all may block. *notifications* knows who is told of decisions.
+    all, *tags* what is said of versions of a model; all may block. *notifications* knows who is told of decisions,
+    *recordings* what was recorded.
     """
 
     operations: Operations
@@ -72,6 +74,7 @@ class Admin:
     tags: Callable[[str, Iterable[int]], Mapping[int, Mapping[str, str]]] = _no_tags
     traffic: TrafficFigures = field(default_factory=Uncounted)
     notifications: NotificationDesk = field(default_factory=NobodyIsTold)
+    recordings: RecordingShelf = field(default_factory=NothingRecorded)
 
 
 @dataclass(frozen=True, slots=True)

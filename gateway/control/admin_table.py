@@ -12,6 +12,7 @@ from gateway.control import experiment_answers as experiments
 from gateway.control import lineage_answers as lineage
 from gateway.control import notification_answers as notifications
 from gateway.control import quality_answers as quality
+from gateway.control import recording_answers as recordings
 from gateway.control import rollout_answers as rollouts
 from gateway.control import watching_answers as watching
 from gateway.control.auth import Role
@@ -159,6 +160,18 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET", MODEL + "/figures", Role.VIEWER, watching.show_figures,
         "Live shares, requests by outcome, fallbacks and p50, p95, p99 of each version since it was loaded",
+    ),
+    Endpoint(
+        "GET", MODEL + "/recordings", Role.OPERATOR, recordings.export_recordings,
+        "What this replica recorded of the model: one request a line, oldest first", media_type=recordings.LINES,
+    ),
+    Endpoint(
+        "DELETE", MODEL + "/recordings", Role.OPERATOR, recordings.delete_recordings,
+        "Delete what this replica recorded of the model",
+    ),
+    Endpoint(
+        "GET", "/api/v1/recordings", Role.VIEWER, recordings.list_recordings,
+        "How much this replica recorded of each model, since when",
     ),
     Endpoint(
         "GET", "/api/v1/notifications", Role.VIEWER, notifications.list_notifications,

@@ -117,6 +117,24 @@ def check_shadows(
             )
 
 
+def check_record(before: RouteDocument | None, document: RouteDocument, fleet: Mapping[int, FleetVersion]) -> None:
+    """Refuse to hide what the baseline's signature, where it is known, does not have: nothing would be recorded.
+
+    A record that the route had *before* is let be: it must not be in the way of a change of weights. Raises
+    InvalidDocument.
+    """
+    signature = _signature(document.baseline, fleet)
+    if document.record is None or signature is None or (before is not None and before.record == document.record):
+        return
+    for each in document.record.redact:
+        why = each.why_not(signature)
+        if why:
+            raise InvalidDocument(
+                f"record.redact.{each.name}",
+                f"cannot be hidden in what the baseline, version {document.baseline}, is asked and answers: {why}",
+            )
+
+
 def check_unload(
     model: str,
     version: int,

@@ -105,6 +105,34 @@ PLAN: Final[dict[str, Any]] = {
     },
 }
 
+RECORD: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "what of the traffic is recorded, and what is hidden in it",
+    "required": ["percent", "redact"],
+    "additionalProperties": False,
+    "properties": {
+        "percent": {"type": "number", "minimum": 0, "maximum": 100},
+        "redact": {
+            "type": "object",
+            "description": "tensor, or tensor[column] → how it is hidden",
+            "additionalProperties": {
+                "oneOf": [
+                    {"enum": ["drop", "hash"]},
+                    {
+                        "type": "object",
+                        "required": ["constant"],
+                        "additionalProperties": False,
+                        "properties": {"constant": {"type": ["number", "string", "boolean"]}},
+                    },
+                ]
+            },
+            "maxProperties": 1_000,
+        },
+        "keep": DURATION,
+        "max_bytes": {"type": "string", "pattern": "^[1-9][0-9]{0,6}[mg]$", "examples": ["64m", "2g"]},
+    },
+}
+
 SCHEMAS: Final[dict[str, Any]] = {
     "Split": SPLIT,
     "Route": {
@@ -156,6 +184,7 @@ SCHEMAS: Final[dict[str, Any]] = {
                 "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 100},
             },
             "rollout": {"$ref": "#/components/schemas/Plan"},
+            "record": RECORD,
         },
     },
     "Plan": PLAN,

@@ -16,6 +16,7 @@ from gateway.control.checks import (
     check_health,
     check_presence,
     check_reason,
+    check_record,
     check_shadows,
     check_signatures,
     check_unload,
@@ -234,6 +235,7 @@ class Operations:
         check_presence(route, fleet, self._known().get(model, ()))
         check_signatures(route, fleet)
         check_shadows(None, route, fleet, self._known().get(model, ()))
+        check_record(None, route, fleet)
         payload = stored.encode(Held(route, seating.seat_route(route)))
         entry = AuditEntry(1, who, reason, "route", None, route.as_dict())
         try:
@@ -329,6 +331,7 @@ class Operations:
         check_health(new, fleet)
         check_signatures(new, fleet)
         check_shadows(current.document, new, fleet, on_disk)
+        check_record(current.document, new, fleet)
         digests = {version: each.digest for version, each in fleet.items()}
         return check_quarantine(new, current.document, digests, current.quarantine, force=force)
 

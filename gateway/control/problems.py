@@ -41,6 +41,7 @@ TABLE: Final[Mapping[type[errors.GatewayError], tuple[int, str, str]]] = {
     errors.InvalidDocument: (422, "invalid-document", "The request is well-formed and wrong"),
     errors.TooManyAttempts: (429, "too-many-attempts", "Too many wrong tokens"),
     errors.StoreUnavailable: (503, "store-unavailable", "The store does not answer"),
+    errors.RecordingsUnreadable: (503, "recordings-unreadable", "The recordings cannot be used"),
     errors.GatewayError: (500, "internal", "The gateway failed"),
 }
 """Error → status, last part of the type, title. A subclass has its own row or is answered as its parent."""

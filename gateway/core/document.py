@@ -14,6 +14,7 @@ from gateway.core.errors import InvalidDocument
 from gateway.core.members import at, check_choice, members_of, shown, text_of
 from gateway.core.names import is_model_name, why_no_model_name
 from gateway.core.plan import read_plan
+from gateway.core.recording import read_record
 from gateway.core.rules import check_rules, rules_of, source_of
 from gateway.core.splits import percents_of, version_of, weights_of, written
 from gateway.core.strict_json import strict_json
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.core.plan import Plan
+    from gateway.core.recording import Record
     from gateway.core.rules import Rule, Source
 
 MEMBERS: Final = (
-    "model", "split", "assign", "rules", "shadow", "baseline", "fallback", "aliases", "rollout", "schema"
+    "model", "split", "assign", "rules", "shadow", "baseline", "fallback", "aliases", "rollout", "record", "schema"
 )  # fmt: skip
 MISSING: Final = ("random", "baseline")
 FALLBACKS: Final = ("baseline", "none")
@@ -55,7 +57,8 @@ class RouteDocument:
 
     *aliases* map a name to the version that it pins; they ascend by name and cannot be changed either.
     *shadow* maps a version to the percent of the requests that it gets copies of, and answers none of. *rollout* is the
-    plan of the rollouts that are started without one; it starts none by itself.
+    plan of the rollouts that are started without one; it starts none by itself. *record* says what of the traffic is
+    recorded; None: nothing is.
     """
 
     model: str
@@ -67,6 +70,7 @@ class RouteDocument:
     aliases: Mapping[str, int] = field(default_factory=dict)
     shadow: Mapping[int, int] = field(default_factory=dict)
     rollout: Plan | None = None
+    record: Record | None = None
 
     def __post_init__(self) -> None:
         if not is_model_name(self.model):
@@ -103,13 +107,14 @@ class RouteDocument:
     def as_dict(self) -> dict[str, Any]:
         """Return the document in its own form: ``parse`` reads the same value from it.
 
-        Every member is spelled out but *shadow*, *aliases* and *rollout* where there is none: releases that do not know
-        them can still read such a route.
+        Every member is spelled out but *shadow*, *aliases*, *rollout* and *record* where there is none: releases that
+        do not know them can still read such a route.
         """
         optional = {
             "aliases": {name: str(version) for name, version in self.aliases.items()},
             "shadow": written(self.shadow),
             "rollout": self.rollout.as_dict() if self.rollout is not None else None,
+            "record": self.record.as_dict() if self.record is not None else None,
         }
         return {
             "model": self.model,
@@ -150,6 +155,8 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         rules = rules_of(members.get("rules", []))
     with at("rollout"):
         plan = read_plan(members["rollout"]) if "rollout" in members else None
+    with at("record"):
+        record = read_record(members["record"]) if "record" in members else None
     return RouteDocument(
         name,
         split,
@@ -160,6 +167,7 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         members.get("aliases", {}),
         members.get("shadow", {}),
         plan,
+        record,
     )
 
 

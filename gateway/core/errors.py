@@ -179,6 +179,17 @@ class CorruptRoute(GatewayError):
         self.reason = reason
 
 
+class RecordingsUnreadable(GatewayError):
+    """The recordings of this machine cannot be read, written or deleted; *reason* is the system's."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the recordings cannot be used: {reason}; look at the directory recordings/ in the state directory, its "
+            f"owner and the room on its disk"
+        )
+        self.reason = reason
+
+
 class InvalidModel(GatewayError):
     """A version cannot be loaded; *code* is one of bad_model, unsupported, too_large, external_data, digest, warm_up,
     golden, bad_metadata, unproven, unreadable and no_memory."""

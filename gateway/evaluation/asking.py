@@ -78,7 +78,7 @@ def ask(
         code = run_confined("gateway.evaluation.child", scratch, seconds=seconds)
         report = messages.read_report(scratch) if code == 0 else None
         if report is None:
-            raise CannotEvaluate(_explain(code, scratch, called, seconds))
+            raise CannotEvaluate(explain(code, scratch, called, seconds))
         if report.refusal:
             raise CannotEvaluate(f"{called}: {report.refusal}")
         answers = messages.read_answers(scratch)
@@ -115,7 +115,7 @@ def _latency(called: str, times: Times) -> Latency:
     return Latency(times.rows, len(times.milliseconds), float(p50), float(p99))
 
 
-def _explain(code: int | None, scratch: Path, called: str, seconds: int) -> str:
+def explain(code: int | None, scratch: Path, called: str, seconds: int) -> str:
     """Return in words how a process ended that left no report."""
     if code is None:
         return f"{called} took longer than {seconds} s for the rows and was ended; give it more with --timeout"

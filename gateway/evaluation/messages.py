@@ -5,7 +5,7 @@ The process ran a graph that somebody gave us, so what it leaves is read by decl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+MessageT = TypeVar("MessageT", bound=msgspec.Struct)
+
 ORDER: Final = "order.json"
 REPORT: Final = "report.json"
 COLUMNS: Final = "columns.msgpack"
 ANSWERS: Final = "answers.msgpack"
 GRAPH: Final = "model.onnx"
+REQUESTS: Final = "requests.jsonl"
 
 MAX_REPORT_BYTES: Final = 8 << 20
 MAX_ANSWERS_BYTES: Final = 2 << 30
@@ -53,7 +56,20 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch: Times = Times(1, [])
 
 
-def write_message(path: Path, message: Order | Report) -> None:
+class Replayed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a replay went. *refusal* is empty where the answers lie beside it.
+
+    *failures*: place of a request, from 0 → why it got no answer. *milliseconds*: of each that did, in their order.
+    *datatypes*: of the outputs, by name.
+    """
+
+    refusal: str = ""
+    failures: dict[int, str] = {}
+    milliseconds: list[float] = []
+    datatypes: dict[str, str] = {}
+
+
+def write_message(path: Path, message: Order | Report | Replayed) -> None:
     """Write *message* to the file at *path*."""
     path.write_bytes(msgspec.json.encode(message))
 
@@ -65,12 +81,21 @@ def read_order(scratch: Path) -> Order:
 
 def read_report(scratch: Path) -> Report | None:
     """Return what the process left, None where it left nothing. Raises CannotConvert and CannotEvaluate."""
+    return _read(scratch, Report)
+
+
+def read_replayed(scratch: Path) -> Replayed | None:
+    """Return what the process of a replay left, as `read_report` does."""
+    return _read(scratch, Replayed)
+
+
+def _read(scratch: Path, kind: type[MessageT]) -> MessageT | None:
     if not (scratch / REPORT).is_file():
         return None
     with left_file(scratch / REPORT, MAX_REPORT_BYTES) as file:
         content = file.read()
     try:
-        return msgspec.json.decode(content, type=Report)
+        return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise CannotEvaluate(f"the process that asked the version left a report that is none: {exc}") from exc
 

@@ -112,7 +112,7 @@ def parse_requests(content: bytes) -> Sequence[GoldenRequest]:
     lines = [(place, line) for place, line in enumerate(content.split(b"\n"), start=1) if line.strip()]
     if not 1 <= len(lines) <= MAX_REQUESTS:
         raise InvalidModel("golden", f"{len(lines)} golden requests cannot be kept; keep 1 to {MAX_REQUESTS}")
-    return [_request(place, line) for place, line in lines]
+    return [parse_request(place, line) for place, line in lines]
 
 
 def written_requests(requests: Sequence[GoldenRequest]) -> bytes:
@@ -135,7 +135,8 @@ def _plain(tensors: Mapping[str, GoldenTensor]) -> list[dict[str, Any]]:
     ]
 
 
-def _request(place: int, line: bytes) -> GoldenRequest:
+def parse_request(place: int, line: bytes) -> GoldenRequest:
+    """Return the request in one *line*, the one at *place*. Raises InvalidModel with code golden."""
     try:
         body = orjson.loads(line)
     except orjson.JSONDecodeError as exc:

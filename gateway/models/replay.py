@@ -39,58 +39,62 @@ def record(session: Session, requests: Sequence[GoldenRequest], *, tolerance: fl
     recorded = []
     for each in requests:
         try:
-            outputs = _run(session, each)
-        except (ModelFailed, _Unfit) as exc:
-            raise InvalidModel("golden", f"{each} {_refused(exc)}; leave it out") from exc
+            outputs = answer(session, each)
+        except (ModelFailed, Unfit) as exc:
+            raise InvalidModel("golden", f"{each} {refused(exc)}; leave it out") from exc
         kept = {spec.name: GoldenTensor(spec.datatype, _finite(value)) for spec, value in outputs}
         recorded.append(replace(each, outputs=kept, tolerance=tolerance))
     return recorded
 
 
-class _Unfit(Exception):
+class Unfit(Exception):
     """A request does not have the inputs that the version takes."""
 
 
 def _difference(session: Session, request: GoldenRequest, tolerance: float | None) -> str:
     try:
-        outputs = {spec.name: (spec, value) for spec, value in _run(session, request)}
-    except (ModelFailed, _Unfit) as exc:
-        return f"{request} {_refused(exc)}"
+        outputs = {spec.name: GoldenTensor(spec.datatype, np.asarray(each)) for spec, each in answer(session, request)}
+    except (ModelFailed, Unfit) as exc:
+        return f"{request} {refused(exc)}"
     allowed = request.tolerance if tolerance is None else tolerance
     for name, expected in request.outputs.items():
         if name not in outputs:
             return f"{request}: there is no output {name!r} any more"
-        said = _compare(expected, *outputs[name], allowed)
+        said = compare(expected, outputs[name], allowed)
         if said:
             return f"{request}: output {name!r} {said}"
     return ""
 
 
-def _run(session: Session, request: GoldenRequest) -> list[tuple[TensorSpec, Tensor]]:
-    """Return each output with its spec. Raises ModelFailed, or _Unfit where the inputs are not the version's."""
+def answer(session: Session, request: GoldenRequest) -> list[tuple[TensorSpec, Tensor]]:
+    """Return each output with its spec. Raises ModelFailed, or Unfit where the inputs are not the version's."""
     feeds: dict[str, Tensor] = {}
     for spec in session.signature.inputs:
         given = request.inputs.get(spec.name)
         if given is None or given.datatype != spec.datatype or not spec.fits(given.values.shape):
             has = "no such input" if given is None else f"{given.datatype} {list(given.values.shape)}"
-            raise _Unfit(f"input {spec.name!r} is {spec.datatype} {list(spec.shape)}, and it has {has}")
+            raise Unfit(f"input {spec.name!r} is {spec.datatype} {list(spec.shape)}, and it has {has}")
         feeds[spec.name] = given.values
     return list(zip(session.signature.outputs, session.run(feeds), strict=True))
 
 
-def _refused(exc: Exception) -> str:
-    return f"cannot be asked: {exc}" if isinstance(exc, _Unfit) else f"fails: {getattr(exc, 'reason', exc)}"
+def refused(exc: Exception) -> str:
+    """Return why a request got no answer, to go on after its name."""
+    return f"cannot be asked: {exc}" if isinstance(exc, Unfit) else f"fails: {getattr(exc, 'reason', exc)}"
 
 
-def _compare(expected: GoldenTensor, spec: TensorSpec, value: Tensor, allowed: float) -> str:
-    """Return how *value* differs from what was *expected*; empty where it does not."""
-    value = np.asarray(value)
-    if spec.datatype != expected.datatype or value.shape != expected.values.shape:
+def compare(expected: GoldenTensor, came: GoldenTensor, allowed: float) -> str:
+    """Return how what *came* differs from what was *expected*; empty where it does not.
+
+    *allowed*: how far numbers may differ, relative above 1.
+    """
+    value = came.values
+    if came.datatype != expected.datatype or value.shape != expected.values.shape:
         was = f"{expected.datatype} {list(expected.values.shape)}"
-        return f"is {spec.datatype} {list(value.shape)}, and {was} was recorded"
+        return f"is {came.datatype} {list(value.shape)}, and {was} was recorded"
     if value.dtype.kind != "f":
         return _first_other(expected.values, value)
-    distances = _distances(expected.values, _finite(value))
+    distances = distances_of(expected.values, value)
     if not distances.size or float(distances.max()) <= allowed:
         return ""
     where = np.unravel_index(int(distances.argmax()), distances.shape)
@@ -106,9 +110,9 @@ def _first_other(expected: Tensor, value: Tensor) -> str:
     return f"differs at {_at(where)}: {str(expected[where])[:64]!r} was recorded, {str(value[where])[:64]!r} came"
 
 
-def _distances(expected: Tensor, value: Tensor) -> Any:
-    """Return how far apart two tensors are, relative above 1: 0 for nan to nan, infinite for nan to a number."""
-    one, other = expected.astype(np.float64), value.astype(np.float64)
+def distances_of(expected: Tensor, value: Tensor) -> Any:
+    """Return how far apart two tensors of floats are, relative above 1; infinite where one alone is not finite."""
+    one, other = _finite(expected).astype(np.float64), _finite(value).astype(np.float64)
     distances = np.abs(one - other) / np.maximum(1.0, np.abs(one))
     distances[np.isnan(one) & np.isnan(other)] = 0.0
     return np.nan_to_num(distances, nan=np.inf)

@@ -85,6 +85,7 @@ class Worker:
             await self._parts.evidence.finish()
             if self._parts.labels is not None:
                 await self._parts.labels.go_round()
+            await self._parts.recordings.finish()
         except Exception:  # the outermost door of a worker that ends: what follows gives back what it holds
             log.exception("what the last requests told is not in the store")
 
@@ -97,6 +98,7 @@ class Worker:
             "evidence": parts.evidence.run_forever,
             "rehearsals": parts.rehearsals.run_forever,
             "snapshot": parts.snapshot.write_forever,
+            "recordings": parts.recordings.run_forever,
             "heartbeat": self._beat,
             **labels,
         }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.core.watching import Mark
     from gateway.ports import Metrics, Tensor, VersionCells
     from gateway.serving.batching import Lane
+    from gateway.serving.recording import RecordingTap
     from gateway.serving.shadow import Tap
     from gateway.serving.trials import Trial
 
@@ -75,8 +76,8 @@ class Arm:
         self.is_plain = fallback is None and absent is None
         """Whether nothing is to be weighed: the lane's answer, or its error, is the request's. Not where *watched*."""
         self.watched: Watched | None = None
-        self.tap: Tap | None = None
-        """Copies the requests that go this way for shadows; None but for a request that was drawn for it."""
+        self.tap: Tap | RecordingTap | None = None
+        """Copies or records the requests that go this way; None but for a request that was drawn for it."""
         headers = [
             (b"x-gateway-version", str(lane.version.version).encode()),
             (b"x-gateway-revision", str(revision).encode()),

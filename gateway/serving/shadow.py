@@ -52,11 +52,15 @@ class Shadows:
         trial: Trial | None = None,
     ) -> LiveRoute:
         """Return the live route: one that copies where somebody is to get copies. Parameters as for LiveRoute."""
-        self._prune()
-        shadows = shadows_of(routing.document, trial.rollout if trial is not None else None)
+        shadows = self.wanted(routing, trial)
         if not shadows:
             return LiveRoute(routing, mark, lanes, metrics, trial)
         return ShadowedRoute(routing, mark, lanes, metrics, trial, shadows=shadows, worker=self)
+
+    def wanted(self, routing: Routing, trial: Trial | None) -> Sequence[Shadow]:
+        """Return who is to get copies under a route that is about to be served."""
+        self._prune()
+        return shadows_of(routing.document, trial.rollout if trial is not None else None)
 
     def offer(self, made: Copy, lane: Lane | None) -> None:
         """Have *made* run by the version of *lane*, or dropped where it cannot be: None is not ready here."""
@@ -144,13 +148,13 @@ class ShadowedRoute(LiveRoute):
         super().__init__(routing, mark, lanes, metrics, trial)
         self._shadows = shadows
         self._worker = worker
-        self._most = max(shadow.slots for shadow in shadows)
+        self._most = max((shadow.slots for shadow in shadows), default=0)
         self._tapped: dict[tuple[Arm, tuple[Shadow, ...]], Arm] = {}
 
     def decide(self, values: Values, draw: int, point: int | None = None) -> Arm:
         """Return the arm that answers, with a tap where the request is to be copied."""
         arm = super().decide(values, draw, point)
-        if arm.rule not in COPIED_RULES:
+        if arm.rule not in COPIED_RULES or not self._most:
             return arm
         slot = copy_slot(self.routing, values, draw)
         if slot >= self._most:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
+from gateway.ports import RECORDING_OUTCOMES
 from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, DIFFERENCE_EDGES, EVENTS, FALLBACKS, ROW_EDGES
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _OTHER_FALLBACK: Final = _FALLBACK["other"]
 _EVENT: Final = {event: place for place, event in enumerate(EVENTS)}
 _COPY: Final = {outcome: place for place, outcome in enumerate(COPY_OUTCOMES)}
 _DROP: Final = {reason: place for place, reason in enumerate(COPY_DROPS)}
+_RECORDING: Final = {outcome: place for place, outcome in enumerate(RECORDING_OUTCOMES)}
 
 
 class BlockCells:
@@ -32,7 +34,7 @@ class BlockCells:
 
     __slots__ = (
         "_copies", "_copy_seconds", "_drops", "_edges", "_events", "_fallbacks", "_inference", "_max_difference",
-        "_mean_difference", "_outcomes", "_pairs", "_queue", "_request", "_rows",
+        "_mean_difference", "_outcomes", "_pairs", "_queue", "_recordings", "_request", "_rows",
     )  # fmt: skip
 
     def __init__(self, counts: memoryview[float], layout: Layout) -> None:
@@ -50,6 +52,7 @@ class BlockCells:
         self._copy_seconds = counts[layout.copy_seconds]
         self._mean_difference = counts[layout.mean_difference]
         self._max_difference = counts[layout.max_difference]
+        self._recordings = counts[layout.recordings]
 
     def answered(self, outcome: int, seconds: float) -> None:
         self._outcomes[outcome] += 1.0
@@ -89,6 +92,9 @@ class BlockCells:
         if mean is not None and most is not None:
             _observe(self._mean_difference, DIFFERENCE_EDGES, mean)
             _observe(self._max_difference, DIFFERENCE_EDGES, most)
+
+    def recorded(self, outcome: str) -> None:
+        self._recordings[_RECORDING[outcome]] += 1.0
 
 
 def _observe(histogram: memoryview[float], edges: tuple[float, ...], value: float) -> None:

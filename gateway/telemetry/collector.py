@@ -30,6 +30,7 @@ from prometheus_client.utils import floatToGoString
 from gateway import __version__
 from gateway.core.outcomes import OUTCOMES
 from gateway.core.versions import VersionState
+from gateway.ports import RECORDING_OUTCOMES
 from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, DIFFERENCE_EDGES, EVENTS, FALLBACKS, REFUSALS, ROW_EDGES
 from gateway.telemetry.series import Ledger
 
@@ -115,6 +116,8 @@ def _of_versions(snapshot: Snapshot, layout: Layout) -> Iterator[Metric]:
     yield _counter("fallbacks", text, "reason", FALLBACKS, cut(layout.fallbacks))
     text = "Rare events in the life of a version."
     yield _counter("version_events", text, "event", EVENTS, cut(layout.events))
+    text = "Answered requests that were to be recorded, by what became of that."
+    yield _counter("recordings", text, "outcome", RECORDING_OUTCOMES, cut(layout.recordings))
 
 
 def _of_shadows(snapshot: Snapshot, layout: Layout) -> Iterator[Metric]:

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from gateway.core.outcomes import OUTCOMES
+from gateway.ports import RECORDING_OUTCOMES
 
 CELL_BYTES: Final = 8
 HEADER_BYTES: Final = 4096
@@ -79,7 +80,7 @@ MOST_EDGES: Final = 20
 
 _SCHEMA: Final = (
     HEADER_BYTES, BLOCK_BYTES, GAUGES, REFUSALS, OUTCOMES, FALLBACKS, EVENTS, ROW_EDGES, KEY_BYTES, COPY_OUTCOMES,
-    COPY_DROPS, PAIRS, DIFFERENCE_EDGES,
+    COPY_DROPS, PAIRS, DIFFERENCE_EDGES, RECORDING_OUTCOMES,
 )  # fmt: skip
 
 
@@ -161,9 +162,13 @@ class Layout:
         return _after(self.mean_difference, len(DIFFERENCE_EDGES) + 2)
 
     @property
+    def recordings(self) -> slice:
+        return _after(self.max_difference, len(RECORDING_OUTCOMES))
+
+    @property
     def counters(self) -> int:
         """How many counters a block has."""
-        return int(self.max_difference.stop)
+        return int(self.recordings.stop)
 
     def _histogram(self, which: int) -> slice:
         width = len(self.duration_edges) + 2

@@ -54,6 +54,7 @@ def url(house: House) -> Iterator[str]:
         describe=lambda model, version: house.described.get((model, version)), lineage=lambda: house.lineage,
         tags=lambda _model, _versions: house.tagged,
         notifications=house.notifications,
+        recordings=house.recordings,
     )  # fmt: skip
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)

@@ -25,10 +25,9 @@ WITHOUT_JSON: Final = {
 
 READS: Final = {
     "completion", "context list", "demo", "doctor", "experiments report", "models check", "models list",
-    "models quality", "notifications list", "rollouts list", "rollouts simulate", "rollouts status", "routes diff",
-    "routes explain",
-    "routes history", "routes lint", "routes list", "routes show", "serve", "top", "versions diff",
-    "versions lineage", "versions list", "versions show",
+    "models quality", "models replay", "notifications list", "recordings list", "rollouts list", "rollouts simulate",
+    "rollouts status", "routes diff", "routes explain", "routes history", "routes lint", "routes list", "routes show",
+    "serve", "top", "versions diff", "versions lineage", "versions list", "versions show",
 }  # fmt: skip
 """Commands that change nothing that outlives them."""
 
@@ -41,6 +40,8 @@ WITHOUT_DRY_RUN: Final = {
     "models push": "it makes a version of its own, and replaces none",
     "versions tag": "tags decide nothing, and --remove takes one away",
     "notifications retry": "it changes nothing that was decided",
+    "recordings delete": "recordings list shows how much there is, and export takes it away before",
+    "recordings export": "it writes a file that was not there",
     "rollouts abort": "it only ever takes traffic from a canary",
     "rollouts pause": "resume undoes it",
     "rollouts promote": "rollouts status shows what is next",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.control.auth import Door
     from gateway.ports import NotificationDesk
+    from gateway.recordings.files import RecordingFiles
 
 READY = VersionState.READY
 LOADING = VersionState.LOADING
@@ -116,6 +117,7 @@ class House:
         self.tagged: dict[int, dict[str, str]] = {}
         self.lineage = Lineage({})
         self.notifications: NotificationDesk | None = None
+        self.recordings: RecordingFiles | None = None
         for version in (1, 2, 3):
             self.workers.say("fraud", version, READY)
 

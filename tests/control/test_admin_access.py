@@ -31,9 +31,12 @@ OPERATORS = {
     ("POST", "/api/v1/models/{model}/rollouts/current/promote"),
     ("POST", "/api/v1/models/{model}/rollouts/current/abort"),
     ("POST", "/api/v1/models/{model}/rollouts/current/retry"),
+    ("DELETE", "/api/v1/models/{model}/recordings"),
     ("POST", "/api/v1/notifications/retry"),
 }
-"""What only operators may, written a second time: a change of the table must be meant."""
+"""What only operators may write, written a second time: a change of the table must be meant."""
+READS = {("GET", "/api/v1/models/{model}/recordings")}
+"""What only operators may read: it holds what callers sent."""
 
 CASES = [pytest.param(e, id=f"{e.method} {e.path}") for e in ENDPOINTS]
 
@@ -54,7 +57,7 @@ def status_of(endpoint: Endpoint, token: str | None) -> int:
 def needed(endpoint: Endpoint) -> Role | None:
     if endpoint.path in OPEN:
         return None
-    return Role.OPERATOR if (endpoint.method, endpoint.path) in OPERATORS else Role.VIEWER
+    return Role.OPERATOR if (endpoint.method, endpoint.path) in OPERATORS | READS else Role.VIEWER
 
 
 @pytest.mark.parametrize("endpoint", CASES)

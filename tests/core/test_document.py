@@ -28,6 +28,7 @@ FULL: dict[str, Any] = {
     "aliases": {"champion": "2"},
     "shadow": {"3": 20},
     "rollout": read_plan({"steps": [{"weight": 5, "for": "1m"}]}).as_dict(),
+    "record": {"percent": 1, "redact": {"email": "drop"}, "keep": "1h", "max_bytes": "8m"},
 }
 
 HUGE = pytest.param(10**5000, id="a number that cannot be printed")
@@ -63,6 +64,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "model": st.just("fraud"),
         "shadow": st.dictionaries(st.integers(1, 20).map(str), st.integers(0, 100), max_size=3),
         "rollout": st.just({"steps": [{"weight": 5, "for": "1m"}]}),
+        "record": st.just({"percent": 0.5, "redact": {"x[3]": {"constant": 0}, "y": "hash"}}),
     },
 )
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | VALUES

@@ -82,6 +82,8 @@ class FakeCells:
 
     def compared(self, agrees: bool, mean: float | None, most: float | None) -> None: ...
 
+    def recorded(self, outcome: str) -> None: ...
+
 
 class FakeMetrics:
     def __init__(self) -> None:

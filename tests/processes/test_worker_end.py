@@ -64,7 +64,8 @@ class Quiet:
 def parts(done: list[str], fault: Exception | None = None) -> Any:
     """Return the parts of a worker without doors."""
     named = {
-        name: Part(name, done) for name in ("adoption", "watcher", "snapshot", "labels", "report_file", "rehearsals")
+        name: Part(name, done)
+        for name in ("adoption", "watcher", "snapshot", "labels", "recordings", "report_file", "rehearsals")
     }
     return SimpleNamespace(
         **named,
@@ -86,7 +87,7 @@ async def test_the_last_counts_go_to_the_store_before_it_is_closed(fault: Except
 
     await worker.run()
 
-    expected = ["evidence finished", *(["labels sent"] if fault is None else [])]
+    expected = ["evidence finished", *(["labels sent", "recordings finished"] if fault is None else [])]
     assert done == [*expected, "report_file removed", "catalog closed", "store closed"]
     os.close(reading)
     os.close(writing)

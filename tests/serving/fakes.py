@@ -110,6 +110,7 @@ class FakeCells:
     copies: list[str] = field(default_factory=list)
     drops: list[str] = field(default_factory=list)
     pairs: list[tuple[bool, float | None, float | None]] = field(default_factory=list)
+    recordings: list[str] = field(default_factory=list)
 
     def answered(self, outcome: int, seconds: float) -> None:
         self.outcomes.append(OUTCOMES[outcome])
@@ -131,6 +132,9 @@ class FakeCells:
 
     def compared(self, agrees: bool, mean: float | None, most: float | None) -> None:
         self.pairs.append((agrees, mean, most))
+
+    def recorded(self, outcome: str) -> None:
+        self.recordings.append(outcome)
 
     def happened(self, event: str, times: int = 1) -> None:
         self.events += [event] * times

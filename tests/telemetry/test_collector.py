@@ -153,6 +153,19 @@ def test_what_a_shadow_did_with_its_copies_is_shown(slabs: SlabDirectory, collec
     assert value(samples, "requests_total", outcome="ok", **FRAUD_1) == 0
 
 
+def test_what_became_of_recordings_is_shown(slabs: SlabDirectory, collector: GatewayCollector) -> None:
+    cells = slabs.acquire().version("fraud", "1")
+    cells.recorded("kept")
+    cells.recorded("full")
+    cells.recorded("full")
+
+    samples = scrape(collector)
+
+    assert value(samples, "recordings_total", outcome="kept", **FRAUD_1) == 1
+    assert value(samples, "recordings_total", outcome="full", **FRAUD_1) == 2
+    assert value(samples, "recordings_total", outcome="large", **FRAUD_1) == 0
+
+
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
 def test_every_series_of_an_unloaded_version_is_scraped_once_more_and_then_gone(
     slabs: SlabDirectory, workers: FakeWorkers, now: Callable[[], float], accept: str

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.outcomes import OUTCOMES
+from gateway.ports import RECORDING_OUTCOMES
 from gateway.telemetry.layout import (
     BLOCK_CELLS,
     COPY_DROPS,
@@ -48,13 +49,15 @@ def test_counters_lie_side_by_side_and_fit_a_block_with_any_number_of_edges(edge
             layout.copy_seconds,
             layout.mean_difference,
             layout.max_difference,
+            layout.recordings,
         )
         for cell in range(part.start, part.stop)
     ]
 
     assert cells == list(range(layout.counters))
     histograms = 4 * (edges + 2) + len(ROW_EDGES) + 2 + 2 * (len(DIFFERENCE_EDGES) + 2)
-    assert len(cells) == histograms + sum(map(len, (OUTCOMES, FALLBACKS, EVENTS, COPY_OUTCOMES, COPY_DROPS, PAIRS)))
+    words = (OUTCOMES, FALLBACKS, EVENTS, COPY_OUTCOMES, COPY_DROPS, PAIRS, RECORDING_OUTCOMES)
+    assert len(cells) == histograms + sum(map(len, words))
     assert FIRST_COUNT + layout.counters <= BLOCK_CELLS
 
 
