@@ -6,10 +6,11 @@ Everything is optional. Unknown members are kept for people to read; unknown mem
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidModel
@@ -129,6 +130,16 @@ def parse_metadata(content: bytes) -> Metadata:
         serving=_serving(_Members("serving.", members.take("serving", dict, {}))),
         extra=members.rest(),
     )
+
+
+def serving_text(serving: Serving) -> str:
+    """Return *serving* as one line of text, the same for the same wishes; ``read_serving`` reads it."""
+    return json.dumps(asdict(serving), sort_keys=True)
+
+
+def read_serving(text: str) -> Serving:
+    """Return what ``serving_text`` wrote. Raises InvalidModel, code bad_metadata, for what it did not."""
+    return _serving(_Members("serving.", json.loads(text)))
 
 
 def _serving(members: _Members) -> Serving:

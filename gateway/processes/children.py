@@ -97,7 +97,8 @@ def _become(name: str, main: Callable[[Start], None], start: Start, parent: int)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the launcher, which drains first
-        _close_all_but({0, 1, 2, start.sock.fileno(), start.ready_fd})
+        asked = {start.asked.fileno()} if start.asked is not None else set()
+        _close_all_but({0, 1, 2, start.sock.fileno(), start.ready_fd, *asked})
         _die_with(parent, name)
         main(start)
         code = 0

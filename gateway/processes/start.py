@@ -18,7 +18,8 @@ class Start:
     """What a child is given. It writes a byte to *ready_fd* when it is ready.
 
     *accept_after*: seconds that connections may wait for it to be ready, where others answer meanwhile.
-    *lost*: what the process before it was running when it crashed.
+    *lost*: what the process before it was running when it crashed. *asked*: where a worker asks for probes of model
+    files; None where nobody tries them.
     """
 
     settings: Settings
@@ -30,3 +31,4 @@ class Start:
     accept_after: float = 0.0
     ready_fd: int = -1
     lost: tuple[Running, ...] = ()
+    asked: socket.socket | None = None
