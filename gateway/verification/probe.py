@@ -45,12 +45,14 @@ class Bounds:
     """What a probe may take.
 
     *memory_bytes*: what the models of one worker may take together; 0 for no bound. *build_seconds* bounds the building
-    of the session, *prove_seconds* all runs of its warm-up together.
+    of the session, *prove_seconds* all runs of its warm-up together. A run that can be stopped is, and says so itself;
+    any other ends with the process, *grace_seconds* later.
     """
 
     memory_bytes: int = 0
     build_seconds: float = 120.0
     prove_seconds: float = 60.0
+    grace_seconds: float = 5.0
 
 
 def run_probe(candidate: Candidate, engine: Engine, bounds: Bounds, write_end: int) -> NoReturn:
@@ -85,14 +87,13 @@ def _try(candidate: Candidate, engine: Engine, bounds: Bounds, write_end: int) -
 
 
 def _limit(bounds: Bounds) -> None:
-    """Have the kernel end this process with its parent, before others for want of memory, and past its time."""
+    """Have the kernel end this process with its parent, and before others for want of memory; bound what it takes."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):  # Linux only
         libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_KILL_ME_FIRST)
-    processor = int(bounds.build_seconds + bounds.prove_seconds) * (os.cpu_count() or 1)
-    wanted = {resource.RLIMIT_CPU: processor, resource.RLIMIT_CORE: 0}
+    wanted = {resource.RLIMIT_CORE: 0}
     if bounds.memory_bytes:
         wanted[resource.RLIMIT_AS] = _address_space() + 2 * bounds.memory_bytes + _ROOM_BYTES
     for which, most in wanted.items():

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gateway.models.memory import shown
 from gateway.ports import Finding
@@ -16,9 +16,6 @@ from gateway.verification.probe import BUILT, run_probe
 if TYPE_CHECKING:
     from gateway.ports import Candidate, Engine
     from gateway.verification.probe import Bounds
-
-GRACE_SECONDS: Final = 5.0
-"""How much longer than its runs a probe may live: a run that can be stopped is, and says so itself."""
 
 
 def watch_probe(candidate: Candidate, engine: Engine, bounds: Bounds) -> Finding:
@@ -53,7 +50,7 @@ def _listen(read_end: int, bounds: Bounds) -> tuple[bytes, bool]:
             return said, True
         said += piece
         if not is_built and said.startswith(BUILT):
-            is_built, until = True, time.monotonic() + bounds.prove_seconds + GRACE_SECONDS
+            is_built, until = True, time.monotonic() + bounds.prove_seconds + bounds.grace_seconds
     return said, False
 
 
@@ -71,8 +68,6 @@ def _explain(code: int, bounds: Bounds, *, is_built: bool) -> Finding:
     if code == -signal.SIGKILL:
         most = f", or than the {shown(bounds.memory_bytes)} of --model-memory" if bounds.memory_bytes else ""
         return Finding("no_memory", f"the process that tried it was killed {when}: it took more than there is{most}")
-    if code == -signal.SIGXCPU:
-        return _too_long(bounds, is_built=is_built)
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     reason = f"the process that tried it ended with {how} {when}; it would have ended a worker"
     return Finding("warm_up" if is_built else "bad_model", reason)

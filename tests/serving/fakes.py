@@ -275,6 +275,9 @@ class FakeCatalog:
     def want(self, routed: Mapping[str, AbstractSet[int]], orders: Mapping[str, Mapping[int, str]]) -> None:
         self.routed, self.orders = routed, orders
 
+    def wake(self, model: str, version: int) -> None:
+        """Nothing rests here."""
+
 
 class Floor:
     """One worker's request path without doors and without a store: catalog, lanes, table and adoption."""
