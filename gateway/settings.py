@@ -83,7 +83,10 @@ def _bytes(text: str) -> int:
 
 
 def _memory(text: str) -> int:
-    return 0 if text == "auto" else _bytes(text)
+    try:
+        return 0 if text == "auto" else _bytes(text)
+    except ValueError as exc:
+        raise ValueError(f"{exc}, or auto") from None
 
 
 def _choice(*words: str) -> Callable[[str], str]:

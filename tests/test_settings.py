@@ -28,6 +28,8 @@ GOOD: dict[str, tuple[str, Any]] = {
     "redis_server": ("/usr/bin/valkey-server", Path("/usr/bin/valkey-server")),
     "drain_delay": ("500ms", 0.5),
     "load": ("routed", "routed"),
+    "model_memory": ("8g", 8 << 30),
+    "model_idle": ("1h", 3600.0),
     "repository_control": ("true", True),
     "request_timeout": ("2m", 120.0),
     "max_body": ("512k", 512 << 10),
@@ -55,6 +57,8 @@ BAD: dict[str, list[str]] = {
     "redis_server": [],
     "drain_delay": ["", "-1s", "5 s", "1w", "s", "1e3s", "inf"],
     "load": ["", "ALL", "some"],
+    "model_memory": ["", "0", "all", "-1g"],
+    "model_idle": ["", "never", "-1s"],
     "repository_control": ["", "maybe", "2"],
     "request_timeout": ["soon", "-5s"],
     "max_body": ["", "0", "0m", "-1", "1.5m", "64x"],
@@ -85,8 +89,8 @@ def test_every_setting_is_tried_here() -> None:
 
 
 def test_there_are_few_settings() -> None:
-    # Twenty-two, and one that groups limits: most operators never touch any of those.
-    assert len(FIELDS) <= 23
+    # Twenty-five, and one that groups limits: most operators never touch any of those.
+    assert len(FIELDS) <= 26
 
 
 @pytest.mark.parametrize("name", ["redis_url", "prometheus_url"])
@@ -177,6 +181,8 @@ def test_the_defaults_are_what_is_written_of_them() -> None:
         workers=cores(),
         drain_delay=5.0,
         load="all",
+        model_memory=0,
+        model_idle=0.0,
         repository_control=False,
         request_timeout=30.0,
         max_body=64 << 20,

@@ -18,9 +18,12 @@ ASKED = Candidate("/model.onnx", "ab" * 32, "fraud", 3, 1, "{}")
 
 def answering(hears: socket.socket, times: int) -> threading.Thread:
     """Answer so many questions, each with its version as the memory."""
-    thread = threading.Thread(
-        target=lambda: [answer_next(hears, lambda c: Finding(memory_bytes=c.version)) for _ in range(times)]
-    )
+
+    def answer() -> None:
+        for _ in range(times):
+            answer_next(hears, lambda candidate: Finding(memory_bytes=candidate.version))
+
+    thread = threading.Thread(target=answer)
     thread.start()
     return thread
 
