@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -76,6 +78,7 @@ async def test_versions_come_and_go_beside_a_load_that_loses_nothing(begin: Call
 
     async with Load(gateway.port, rate=150.0) as load:
         await load.answered(50)
+        os.kill(gateway.verifier_pid(), signal.SIGKILL)  # the launcher starts another one
         publish(gateway.models, 2)
         publish(gateway.models, 3, hurtful.crashing_at_load())
         await reach(gateway, "READY", 2)
