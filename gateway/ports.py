@@ -574,6 +574,42 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model file that is to be tried before a worker loads it: the copy at *path*, whose SHA-256 is *digest*.
+
+    *serving* is what its metadata says of how it is served, as ``models.metadata.wishes_text`` writes it;
+    *threads* are those of one run.
+    """
+
+    path: str
+    digest: str
+    model: str
+    version: int
+    threads: int
+    serving: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a probe of a model file showed: *code* and *reason* as in InvalidModel, both empty where it may be loaded.
+
+    *memory_bytes*: what building and warming one session of it took of memory, 0 where that could not be measured.
+    """
+
+    code: str = ""
+    reason: str = ""
+    memory_bytes: int = 0
+
+
+class Verifier(Protocol):
+    """Tries model files where a crash, a hang or a hunger for memory hurts nobody."""
+
+    def verify(self, candidate: Candidate) -> Finding:
+        """Return what a probe of *candidate* shows, or what an earlier one showed. Blocks, for minutes at worst."""
+        ...
+
+
 class VersionCells(Protocol):
     """The counters of one version in one worker. Called on the request path: no look-ups, no allocation, no failure."""
 

@@ -83,6 +83,13 @@ def _bytes(text: str) -> int:
     return size
 
 
+def _memory(text: str) -> int:
+    try:
+        return 0 if text == "auto" else _bytes(text)
+    except ValueError as exc:
+        raise ValueError(f"{exc}, or auto") from None
+
+
 def _choice(*words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in words:
@@ -201,6 +208,12 @@ class Settings:
     redis_server: Path | None = _setting("", _file, "redis-server or valkey-server binary for the embedded store")
     drain_delay: float = _setting("5s", seconds, "how long a stopping gateway is not ready and still answers")
     load: str = _setting("all", _choice("all", "routed"), "load every version found, or only what routes name")
+    model_memory: int = _setting(
+        "auto", _memory, "memory that loaded versions may take, all workers together; auto is 75 % of what there is"
+    )
+    model_idle: float = _setting(
+        "0", seconds, "unload a version that no route names and nobody asked for so long; 0 never"
+    )
     repository_control: bool = _setting(
         "false",
         _switch,

@@ -41,6 +41,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "gateway.notifications": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.notifications"),
     "gateway.labels": ("gateway.core", "gateway.ports", "gateway.labels"),
     "gateway.recordings": ("gateway.core", "gateway.ports", "gateway.recordings"),
+    "gateway.verification": (
+        "gateway.core", "gateway.ports", "gateway.models", "gateway.verification",
+    ),
     "gateway.serving": ("gateway.core", "gateway.ports", "gateway.models", "gateway.serving"),
     "gateway.control": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.control"),
     "gateway.rest": (

@@ -219,7 +219,9 @@ def test_every_error_of_the_admin_api_is_described() -> None:
 def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> None:
     slab = (slabs := SlabDirectory(tmp_path)).acquire()
     slab.version("fraud", "1")
-    report = WorkerReport(0, 1, {}, {"fraud": 1}, [VersionStatus("fraud", 1, VersionState.READY)], store_up=True)
+    report = WorkerReport(
+        0, 1, {}, {"fraud": 1}, [VersionStatus("fraud", 1, VersionState.READY, memory_bytes=1)], store_up=True
+    )
     workers = cast("Workers", SimpleNamespace(reports=lambda: [report]))
     described = {cells[0]: (cells[1], set(re.findall(r"\w+", cells[2]))) for cells in rows("docs/metrics.md", "metric")}
 
@@ -278,9 +280,10 @@ def test_the_states_of_a_version_are_those_of_the_diagram_and_none_is_a_trap() -
 def test_every_reason_why_a_version_fails_is_described() -> None:
     described = {cells[0] for cells in rows("docs/life-of-a-version.md", "code")}
 
-    sources = [*(ROOT / "gateway" / "models").glob("*.py"), *(ROOT / "gateway" / "engine").glob("*.py")]
+    rooms = ("models", "engine", "verification")
+    sources = [path for room in rooms for path in (ROOT / "gateway" / room).glob("*.py")]
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
-    assert described == set(re.findall(r'InvalidModel\(\s*"(\w+)"', text))
+    assert described == set(re.findall(r'(?:InvalidModel|Finding)\(\s*"(\w+)"', text))
 
 
 def test_every_package_has_its_line_in_the_layout() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.assemble.repository import repository_control
+from gateway.assemble.verifier import memory_of_a_worker
 from gateway.control.reverter import StoreReverter
 from gateway.control.route_files import read_directory
 from gateway.core.errors import CorruptRoute, InvalidSettings
@@ -20,6 +21,7 @@ from gateway.labels.desk import FeedbackDesk
 from gateway.labels.duty import LabelDuty
 from gateway.labels.evidence import LabelEvidence
 from gateway.labels.memory import WorkerMemory
+from gateway.models.budget import Budget
 from gateway.models.catalog import Catalog
 from gateway.models.repository import Repository
 from gateway.ports import WorkerReport
@@ -45,6 +47,7 @@ from gateway.telemetry.crashes import CrashTable
 from gateway.telemetry.figures import SlabFigures
 from gateway.telemetry.runs import RunFile
 from gateway.telemetry.slab import SlabDirectory, WorkerSlab
+from gateway.verification.asking import RemoteVerifier
 
 if TYPE_CHECKING:
     import socket
@@ -149,6 +152,8 @@ def build_worker(start: Start) -> WorkerParts:
         slab,
         settings.state_dir / "blobs",
         load="all" if settings.load == "all" else "routed",
+        verifier=RemoteVerifier(start.asked) if start.asked is not None else None,
+        budget=Budget(memory_of_a_worker(settings), settings.model_idle),
     )
     lanes = Lanes(catalog, watchdog, runs, max_queue=settings.max_queue, output_bytes=settings.limits.output_bytes)
     table = LiveTable()

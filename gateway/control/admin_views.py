@@ -46,6 +46,7 @@ def version_view(version: FleetVersion, route: RouteDocument | None) -> dict[str
         "note": version.note,
         "weight": route.split.get(version.version, 0) if route else 0,
         "digest": version.digest,
+        "memory_bytes": version.memory_bytes or None,
         "workers": {"ready": version.ready, "total": version.total},
     }
 

@@ -34,6 +34,8 @@ class FleetVersion:
     digest: str = ""
     note: str = ""
     signature: Signature | None = None
+    memory_bytes: int = 0
+    """What it takes in one worker; 0 where no worker has it loaded, or it was not measured."""
 
 
 def versions_of(model: str, reports: Sequence[WorkerReport], on_disk: Collection[int]) -> Mapping[int, FleetVersion]:
@@ -77,7 +79,8 @@ def _together(version: int, said: Sequence[VersionStatus], workers: int) -> Flee
     digest = next((status.digest for status in said if status.digest), "")
     note = next((status.note for status in said if status.note), "")
     signature = next((status.signature for status in said if status.signature is not None), None)
-    return FleetVersion(version, state, reason, ready, workers, digest, note, signature)
+    memory_bytes = max((status.memory_bytes for status in said), default=0)
+    return FleetVersion(version, state, reason, ready, workers, digest, note, signature, memory_bytes)
 
 
 def _state(said: Sequence[VersionStatus], ready: int, workers: int) -> tuple[VersionState, str]:

@@ -192,7 +192,7 @@ class RecordingsUnreadable(GatewayError):
 
 class InvalidModel(GatewayError):
     """A version cannot be loaded; *code* is one of bad_model, unsupported, too_large, external_data, digest, warm_up,
-    golden, bad_metadata, unproven, unreadable and no_memory."""
+    golden, bad_metadata, unproven, unreadable, no_memory, timeout and unverified."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)

@@ -41,3 +41,5 @@ class VersionStatus:
     signature: Signature | None = None
     note: str = ""
     """What an operator should know of a READY version, such as why its requests are not batched."""
+    memory_bytes: int = 0
+    """What it takes of memory in one worker, as measured when it was tried; 0 unless it is loaded, and was tried."""

@@ -63,6 +63,11 @@ _FATAL: Final = 4
 _LOG_EVERY_SECONDS: Final = 1.0
 
 
+def runtime_name() -> str:
+    """Return what builds the sessions, with its version."""
+    return f"onnxruntime {onnxruntime.__version__}"
+
+
 class OnnxEngine:
     """The engine port over onnxruntime."""
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from gateway.core.errors import InvalidModel, InvalidSettings
 from gateway.core.versions import VersionState, VersionStatus
+from gateway.models.budget import AGAIN_SECONDS, Budget
 from gateway.models.entry import ABSENT, INCOMPLETE, Entry
-from gateway.models.loader import Loader
+from gateway.models.loader import Loader, NoRoom
 from gateway.models.wishes import Wishes
 
 if TYPE_CHECKING:
@@ -27,12 +28,20 @@ if TYPE_CHECKING:
 
     from gateway.models.loaded import LoadedVersion
     from gateway.models.repository import Repository, Scan
-    from gateway.ports import Engine, Metrics
+    from gateway.ports import Engine, Metrics, Verifier
 
 logger = logging.getLogger(__name__)
 
 DRAIN_POLL_SECONDS: Final = 0.02
 """How often a drain looks at the count of requests; they count without telling, since they are many."""
+
+
+WAKES: Final = "it is loaded when it is asked for by its number"
+
+UNBOUNDED: Final = Budget()
+
+ROOM_SECONDS: Final = 5.0
+"""How long a version waits for those that make room for it to be gone."""
 
 
 class Catalog:
@@ -48,14 +57,18 @@ class Catalog:
         load: Literal["all", "routed"] = "all",
         threads: int = 1,
         clock: Callable[[], float] = time.monotonic,
+        verifier: Verifier | None = None,
+        budget: Budget = UNBOUNDED,
     ) -> None:
+        """*verifier*: as in ``Loader``. *budget*: what the versions may take of memory together."""
         self.has_looked = False
         """Whether the repository was scanned once: before that, a model that is not known may yet be found."""
         self.repository_error = ""
         """Why the last scan failed; empty where it did not."""
         self._repository = repository
         self._metrics = metrics
-        self._loader = Loader(engine, blobs_dir, threads=threads)
+        self._loader = Loader(engine, blobs_dir, threads=threads, verifier=verifier)
+        self._budget = budget
         self._wishes = Wishes(loads_all=load == "all")
         self._clock = clock
         self._entries: dict[str, dict[int, Entry]] = {}
@@ -109,6 +122,9 @@ class Catalog:
         for entry in self._all():
             if self._wishes.order(entry) == "load" and before.order(entry) != "load":
                 entry.retry_at = self._clock()
+                entry.wake()
+            if entry.loaded is not None and before.is_routed(entry):
+                entry.loaded.last_asked = self._clock()
         self._reconcile()
 
     def retry(self, model: str, version: int) -> None:
@@ -116,6 +132,15 @@ class Catalog:
         entry = self._entries.get(model, {}).get(version)
         if entry is not None:
             entry.retry_at = self._clock()
+            entry.wake()
+            self._reconcile()
+
+    def wake(self, model: str, version: int) -> None:
+        """Begin to load a version that rests, since somebody asked for it; any other stays as it is."""
+        entry = self._entries.get(model, {}).get(version)
+        if entry is not None and entry.resting and self._clock() >= entry.wake_at:
+            entry.wake()
+            entry.is_asked = True
             self._reconcile()
 
     async def refresh(self) -> None:
@@ -133,6 +158,8 @@ class Catalog:
             logger.warning("model repository: %s", note)
         self._adopt(scan)
         self.has_looked = True
+        for entry in self._budget.idle(self._all(), self._wishes, self._clock()):
+            entry.rest(f"resting: nobody asked for it in {self._budget.idle_seconds:g} s; {WAKES}")
         self._reconcile()
 
     async def settle(self) -> None:
@@ -204,7 +231,9 @@ class Catalog:
 
     def _step(self, entry: Entry) -> None:
         """Begin what one version needs, if anything."""
-        wanted = self._wishes.is_wanted(entry)
+        if self._wishes.is_routed(entry):
+            entry.wake()
+        wanted = self._wishes.is_wanted(entry) and not entry.resting
         if entry.is_loading:
             return
         match entry.state:
@@ -212,14 +241,14 @@ class Catalog:
                 is_complete = entry.files is None or entry.files.settled
                 self._move(entry, VersionState.LOADING, "" if is_complete else INCOMPLETE)
             case VersionState.UNAVAILABLE | VersionState.LOADING:
-                self._move(entry, VersionState.UNAVAILABLE, self._wishes.why_unwanted(entry))
+                self._move(entry, VersionState.UNAVAILABLE, self._why_unwanted(entry))
             case VersionState.FAILED if wanted and entry.may_retry(self._clock()):
                 entry.retry_at = None
                 self._move(entry, VersionState.LOADING)
             case VersionState.FAILED if not wanted and self._wishes.order(entry) == "unload":
                 self._move(entry, VersionState.UNAVAILABLE, self._wishes.why_unwanted(entry))
-            case VersionState.READY if not wanted and not self._is_replaced_first(entry):
-                self._move(entry, VersionState.UNLOADING, self._wishes.why_unwanted(entry))
+            case VersionState.READY if not wanted and (entry.resting or not self._is_replaced_first(entry)):
+                self._move(entry, VersionState.UNLOADING, self._why_unwanted(entry))
                 if entry not in self._draining:
                     unload = self._unload(entry)
                     self._draining[entry] = asyncio.get_running_loop().create_task(unload, name="unload a version")
@@ -257,17 +286,48 @@ class Catalog:
         assert files is not None
         entry.is_loading = True
         try:
-            outcome = await self._on_load_thread(lambda: self._loader.load(files, pinned=entry.digest))
+            free = self._budget.free_bytes(self._all())
+            outcome = await self._on_load_thread(lambda: self._loader.load(files, pinned=entry.digest, free_bytes=free))
         finally:
             entry.is_loading = False
+        if isinstance(outcome, NoRoom):
+            await self._make_room(entry, outcome.needed_bytes)
+            return
         entry.tried = files.stamp
         if isinstance(outcome, InvalidModel):
             entry.plan_retry(outcome.code, self._clock())
             self._move(entry, VersionState.FAILED, f"{outcome.code}: {outcome.reason}")
             self._forget(entry)
         else:
-            entry.admit(outcome, self._metrics.version(entry.model, str(entry.version)))
+            entry.admit(outcome, self._metrics.version(entry.model, str(entry.version)), self._clock())
             self._move(entry, VersionState.READY)
+
+    async def _make_room(self, entry: Entry, needed_bytes: int) -> None:
+        """Let versions that nobody needs now rest, so that *entry* fits when it is tried next; or refuse it."""
+        resting = self._budget.making_room(self._all(), self._wishes, entry, needed_bytes, self._clock())
+        if resting is None:
+            self._refuse(entry, needed_bytes)
+            return
+        for each in resting:
+            each.rest(f"resting: it made room for {entry.model}/{entry.version}; {WAKES}")
+        self._reconcile()
+        if going := [self._draining[each] for each in resting if each in self._draining]:
+            await asyncio.wait(going, timeout=ROOM_SECONDS)
+
+    def _refuse(self, entry: Entry, needed_bytes: int) -> None:
+        """Say that there is no room for a version: it rests if it may, else it is FAILED and tried again."""
+        reason, now = self._budget.refusal(self._all(), needed_bytes), self._clock()
+        if self._budget.may_rest(self._wishes, entry, needed_bytes):
+            entry.rest(f"resting: {reason}; {WAKES}", until=now + AGAIN_SECONDS)
+            return
+        entry.tried = entry.files.stamp if entry.files is not None else None
+        entry.plan_retry("no_memory", now)
+        self._move(entry, VersionState.FAILED, f"no_memory: {reason}; unload a version, or raise it")
+        self._forget(entry)
+
+    def _why_unwanted(self, entry: Entry) -> str:
+        """Return the reason that is shown for a version that is not to be in memory."""
+        return entry.resting if self._wishes.is_wanted(entry) else self._wishes.why_unwanted(entry)
 
     async def _unload(self, entry: Entry) -> None:
         """Let what is in flight finish, then destroy the version, unless it is wanted again meanwhile."""
@@ -293,7 +353,7 @@ class Catalog:
         entry.loaded = None
         await self._on_load_thread(lambda: self._loader.destroy(last))
         self._metrics.retire(entry.model, str(entry.version))
-        self._move(entry, VersionState.UNAVAILABLE, self._wishes.why_unwanted(entry))
+        self._move(entry, VersionState.UNAVAILABLE, self._why_unwanted(entry))
         self._forget(entry)
 
     async def _on_load_thread(self, work: Callable[[], Any]) -> Any:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RETRY_SECONDS: Final = (2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 """How long a version that failed for a reason that may pass waits for its next try."""
 
-PASSING: Final = frozenset({"unreadable", "no_memory"})
+PASSING: Final = frozenset({"unreadable", "no_memory", "unverified"})
 """Codes of the failures that may pass by themselves."""
 
 ABSENT: Final = "no longer in the repository"
@@ -44,11 +44,20 @@ class Entry:
     """The loader thread is at it. LOADING and not this: it waits for its turn."""
     failures: int = 0
     retry_at: float | None = None
+    resting: str = ""
+    """Why it is out of memory until somebody asks for it by its number; empty where it is not."""
+    is_asked: bool = False
+    """A caller asked for it while it rested, so that others may have to rest for it."""
+    wake_at: float = 0.0
+    """Until then it rests on, whoever asks."""
 
     def status(self) -> VersionStatus:
         """Return what is told of the version."""
         signature = self.loaded.signature if self.loaded else None
-        return VersionStatus(self.model, self.version, self.state, self.reason, self.digest, signature, self._note())
+        memory_bytes = self.loaded.memory_bytes if self.loaded else 0
+        return VersionStatus(
+            self.model, self.version, self.state, self.reason, self.digest, signature, self._note(), memory_bytes
+        )
 
     def _note(self) -> str:
         if self.loaded is None:
@@ -84,9 +93,20 @@ class Entry:
             self.retry_at = now + RETRY_SECONDS[min(self.failures, len(RETRY_SECONDS) - 1)]
             self.failures += 1
 
-    def admit(self, prepared: Prepared, cells: VersionCells) -> None:
+    def rest(self, reason: str, *, until: float = 0.0) -> None:
+        """Have it leave memory, or stay out, for this *reason*; nobody wakes it before *until*."""
+        self.resting = reason
+        self.is_asked = False
+        self.wake_at = until
+
+    def wake(self) -> None:
+        """End its rest."""
+        self.resting = ""
+
+    def admit(self, prepared: Prepared, cells: VersionCells, now: float) -> None:
         """Take over what the loader thread made; *cells* count what the version does."""
         self.failures = 0
+        self.is_asked = False
         self.digest = prepared.digest
         self.loaded = LoadedVersion(
             self.model,
@@ -98,4 +118,6 @@ class Entry:
             batchable=prepared.warm_up.batchable,
             why_not_batchable=prepared.warm_up.why_not,
             run_seconds=prepared.warm_up.run_seconds,
+            memory_bytes=prepared.memory_bytes,
+            last_asked=now,
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class LoadedVersion:
     """One version in memory. Whoever runs it holds it, so that it is not taken away meanwhile.
 
-    Mutable for speed: ``in_flight`` belongs to the event loop, everything else is set once, but for
+    Mutable for speed: ``in_flight`` and ``last_asked`` belong to the event loop, everything else is set once, but for
     ``session``, which is swapped for one that refuses when the version is unloaded.
     """
 
@@ -27,6 +27,8 @@ class LoadedVersion:
         "cells",
         "digest",
         "in_flight",
+        "last_asked",
+        "memory_bytes",
         "metadata",
         "model",
         "run_seconds",
@@ -48,7 +50,10 @@ class LoadedVersion:
         batchable: bool,
         why_not_batchable: str,
         run_seconds: float,
+        memory_bytes: int = 0,
+        last_asked: float = 0.0,
     ) -> None:
+        """*last_asked*: when a caller last named it, or a route let go of it; seconds on the catalog's clock."""
         self.model = model
         self.version = version
         self.digest = digest
@@ -59,6 +64,8 @@ class LoadedVersion:
         self.batchable = batchable
         self.why_not_batchable = why_not_batchable
         self.run_seconds = run_seconds
+        self.memory_bytes = memory_bytes
+        self.last_asked = last_asked
         self.in_flight = 0
 
     def hold(self) -> None:

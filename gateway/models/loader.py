@@ -6,28 +6,26 @@ since a raised exception would keep its session alive in its traceback.
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.errors import InvalidModel, RunStopped
+from gateway.core.errors import InvalidModel
 from gateway.models.adapting import adapted
 from gateway.models.golden import read_golden
 from gateway.models.loading import MAX_MODEL_BYTES, fetch, prune
-from gateway.models.metadata import Metadata, read_metadata
-from gateway.models.replay import replay
-from gateway.models.warmup import WarmUp, warm_up
+from gateway.models.memory import give_memory_back
+from gateway.models.metadata import Metadata, read_metadata, wishes_text
+from gateway.models.proof import prove
+from gateway.ports import Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from gateway.models.golden import GoldenRequest
-    from gateway.models.metadata import Serving
+    from gateway.models.loading import Blob
     from gateway.models.repository import VersionFiles
-    from gateway.ports import Engine, Session
+    from gateway.models.warmup import WarmUp
+    from gateway.ports import Engine, Session, Verifier
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +41,15 @@ class Prepared:
     metadata: Metadata
     digest: str
     warm_up: WarmUp
+    memory_bytes: int = 0
+    """What one session of it took when it was tried; 0 where it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """A version that may be loaded, and takes more memory than there is room for."""
+
+    needed_bytes: int
 
 
 class Loader:
@@ -56,21 +63,29 @@ class Loader:
         threads: int = 1,
         max_bytes: int = MAX_MODEL_BYTES,
         patience: float = WARM_UP_SECONDS,
+        verifier: Verifier | None = None,
     ) -> None:
-        """*patience*: the seconds that all runs of a warm-up and of golden requests may take together."""
+        """*patience*: the seconds that all runs of a warm-up and of golden requests may take together.
+
+        *verifier* tries each file before it is loaded; None where this process may die of one itself.
+        """
+        self._verifier = verifier
         self._engine = engine
         self._blobs = blobs
         self._threads = threads
         self._max_bytes = max_bytes
         self._patience = patience
 
-    def load(self, files: VersionFiles, *, pinned: str = "") -> Prepared | InvalidModel:
+    def load(
+        self, files: VersionFiles, *, pinned: str = "", free_bytes: int | None = None
+    ) -> Prepared | NoRoom | InvalidModel:
         """Return the version ready to run, or why it cannot be.
 
-        pinned: the SHA-256 that this version had when it was loaded before; empty for none.
+        pinned: the SHA-256 that this version had when it was loaded before; empty for none. free_bytes: what it may
+        take of memory; None for any amount.
         """
         try:
-            return self._load(files, pinned)
+            return self._load(files, pinned, free_bytes)
         except InvalidModel as exc:
             logger.warning(
                 "version %d of model %r is refused (%s): %s", files.version, files.model, exc.code, exc.reason
@@ -84,7 +99,7 @@ class Loader:
         give_memory_back()
         return failure
 
-    def _load(self, files: VersionFiles, pinned: str) -> Prepared:
+    def _load(self, files: VersionFiles, pinned: str, free_bytes: int | None) -> Prepared | NoRoom:
         metadata = read_metadata(files.metadata_path) if files.metadata_path else Metadata()
         if metadata.failed:
             raise InvalidModel("unproven", f"it was registered as failed: {metadata.failed}; publish another version")
@@ -96,32 +111,27 @@ class Loader:
                 f"the file's SHA-256 is {blob.digest[:12]}…, and this version was {pinned[:12]}…; "
                 f"versions are immutable: publish it under another number",
             )
-        session = self._engine.load(
-            blob.path, model=files.model, version=files.version, threads=metadata.serving.threads or self._threads
-        )
+        threads = metadata.serving.threads or self._threads
+        memory_bytes = self._verify(files, blob, metadata, threads)
+        if free_bytes is not None and memory_bytes > free_bytes:
+            return NoRoom(memory_bytes)
+        session = self._engine.load(blob.path, model=files.model, version=files.version, threads=threads)
         if session.warning:
             logger.warning("version %d of model %r: %s", files.version, files.model, session.warning)
         session, serving = adapted(session, metadata, model=files.model, version=files.version)
-        return Prepared(session, metadata, blob.digest, self._prove(session, serving, golden))
+        proven = prove(session, serving, golden, self._patience)
+        return Prepared(session, metadata, blob.digest, proven, memory_bytes)
 
-    def _prove(self, session: Session, serving: Serving, golden: Sequence[GoldenRequest]) -> WarmUp:
-        """Warm a version up and replay its golden requests; one that does not end is stopped."""
-        timer = threading.Timer(self._patience, session.stop)
-        timer.daemon = True
-        timer.start()
-        try:
-            warm = warm_up(session, serving)
-            difference = replay(session, golden)
-        except RunStopped:
-            raise InvalidModel(
-                "warm_up", f"it did not answer harmless inputs within {self._patience:g} s; does it have a loop?"
-            ) from None
-        finally:
-            timer.cancel()
-            timer.join()  # it holds the session, which must be destroyed on this thread
-        if difference:
-            raise InvalidModel("golden", f"{difference}; publish the file that was recorded, or record it anew")
-        return warm
+    def _verify(self, files: VersionFiles, blob: Blob, metadata: Metadata, threads: int) -> int:
+        """Return the bytes that a probe of the file took, 0 without one. Raises InvalidModel where it failed."""
+        if self._verifier is None:
+            return 0
+        wishes = wishes_text(metadata)
+        tried = Candidate(str(blob.path), blob.digest, files.model, files.version, threads, wishes)
+        finding = self._verifier.verify(tried)
+        if finding.code:
+            raise InvalidModel(finding.code, finding.reason)
+        return finding.memory_bytes
 
     def destroy(self, last: list[Session]) -> None:
         """Destroy the session in *last*, which holds the only reference: a big one takes 25 ms of the interpreter."""
@@ -134,10 +144,3 @@ class Loader:
             prune(self._blobs)
         except OSError:
             logger.warning("old copies of models cannot be deleted", exc_info=True)
-
-
-def give_memory_back() -> None:
-    """Return freed memory to the system; glibc keeps it otherwise, 200 MB after a dozen unloads of 64 MB."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
-    if trim is not None:
-        trim(0)

@@ -6,10 +6,11 @@ Everything is optional. Unknown members are kept for people to read; unknown mem
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.adaptation import presented_classes
@@ -138,6 +139,17 @@ def parse_metadata(content: bytes) -> Metadata:
         serving=_serving(_Members("serving.", members.take("serving", dict, {}))),
         extra=members.rest(),
     )
+
+
+def wishes_text(metadata: Metadata) -> str:
+    """Return how the version wants to be served, and its adapter, as one line of text; the same for the same wishes."""
+    return json.dumps({"serving": asdict(metadata.serving), "adapter": metadata.adapter}, sort_keys=True)
+
+
+def read_wishes(text: str) -> Metadata:
+    """Return what ``wishes_text`` wrote, and nothing else of it. Raises InvalidModel, code bad_metadata."""
+    members = json.loads(text)
+    return Metadata(serving=_serving(_Members("serving.", members["serving"])), adapter=members["adapter"])
 
 
 def _serving(members: _Members) -> Serving:

@@ -97,7 +97,7 @@ def _become(name: str, main: Callable[[Start], None], start: Start, parent: int)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the launcher, which drains first
-        sockets = {each.fileno() for each in (start.sock, start.rpc_sock) if each is not None}
+        sockets = {each.fileno() for each in (start.sock, start.rpc_sock, start.asked) if each is not None}
         _close_all_but({0, 1, 2, start.ready_fd, *sockets})
         _die_with(parent, name)
         main(start)

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import GatewayError
-from gateway.processes import control, worker
+from gateway.processes import control, verifier, worker
 from gateway.processes.children import Child
 from gateway.processes.reports import ReportDirectory, forget
 from gateway.processes.sockets import open_sockets
@@ -25,6 +25,7 @@ from gateway.processes.start import Start
 from gateway.processes.state import StateDirectory
 from gateway.telemetry.crashes import bury
 from gateway.telemetry.slab import SlabDirectory
+from gateway.verification.asking import pair
 
 if TYPE_CHECKING:
     import socket
@@ -71,6 +72,7 @@ def preload(*, grpc: bool) -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     worker.preload(grpc=grpc)
     control.preload()
+    verifier.preload()
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, every page that is shared
 
@@ -103,6 +105,9 @@ class Launcher:
         self._state = StateDirectory(settings.state_dir)
         self._slots: list[Slot] = []
         self._control: Slot | None = None
+        self._verifier: Slot | None = None
+        self._asked: socket.socket | None = None
+        """Where the workers ask the verifier."""
         self._retiring: list[Child] = []
         self._signals: list[signal.Signals] = []
         self._store_url = ""
@@ -122,6 +127,8 @@ class Launcher:
                 rpc = open_sockets(settings.host, settings.grpc_port, settings.workers, "--grpc-port")
             self._slots = [Slot(number, *both) for number, both in enumerate(zip(sockets, rpc, strict=True))]
             self._control = Slot(0, admin[0])
+            self._asked, hears = pair()
+            self._verifier = Slot(0, hears)
             if self._store is not None:
                 cleanup.callback(self._store.stop)
                 self._store_url = self._store.launch()
@@ -193,7 +200,8 @@ class Launcher:
             log.error("the embedded store cannot be started: %s", exc)
 
     def _bury(self, slot: Slot, child: Child, *, crashed: bool) -> None:
-        name = "the control process" if slot is self._control else f"worker {slot.number}"
+        others = {id(self._control): "the control process", id(self._verifier): "the verifier"}
+        name = others.get(id(slot), f"worker {slot.number}")
         log.error("%s (process %d) ended with %s and is replaced", name, child.pid, child.exit_code)
         slot.lost = tuple(bury(self._state.slabs, child.pid, crashed=crashed))
         for lost in slot.lost:
@@ -215,9 +223,11 @@ class Launcher:
         store = self._store_url
         start = Start(
             self._settings, slot.number, slot.sock, state.reports, state.slabs, store, slot.accept_after,
-            lost=slot.lost, rpc_sock=slot.rpc_sock,
+            lost=slot.lost, rpc_sock=slot.rpc_sock, asked=self._asked,
         )  # fmt: skip
         slot.lost = ()
+        if slot is self._verifier:
+            return Child("gateway-verify", verifier.main, start)
         if slot is self._control:
             return Child("gateway-control", control.main, start)
         return Child("gateway-worker", worker.main, start)
@@ -282,8 +292,9 @@ class Launcher:
         self._end(workers)
         if self._control is not None:
             self._control.sock.close()
-            if self._control.child is not None:
-                self._end([self._control.child])
+        self._end(
+            [slot.child for slot in (self._control, self._verifier) if slot is not None and slot.child is not None]
+        )
 
     def _end(self, children: list[Child]) -> None:
         for child in children:
@@ -295,6 +306,8 @@ class Launcher:
     # ---- waiting
 
     def _all_slots(self) -> Iterator[Slot]:
+        if self._verifier is not None:
+            yield self._verifier  # first: the others wait for it
         yield from self._slots
         if self._control is not None:
             yield self._control

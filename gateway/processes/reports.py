@@ -93,6 +93,7 @@ def _to_plain(report: WorkerReport) -> dict[str, Any]:
                 "reason": status.reason,
                 "digest": status.digest,
                 "note": status.note,
+                "memory_bytes": status.memory_bytes,
                 "signature": None
                 if status.signature is None
                 else [[[t.name, t.datatype, list(t.shape)] for t in side] for side in _sides(status.signature)],
@@ -126,6 +127,7 @@ def _from_plain(plain: dict[str, Any]) -> WorkerReport:
                 reason=each["reason"],
                 digest=each["digest"],
                 note=each["note"],
+                memory_bytes=each["memory_bytes"],
                 signature=None if each["signature"] is None else _signature(each["signature"]),
             )
             for each in plain["versions"]

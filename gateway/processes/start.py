@@ -19,7 +19,9 @@ class Start:
 
     *accept_after*: seconds that connections may wait for it to be ready, where others answer meanwhile.
     *lost*: what the process before it was running when it crashed.
-    *rpc_sock*: where a worker's gRPC door listens, None where it is off.
+    *rpc_sock*: where a worker's gRPC door listens, None where it is off. *asked*: where a worker asks for probes of
+    model
+    files; None where nobody tries them.
     """
 
     settings: Settings
@@ -32,3 +34,4 @@ class Start:
     ready_fd: int = -1
     lost: tuple[Running, ...] = ()
     rpc_sock: socket.socket | None = None
+    asked: socket.socket | None = None

@@ -108,7 +108,7 @@ class Traffic:
     def find(self, model: str, version: int | None) -> None:
         """Refuse an unknown model or version. Raises UnknownModel, UnknownVersion, VersionUnavailable."""
         if version is not None:
-            self.lanes.named(model, version)
+            self.lanes.asked(model, version)
         elif model not in self.table.routes:
             self.lanes.without_route(model)
 
@@ -181,7 +181,7 @@ class Exchange(Generic[AnswerT]):
     def _pinned(self, version: int) -> Arm:
         """Take the arm of the version that the caller named."""
         inference = self._inference
-        self._arm = arm = inference.table.pinned(self._model, inference.lanes.named(self._model, version))
+        self._arm = arm = inference.table.pinned(self._model, inference.lanes.asked(self._model, version))
         return arm
 
     def _start(

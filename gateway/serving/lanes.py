@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NoReturn
 
 from gateway.core.errors import Starting, UnknownModel, UnknownVersion, VersionUnavailable
@@ -53,7 +54,7 @@ class Lanes:
         return any(lane.is_waited_for for lane in self._lanes.values())
 
     def named(self, model: str, version: int) -> Lane:
-        """Return the lane of a version that a caller asked for by its number.
+        """Return the lane of a version that is named to learn of it.
 
         Raises UnknownModel, UnknownVersion, VersionUnavailable with the version's state, or Starting.
         """
@@ -65,6 +66,18 @@ class Lanes:
             raise VersionUnavailable(model, version, status.state.value, status.reason)
         self._check_known(model)
         raise UnknownVersion(model, str(version))
+
+    def asked(self, model: str, version: int) -> Lane:
+        """Return the lane of a version that a caller wants an answer of; one that rests is loaded for the next request.
+
+        Raises as ``named``.
+        """
+        lane = self.ready(model, version)
+        if lane is None:
+            self._catalog.wake(model, version)
+            return self.named(model, version)
+        lane.version.last_asked = time.monotonic()
+        return lane
 
     def without_route(self, model: str) -> NoReturn:
         """Say why *model* has no route here: UnknownModel, VersionUnavailable for its highest version, or Starting."""

@@ -193,6 +193,13 @@ def _of_routes(reports: Sequence[WorkerReport], shares: Mapping[str, Mapping[int
     for (model, version), workers in sorted(_loaded(reports).items()):
         loaded.add_metric((model, str(version)), workers)
     yield loaded
+    memory = GaugeMetricFamily(
+        "gateway_version_memory_bytes", "What the version took of memory when it was loaded, in one worker.",
+        labels=VERSION_LABELS,
+    )  # fmt: skip
+    for (model, version), taken in sorted(_memory(reports).items()):
+        memory.add_metric((model, str(version)), taken)
+    yield memory
     revisions = GaugeMetricFamily("gateway_route_revision", "Lowest revision that a worker serves.", labels=("model",))
     for model in sorted({model for report in reports for model in report.revisions}):
         lowest = min(report.revisions[model] for report in reports if model in report.revisions)
@@ -212,6 +219,16 @@ def _loaded(reports: Sequence[WorkerReport]) -> dict[tuple[str, int], int]:
         if status.state is not VersionState.UNAVAILABLE:
             key = (status.model, status.version)
             found[key] = found.get(key, 0) + (status.state is VersionState.READY)
+    return found
+
+
+def _memory(reports: Sequence[WorkerReport]) -> dict[tuple[str, int], int]:
+    """Return what each version that is loaded somewhere takes, on the worker where that is most."""
+    found: dict[tuple[str, int], int] = {}
+    for status in (status for report in reports for status in report.versions):
+        if status.memory_bytes:
+            key = (status.model, status.version)
+            found[key] = max(found.get(key, 0), status.memory_bytes)
     return found
 
 

@@ -213,6 +213,11 @@ class Gateway:
         (pid,) = self._children("gateway-control")
         return pid
 
+    def verifier_pid(self) -> int:
+        """Return the process that probes model files."""
+        (pid,) = self._children("gateway-verify")
+        return pid
+
     def store_pid(self) -> int:
         """Return the server of the embedded store."""
         (pid,) = self._children("unixsocket")

@@ -31,7 +31,9 @@ def report(slot: int = 0, *, pid: int | None = None, revision: int = 7) -> Worke
         not_ready={"fraud/3": "loading"},
         revisions={"fraud": revision},
         versions=[
-            VersionStatus("fraud", 1, VersionState.READY, "", "ab" * 32, SIGNATURE, "not batched: its axis is fixed"),
+            VersionStatus(
+                "fraud", 1, VersionState.READY, "", "ab" * 32, SIGNATURE, "not batched: its axis is fixed", 512
+            ),
             VersionStatus("fraud", 3, VersionState.LOADING, "waiting"),
         ],
         store_up=True,

@@ -240,6 +240,7 @@ class FakeCatalog:
         self.routed: Mapping[str, AbstractSet[int]] = {}
         self.orders: Mapping[str, Mapping[int, str]] = {}
         self.sessions: dict[tuple[str, int], FakeSession] = {}
+        self.woken: list[tuple[str, int]] = []
         self._statuses: dict[tuple[str, int], VersionStatus] = {}
         self._loaded: dict[tuple[str, int], LoadedVersion] = {}
         self._subscribers: list[Callable[[VersionStatus], object]] = []
@@ -280,6 +281,10 @@ class FakeCatalog:
 
     def want(self, routed: Mapping[str, AbstractSet[int]], orders: Mapping[str, Mapping[int, str]]) -> None:
         self.routed, self.orders = routed, orders
+
+    def wake(self, model: str, version: int) -> None:
+        """Note who is asked for while it is not READY."""
+        self.woken.append((model, version))
 
 
 class Floor:

@@ -377,6 +377,30 @@ async def test_a_version_that_is_asked_for_by_number_says_why_it_cannot_answer(f
     assert (caught.value.state, caught.value.reason) == ("FAILED", "bad_model: no graph")
 
 
+async def test_asking_for_a_version_that_is_not_there_wakes_it_and_looking_at_it_does_not(floor: Floor) -> None:
+    floor.held.move("fraud", 1, UNAVAILABLE, "resting: it made room for fraud/2")
+
+    with pytest.raises(VersionUnavailable):
+        floor.lanes.named("fraud", 1)
+    assert floor.held.woken == []
+    with pytest.raises(VersionUnavailable) as caught:
+        floor.lanes.asked("fraud", 1)
+
+    assert floor.held.woken == [("fraud", 1)]
+    assert "resting" in str(caught.value)
+
+
+async def test_asking_for_a_version_is_noted_and_looking_at_it_is_not(floor: Floor) -> None:
+    loaded = floor.held.hold("fraud", 1)
+
+    floor.lanes.named("fraud", 1)
+    assert loaded.last_asked == 0
+    floor.lanes.asked("fraud", 1)
+
+    assert loaded.last_asked > 0
+    assert floor.held.woken == []
+
+
 # What operators order
 
 

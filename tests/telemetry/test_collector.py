@@ -197,6 +197,18 @@ def test_a_version_is_loaded_as_often_as_workers_have_it_ready(
     assert loaded == [2, 0, None]
 
 
+def test_the_memory_of_a_version_is_that_of_the_worker_where_it_takes_most(
+    workers: FakeWorkers, collector: GatewayCollector
+) -> None:
+    told = [VersionStatus("fraud", 1, VersionState.READY, memory_bytes=size) for size in (5, 7)]
+    workers.said = [WorkerReport(slot, 100 + slot, {}, {}, [status], store_up=True) for slot, status in enumerate(told)]
+
+    samples = scrape(collector)
+
+    assert value(samples, "version_memory_bytes", **FRAUD_1) == 7
+    assert value(samples, "version_memory_bytes", model="fraud", version="2") is None
+
+
 def test_the_revision_is_that_of_the_worker_that_is_furthest_behind(
     workers: FakeWorkers, collector: GatewayCollector
 ) -> None:

@@ -1,0 +1,1 @@
+"""Trying model files in processes that may die of it, so that no worker does."""
