@@ -11,6 +11,7 @@ from gateway.core import errors
 SAID = [
     (errors.StateDirectoryInUse("/var/g", "42"), ["/var/g", "42", "--state-dir"]),
     (errors.InvalidDocument("split.2", "is written twice"), ["split.2: is written twice"]),
+    (errors.RecordingsUnreadable("Permission denied"), ["Permission denied", "recordings/", "owner"]),
     (errors.UnknownModel("fraud"), ["'fraud'", "models list"]),
     (errors.UnknownVersion("fraud", "7"), ["'fraud'", "'7'", "versions list fraud"]),
     (errors.UnknownAlias("fraud", "champion", "is none"), ["'fraud'", "'champion' of", "is none", "routes show fraud"]),
