@@ -19,6 +19,7 @@ ELSEWHERE = {
     "UnknownRoute": "is the admin API's",
     "RevisionConflict": "is the admin API's",
     "NothingToRestore": "is the admin API's",
+    "RecordingsUnreadable": "is the admin API's",
     "NoRollout": "is the admin API's",
     "RolloutUnderWay": "is the admin API's",
     "VersionQuarantined": "is the admin API's",
