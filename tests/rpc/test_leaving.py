@@ -83,10 +83,13 @@ async def test_a_stop_cuts_no_caller_off_who_has_many_calls_under_way_on_one_con
 
 
 async def test_a_stop_that_does_not_say_so_first_does_cut_callers_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The negative control: what the goodbye is for."""
+    """The negative control: what the goodbye is for. A stop may fall between all calls, ten do not."""
     monkeypatch.setattr(Connection, "leave", Connection.abort)
 
     details: set[str] = set()
-    await stopped_under_load(RpcDoor(), details)
+    for _ in range(10):
+        await stopped_under_load(RpcDoor(), details)
+        if any("failed to connect" not in each for each in details):
+            return
 
-    assert any("failed to connect" not in each for each in details)
+    raise AssertionError(f"nobody was cut off: {details}")
