@@ -37,6 +37,8 @@ def test_old_callers_notice_nothing_of_a_new_version_behind_its_adapter(
     (tmp_path / "routes" / "risk.yaml").write_text("model: risk\nsplit: {1: 100}\n")
     gateway = begin(models=models, routes=tmp_path / "routes", workers=1)
 
+    eventually(lambda: {state(gateway, version) for version in (1, 2, 3)} == {"READY"}, 15, "each interface is known")
+
     refused = gateway.set_weights("risk", {"1": 50, "3": 50})
     shared = gateway.set_weights("risk", {"1": 50, "2": 50})
     pinned, own = (gateway.ask("GET", f"/v2/models/risk/versions/{version}").json() for version in (2, 3))
@@ -50,6 +52,10 @@ def test_old_callers_notice_nothing_of_a_new_version_behind_its_adapter(
     for (_, answer), name in said:
         np.testing.assert_array_equal(answer, X + AGE, err_msg=name)
     assert {version for (version, _), _ in said} == {"1", "2"}
+
+
+def state(gateway: Gateway, version: int) -> str:
+    return gateway.index().get(("risk", str(version)), {}).get("state", "")
 
 
 def plain(gateway: Gateway) -> tuple[str, Any]:
