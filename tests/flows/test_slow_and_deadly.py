@@ -25,6 +25,8 @@ PLAN: Final = {
     "guards": {"errors": {}, "invalid": {}, "latency": {}},
 }
 """Without the guard of outputs: these versions answer with their numbers, each always the same."""
+SLOW: Final = PLAN | {"guards": {"latency": {}}}
+"""On a noisy machine enough runs of a slow version exceed thrice the baseline's for the guard of errors to be first."""
 ROLLOUTS: Final = f"/api/v1/models/{MODEL}/rollouts"
 INFER: Final = f"/v2/models/{MODEL}/infer"
 ROUNDS: Final = 400
@@ -33,8 +35,8 @@ STARTED_SECONDS: Final = 10.0
 JUDGED_SECONDS: Final = 90.0
 
 
-def start(gateway: Gateway) -> None:
-    answer = gateway.ask_admin("POST", ROLLOUTS, PLAN, if_match="*")
+def start(gateway: Gateway, plan: dict[str, Any] = PLAN) -> None:
+    answer = gateway.ask_admin("POST", ROLLOUTS, plan, if_match="*")
     assert answer.status == 201, answer.body
     eventually(lambda: now(gateway)["phase"] == "step", STARTED_SECONDS, "the canary has its first step")
 
@@ -68,7 +70,7 @@ async def test_a_canary_twice_as_slow_is_taken_back_by_the_guard_latency(
     publish(tmp_path / "models", 1, busy(1, ROUNDS))
     publish(tmp_path / "models", 2, busy(2, 2 * ROUNDS))
     gateway = begin(models=tmp_path / "models", route=ROUTE)
-    await asyncio.to_thread(start, gateway)
+    await asyncio.to_thread(start, gateway, SLOW)
 
     statuses = await ask_until(gateway, "rolled_back")
 
