@@ -20,14 +20,15 @@ class Network:
         self._whole = asyncio.Event()
         self._whole.set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._server: asyncio.Server | None = None
         self.port = 0
 
     def __enter__(self) -> Network:
         self._thread.start()
-        server = asyncio.run_coroutine_threadsafe(
+        self._server = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._forward, "127.0.0.1", 0), self._loop
         ).result(10)
-        self.port = server.sockets[0].getsockname()[1]
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
@@ -45,6 +46,8 @@ class Network:
         self._loop.call_soon_threadsafe(self._whole.set)
 
     async def _end(self) -> None:
+        assert self._server is not None
+        self._server.close()
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
