@@ -39,6 +39,7 @@ from gateway.serving.running import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import RunLog, Tensor
@@ -139,6 +140,7 @@ class Lane:
         self._runner = Runner(version, self._seat, max_rows=self._max_rows, size=size)
         self._inline = version.run_seconds < INLINE_SECONDS
         self._pool: ThreadPoolExecutor | None = None
+        self._run: Future[Execution] | None = None
         self._running = False
         self._overdue: asyncio.TimerHandle | None = None
         self.is_stuck = False
@@ -296,9 +298,8 @@ class Lane:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{self.version.model}")
         self._cut(batch)
         self._overdue = self._loop.call_at(max(map(_DEADLINE, batch)), self._stop)
-        self._loop.run_in_executor(self._pool, self._runner.execute, batch).add_done_callback(
-            lambda done: self._finished(batch, done)
-        )
+        self._run = run = self._pool.submit(self._runner.execute, batch)
+        asyncio.wrap_future(run, loop=self._loop).add_done_callback(lambda done: self._finished(batch, done))
 
     def _cut(self, batch: Sequence[Job]) -> None:
         """Bring the deadlines forward of those who wait for a run of so many rows only so long."""
@@ -317,7 +318,9 @@ class Lane:
         self._overdue = self._loop.call_later(STUCK_SECONDS, self._stick)
 
     def _stick(self) -> None:
-        """Let nobody wait behind a run that cannot be ended."""
+        """Let nobody wait behind a run that cannot be ended; one that has, and the loop was late to hear so, can."""
+        if self._run is not None and self._run.done():
+            return
         model, version = self.version.model, self.version.version
         log.error("version %d of model %r is stuck in a run that cannot be stopped", version, model)
         self.cells.happened("stuck")

@@ -22,6 +22,7 @@ from gateway.core.errors import (
     VersionStuck,
 )
 from gateway.core.watching import Mark
+from gateway.serving.batching import STUCK_SECONDS
 from gateway.serving.running import fingerprint
 from gateway.serving.watchdog import Watchdog
 from tests.serving.fakes import (
@@ -137,6 +138,23 @@ async def test_a_stop_that_comes_too_late_costs_the_next_run_nothing(make_lane: 
 async def test_a_run_on_a_thread_is_stopped_when_nobody_waits_for_it_any_more(make_lane: MakeLane) -> None:
     session, cells = Hanging(), FakeCells()
     lane = make_lane(session, run_seconds=SLOW, cells=cells)
+
+    hung = await Caller(lane, pairs(HANGS), deadline=soon(0.05)).result()
+    answer = await Caller(lane, pairs(1)).outputs()
+
+    assert isinstance(hung, DeadlineExceeded)
+    assert float(answer[0][0, 0]) == 2
+    assert cells.events == ["stopped"]
+
+
+async def test_a_run_that_ended_while_the_loop_was_late_is_not_stuck(make_lane: MakeLane) -> None:
+    class Late(Hanging):
+        def stop(self) -> None:
+            asyncio.get_running_loop().call_soon(time.sleep, 4 * STUCK_SECONDS)
+            threading.Timer(STUCK_SECONDS, super().stop).start()
+
+    cells = FakeCells()
+    lane = make_lane(Late(), run_seconds=SLOW, cells=cells)
 
     hung = await Caller(lane, pairs(HANGS), deadline=soon(0.05)).result()
     answer = await Caller(lane, pairs(1)).outputs()
