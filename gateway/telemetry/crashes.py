@@ -1,7 +1,7 @@
 """Which inputs were being run when workers crashed: written by the launcher, read by every worker.
 
-A table of fixed size in a file that the launcher alone writes. Its first cell rises with every change, so a
-worker sees by one look that there is something to read.
+A table of fixed size in a file that the launcher alone writes. Its first cell rises before and after every change, so a
+worker sees by one look that there is something to read, and by an odd number that it is just being written.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class CrashTable:
 
     @property
     def generation(self) -> int:
-        """Rises with every change."""
+        """Rises by two with every change; odd while one is being written."""
         return self._cells[0]
 
     def read(self) -> Mapping[int, tuple[int, float]]:
@@ -69,9 +69,10 @@ class CrashTable:
             known[each] = crashes, now + (REFUSED_SECONDS if crashes >= LIMIT else SUSPECTED_SECONDS)
         newest = sorted(known.items(), key=lambda entry: entry[1])[-ENTRIES:]
         flat = [cell for each, (crashes, until) in newest for cell in (each, crashes, int(until * 1000))]
+        self._cells[0] |= 1  # also where a launcher ended in the middle of a change
         for place, cell in enumerate(flat + [0] * (ENTRIES * ENTRY_CELLS - len(flat)), 1):
             self._cells[place] = cell
-        self._cells[0] += 1  # last: who read a half-written table reads it again
+        self._cells[0] += 1
 
 
 def bury(directory: Path, pid: int, *, crashed: bool) -> Sequence[Running]:

@@ -33,6 +33,12 @@ FIRST: Final = COUNT + 1
 MOST: Final = SEAT_CELLS - FIRST
 """So many requests of one run are written down; those of a longer one are not blamed."""
 
+READINGS: Final = 100
+"""So often a table is read that is just being written, which takes its writer less than one reading."""
+
+LOOKS: Final = 5
+"""So often a suspect is looked for while others are being buried."""
+
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -60,10 +66,16 @@ class Seat:
         return not crashes or crashes.keys().isdisjoint(prints)
 
     def crashes(self, print_: int) -> int:
-        crashes, until = self._log.crashes().get(print_, (0, 0.0))
-        if until <= time.monotonic():
-            return 0
-        return crashes + self._log.unburied(print_)  # once suspected it takes a millisecond to look
+        log_ = self._log
+        found = 0
+        for _ in range(LOOKS):
+            crashes, until = log_.crashes().get(print_, (0, 0.0))
+            if until <= time.monotonic():
+                return 0
+            found = crashes + log_.unburied(print_)  # once suspected it takes a millisecond to look
+            if log_.is_current():  # else one was buried in between, and counts in neither
+                break
+        return found
 
     def begin(self, prints: Sequence[int]) -> None:
         cells = self._cells
@@ -107,11 +119,17 @@ class RunFile:
 
     def crashes(self) -> Mapping[int, tuple[int, float]]:
         """Return what the table says now, read again only when it changed."""
-        generation = self._table.generation
-        if generation != self._generation:
+        for _ in range(READINGS):
+            if self.is_current():
+                break
+            generation = self._table.generation
             self._crashes = self._table.read()
-            self._generation = generation
+            self._generation = generation - generation % 2  # what is read while it is written is read again
         return self._crashes
+
+    def is_current(self) -> bool:
+        """Say whether the table has not changed since it was read."""
+        return self._table.generation == self._generation
 
     def unburied(self, print_: int) -> int:
         """Return how many other workers are running *print_*, or ended over it a moment ago.

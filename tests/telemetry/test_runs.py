@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
+
 
 def worker(directory: Path) -> RunFile:
     return RunFile(directory, CrashTable(directory))
@@ -55,6 +57,45 @@ def test_an_end_that_the_launcher_has_not_seen_yet_counts_against_a_suspect(tmp_
 
     assert (seat.crashes(7), seat.crashes(8)) == (2, 0)
     left_behind.unlink()
+    assert seat.crashes(7) == 1
+
+
+def test_an_end_that_is_buried_while_a_suspect_is_looked_for_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seat = worker(tmp_path).seat("fraud", 1)
+    table = CrashTable(tmp_path)
+    table.blame([7])
+    looked: list[int] = []
+
+    def buried_meanwhile(_: RunFile, print_: int) -> int:
+        if not looked:
+            table.blame([print_])
+        looked.append(print_)
+        return 0
+
+    monkeypatch.setattr(RunFile, "unburied", buried_meanwhile)
+
+    assert seat.crashes(7) == 2
+    assert looked == [7, 7]
+
+
+def test_a_table_that_is_being_written_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seat = worker(tmp_path).seat("fraud", 1)
+    table = CrashTable(tmp_path)
+    table.blame([7])
+    table._cells[0] |= 1
+    read, readings = CrashTable.read, []
+
+    def half_written(self: CrashTable) -> object:
+        readings.append(1)
+        if len(readings) == 1:
+            return {}
+        table._cells[0] += table._cells[0] % 2
+        return read(self)
+
+    monkeypatch.setattr(CrashTable, "read", half_written)
+
     assert seat.crashes(7) == 1
 
 
