@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from gateway.core.providers import CPU
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping, Sequence
     from pathlib import Path
@@ -566,10 +568,11 @@ class Session(Protocol):
 class Engine(Protocol):
     """The inference runtime."""
 
-    def load(self, path: Path, *, model: str, version: int, threads: int) -> Session:
+    def load(self, path: Path, *, model: str, version: int, threads: int, providers: Sequence[str]) -> Session:
         """Build a session from the file at *path*; blocks, and may take seconds.
 
-        *threads* is the number of threads that one run may use. Raises InvalidModel.
+        *threads* is the number of threads that one run may use, *providers* what runs it, as ``core.providers``
+        writes that, the first choice first. Raises InvalidModel.
         """
         ...
 
@@ -579,7 +582,7 @@ class Candidate:
     """A model file that is to be tried before a worker loads it: the copy at *path*, whose SHA-256 is *digest*.
 
     *serving* is what its metadata says of how it is served, as ``models.metadata.wishes_text`` writes it;
-    *threads* are those of one run.
+    *threads* are those of one run, *providers* what runs it.
     """
 
     path: str
@@ -588,6 +591,7 @@ class Candidate:
     version: int
     threads: int
     serving: str
+    providers: Sequence[str] = (CPU,)
 
 
 @dataclass(frozen=True, slots=True)

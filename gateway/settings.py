@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from gateway.core.errors import InvalidSettings
 from gateway.core.limits import Limits
+from gateway.core.providers import CPU, read_providers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,6 +89,10 @@ def _memory(text: str) -> int:
         return 0 if text == "auto" else _bytes(text)
     except ValueError as exc:
         raise ValueError(f"{exc}, or auto") from None
+
+
+def _providers(text: str) -> tuple[str, ...]:
+    return read_providers(text.split(","))
 
 
 def _choice(*words: str) -> Callable[[str], str]:
@@ -208,6 +213,9 @@ class Settings:
     redis_server: Path | None = _setting("", _file, "redis-server or valkey-server binary for the embedded store")
     drain_delay: float = _setting("5s", seconds, "how long a stopping gateway is not ready and still answers")
     load: str = _setting("all", _choice("all", "routed"), "load every version found, or only what routes name")
+    providers: tuple[str, ...] = _setting(
+        CPU, _providers, "what runs versions that name nothing themselves, first choice first, such as cuda,cpu"
+    )
     model_memory: int = _setting(
         "auto", _memory, "memory that loaded versions may take, all workers together; auto is 75 % of what there is"
     )

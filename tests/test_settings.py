@@ -28,6 +28,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "redis_server": ("/usr/bin/valkey-server", Path("/usr/bin/valkey-server")),
     "drain_delay": ("500ms", 0.5),
     "load": ("routed", "routed"),
+    "providers": ("cuda:1,cpu", ("cuda:1", "cpu")),
     "model_memory": ("8g", 8 << 30),
     "model_idle": ("1h", 3600.0),
     "repository_control": ("true", True),
@@ -57,6 +58,7 @@ BAD: dict[str, list[str]] = {
     "redis_server": [],
     "drain_delay": ["", "-1s", "5 s", "1w", "s", "1e3s", "inf"],
     "load": ["", "ALL", "some"],
+    "providers": ["", "gpu", "cpu,cpu", "cuda;cpu"],
     "model_memory": ["", "0", "all", "-1g"],
     "model_idle": ["", "never", "-1s"],
     "repository_control": ["", "maybe", "2"],
@@ -90,7 +92,7 @@ def test_every_setting_is_tried_here() -> None:
 
 def test_there_are_few_settings() -> None:
     # Most operators touch a handful. Whoever adds one asks first whether a plan, a route or the metadata is its place.
-    assert len(FIELDS) <= 26
+    assert len(FIELDS) <= 27
 
 
 @pytest.mark.parametrize("name", ["redis_url", "prometheus_url"])
@@ -183,6 +185,7 @@ def test_the_defaults_are_what_is_written_of_them() -> None:
         load="all",
         model_memory=0,
         model_idle=0.0,
+        providers=("cpu",),
         repository_control=False,
         request_timeout=30.0,
         max_body=64 << 20,

@@ -152,6 +152,7 @@ def build_worker(start: Start) -> WorkerParts:
         slab,
         settings.state_dir / "blobs",
         load="all" if settings.load == "all" else "routed",
+        providers=settings.providers,
         verifier=RemoteVerifier(start.asked) if start.asked is not None else None,
         budget=Budget(memory_of_a_worker(settings), settings.model_idle),
     )

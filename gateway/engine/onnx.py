@@ -1,4 +1,4 @@
-"""Versions in ONNX Runtime: built from a path, run on the CPU.
+"""Versions in ONNX Runtime: built from a path, run by the execution providers they ask for.
 
 The one place where the runtime's exceptions are caught: they have no common base and their texts
 hold paths, so they are logged here and leave as ours. Never takes a model as bytes: building a
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 import onnxruntime
 
 from gateway.core.errors import InputRefused, InvalidModel, InvalidSettings, ModelFailed, RunStopped
+from gateway.core.providers import CPU
 from gateway.core.signature import FREE, Signature, TensorSpec
+from gateway.engine import providers as execution
 from gateway.engine.onnx_file import inspect
 
 if TYPE_CHECKING:
@@ -80,18 +82,22 @@ class OnnxEngine:
                 f"interpreter lock while a version loads, which stops all traffic. pip install 'onnxruntime>=1.31'"
             )
 
-    def load(self, path: Path, *, model: str, version: int, threads: int) -> OnnxSession:
+    def load(
+        self, path: Path, *, model: str, version: int, threads: int, providers: Sequence[str] = (CPU,)
+    ) -> OnnxSession:
         """Build a session from *path*. Blocks; raises InvalidModel."""
         facts = inspect(path)
         _refuse(facts)
+        wanted = execution.native(providers)
         try:
             # The arena would keep the size of the largest text ever seen.
-            native = _build(path, threads=threads, arena=not facts.has_text_input)
+            native = _build(path, threads=threads, arena=not facts.has_text_input, providers=wanted)
             inputs = [(each.name, each.type, tuple(each.shape)) for each in native.get_inputs()]
             outputs = [(each.name, each.type, tuple(each.shape)) for each in native.get_outputs()]
         except Exception as exc:  # the seam: there is no narrower class that holds them all
             logger.warning("the runtime cannot load version %d of model %r", version, model, exc_info=True)
             raise _explain(exc) from None
+        execution.check(native, providers)
         signature = Signature(
             tuple(_input(*each) for each in inputs), tuple(_spec("output", *each) for each in outputs)
         )
@@ -147,7 +153,7 @@ class OnnxSession:
             logger.warning("version %d of model %r failed", self._version, self._model, exc_info=True)
 
 
-def _build(path: Path, *, threads: int, arena: bool) -> Any:
+def _build(path: Path, *, threads: int, arena: bool, providers: list[tuple[str, dict[str, str]]]) -> Any:
     """Return the runtime's session; raises whatever the runtime raises."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -157,7 +163,7 @@ def _build(path: Path, *, threads: int, arena: bool) -> Any:
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.log_severity_level = _FATAL
     options.enable_cpu_mem_arena = arena
-    native = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    native = onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
     native.disable_fallback()
     return native
 

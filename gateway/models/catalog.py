@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from gateway.core.errors import InvalidModel, InvalidSettings
+from gateway.core.providers import CPU
 from gateway.core.versions import VersionState, VersionStatus
 from gateway.models.budget import AGAIN_SECONDS, Budget
 from gateway.models.entry import ABSENT, INCOMPLETE, Entry
@@ -22,7 +23,7 @@ from gateway.models.loader import Loader, NoRoom
 from gateway.models.wishes import Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
@@ -56,6 +57,7 @@ class Catalog:
         *,
         load: Literal["all", "routed"] = "all",
         threads: int = 1,
+        providers: Sequence[str] = (CPU,),
         clock: Callable[[], float] = time.monotonic,
         verifier: Verifier | None = None,
         budget: Budget = UNBOUNDED,
@@ -67,7 +69,7 @@ class Catalog:
         """Why the last scan failed; empty where it did not."""
         self._repository = repository
         self._metrics = metrics
-        self._loader = Loader(engine, blobs_dir, threads=threads, verifier=verifier)
+        self._loader = Loader(engine, blobs_dir, threads=threads, providers=providers, verifier=verifier)
         self._budget = budget
         self._wishes = Wishes(loads_all=load == "all")
         self._clock = clock

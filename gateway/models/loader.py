@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import InvalidModel
+from gateway.core.providers import CPU
 from gateway.models.adapting import adapted
 from gateway.models.golden import read_golden
 from gateway.models.loading import MAX_MODEL_BYTES, fetch, prune
@@ -20,6 +21,7 @@ from gateway.models.proof import prove
 from gateway.ports import Candidate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gateway.models.loading import Blob
@@ -61,11 +63,13 @@ class Loader:
         blobs: Path,
         *,
         threads: int = 1,
+        providers: Sequence[str] = (CPU,),
         max_bytes: int = MAX_MODEL_BYTES,
         patience: float = WARM_UP_SECONDS,
         verifier: Verifier | None = None,
     ) -> None:
-        """*patience*: the seconds that all runs of a warm-up and of golden requests may take together.
+        """*threads* and *providers*: for versions that name none. *patience*: the seconds that all runs of a warm-up
+        and of golden requests may take together.
 
         *verifier* tries each file before it is loaded; None where this process may die of one itself.
         """
@@ -73,6 +77,7 @@ class Loader:
         self._engine = engine
         self._blobs = blobs
         self._threads = threads
+        self._providers = providers
         self._max_bytes = max_bytes
         self._patience = patience
 
@@ -112,22 +117,27 @@ class Loader:
                 f"versions are immutable: publish it under another number",
             )
         threads = metadata.serving.threads or self._threads
-        memory_bytes = self._verify(files, blob, metadata, threads)
+        providers = metadata.serving.providers or self._providers
+        memory_bytes = self._verify(files, blob, metadata, threads, providers)
         if free_bytes is not None and memory_bytes > free_bytes:
             return NoRoom(memory_bytes)
-        session = self._engine.load(blob.path, model=files.model, version=files.version, threads=threads)
+        session = self._engine.load(
+            blob.path, model=files.model, version=files.version, threads=threads, providers=providers
+        )
         if session.warning:
             logger.warning("version %d of model %r: %s", files.version, files.model, session.warning)
         session, serving = adapted(session, metadata, model=files.model, version=files.version)
         proven = prove(session, serving, golden, self._patience)
         return Prepared(session, metadata, blob.digest, proven, memory_bytes)
 
-    def _verify(self, files: VersionFiles, blob: Blob, metadata: Metadata, threads: int) -> int:
+    def _verify(
+        self, files: VersionFiles, blob: Blob, metadata: Metadata, threads: int, providers: Sequence[str]
+    ) -> int:
         """Return the bytes that a probe of the file took, 0 without one. Raises InvalidModel where it failed."""
         if self._verifier is None:
             return 0
         wishes = wishes_text(metadata)
-        tried = Candidate(str(blob.path), blob.digest, files.model, files.version, threads, wishes)
+        tried = Candidate(str(blob.path), blob.digest, files.model, files.version, threads, wishes, providers)
         finding = self._verifier.verify(tried)
         if finding.code:
             raise InvalidModel(finding.code, finding.reason)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.core.adaptation import presented_classes
 from gateway.core.adapter import InvalidAdapter
 from gateway.core.errors import InvalidModel
+from gateway.core.providers import read_providers
 from gateway.models.adapter_document import read_adapter
 from gateway.models.files import open_regular
 from gateway.strict_yaml import read_document
@@ -53,6 +54,8 @@ class Serving:
     """Rows that one request may bring; a run takes more than ``max_batch_rows`` where one request does."""
     nonfinite_in: str = "pass"
     """``refuse``: NaN or Inf in an input fail the request. ``pass``: they reach the model, as missing values."""
+    providers: tuple[str, ...] = ()
+    """What runs it, the first choice first; empty leaves it to the gateway's setting."""
     allow_empty: bool = False
     """Whether a request may bring no rows, and is answered with none; proven when the version is warmed up."""
 
@@ -167,6 +170,7 @@ def _serving(members: _Members) -> Serving:
         nonfinite=nonfinite or "null",
         nonfinite_in=nonfinite_in,
         threads=members.integer("threads", 1, 256, None),
+        providers=_providers(members.texts("providers")),
         allow_empty=members.take("allow_empty", bool, False),
         warm_up={
             name: _warm_up(name, given) for name, given in _named("serving.warm_up", members.take("warm_up", dict, {}))
@@ -174,6 +178,13 @@ def _serving(members: _Members) -> Serving:
     )
     members.refuse_the_rest()
     return serving
+
+
+def _providers(texts: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return read_providers(texts)
+    except ValueError as exc:
+        raise _bad("serving.providers", str(exc)) from exc
 
 
 def _classes(members: _Members) -> tuple[str, ...]:

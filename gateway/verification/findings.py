@@ -76,5 +76,5 @@ class Findings:
                     each.unlink()
 
     def _path(self, candidate: Candidate) -> Path:
-        tried = [candidate.digest, candidate.serving, candidate.threads, self._runtime]
+        tried = [candidate.digest, candidate.serving, candidate.threads, list(candidate.providers), self._runtime]
         return self._directory / f"{hashlib.sha256(json.dumps(tried).encode()).hexdigest()}.json"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from gateway.core.errors import InvalidModel
+from gateway.core.providers import use_the_processor_only
 from gateway.models.adapting import adapted
 from gateway.models.memory import anonymous_bytes, give_memory_back
 from gateway.models.metadata import read_wishes
@@ -60,7 +61,7 @@ def run_probe(candidate: Candidate, engine: Engine, bounds: Bounds, write_end: i
     """Try *candidate* in this process, write what came of it to the pipe *write_end*, and end the process."""
     code = 1
     try:
-        _limit(bounds)
+        _limit(bounds, address_space=use_the_processor_only(candidate.providers))
         finding = _try(candidate, engine, bounds, write_end)
         os.write(write_end, json.dumps(asdict(finding)).encode())
         code = 0
@@ -75,7 +76,11 @@ def _try(candidate: Candidate, engine: Engine, bounds: Bounds, write_end: int) -
     before = anonymous_bytes()
     try:
         session = engine.load(
-            Path(candidate.path), model=candidate.model, version=candidate.version, threads=candidate.threads
+            Path(candidate.path),
+            model=candidate.model,
+            version=candidate.version,
+            threads=candidate.threads,
+            providers=candidate.providers,
         )
         os.write(write_end, BUILT)
         session, serving = adapted(
@@ -90,15 +95,18 @@ def _try(candidate: Candidate, engine: Engine, bounds: Bounds, write_end: int) -
     return Finding(memory_bytes=max(0, anonymous_bytes() - before))
 
 
-def _limit(bounds: Bounds) -> None:
-    """Have the kernel end this process with its parent, and before others for want of memory; bound what it takes."""
+def _limit(bounds: Bounds, *, address_space: bool) -> None:
+    """Have the kernel end this process with its parent, and before others for want of memory; bound what it takes.
+
+    *address_space* is False where the driver of a device reserves all the machine has, and fills nothing of it.
+    """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):  # Linux only
         libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_KILL_ME_FIRST)
     wanted = {resource.RLIMIT_CORE: 0}
-    if bounds.memory_bytes:
+    if bounds.memory_bytes and address_space:
         wanted[resource.RLIMIT_AS] = _address_space() + 2 * bounds.memory_bytes + _ROOM_BYTES
     for which, most in wanted.items():
         hard = resource.getrlimit(which)[1]

@@ -54,10 +54,14 @@ class FakeEngine:
         self.destroyed: list[tuple[str, str]] = []
         self.failure: InvalidModel | None = None
         self.threads: list[int] = []
+        self.providers: list[tuple[str, ...]] = []
 
-    def load(self, path: Path, *, model: str, version: int, threads: int) -> FakeSession:
+    def load(
+        self, path: Path, *, model: str, version: int, threads: int, providers: Sequence[str] = ("cpu",)
+    ) -> FakeSession:
         self.loads.append(f"{model}/{version}")
         self.threads.append(threads)
+        self.providers.append(tuple(providers))
         assert self.gate.wait(10)
         if self.failure is not None:
             raise self.failure

@@ -53,6 +53,18 @@ async def test_a_loaded_version_carries_what_the_request_path_needs(house: House
     assert house.engine.threads == [2]
 
 
+async def test_what_runs_a_version_is_the_gateways_choice_unless_its_metadata_names_it(house: House) -> None:
+    house.put("fraud/7", metadata="serving: {providers: ['cuda:1', cpu]}")
+    house.put("fraud/8")
+
+    await house.refreshed(providers=("openvino", "cpu"))
+
+    assert dict(zip(house.engine.loads, house.engine.providers, strict=True)) == {
+        "fraud/7": ("cuda:1", "cpu"),
+        "fraud/8": ("openvino", "cpu"),
+    }
+
+
 async def test_threads_are_the_gateways_unless_the_metadata_names_them(house: House) -> None:
     house.put("fraud/1")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -176,3 +178,27 @@ def test_a_version_behind_an_adapter_is_tried_as_callers_see_it(verifying: Verif
 
 def test_a_finding_is_what_lets_a_file_be_loaded() -> None:
     assert Finding() == Finding("", "", 0)
+
+
+def test_a_device_is_asked_for_in_the_probe_and_not_only_in_the_worker(verifying: Verifying, tmp_path: Path) -> None:
+    wanted = replace(candidate(tmp_path, graphs.plus(1.0)), providers=("coreml", "cpu"))  # on no Linux
+    with verifying() as verifier:
+        found = verifier.verify(wanted)
+        other = verifier.verify(replace(wanted, providers=("cpu",)))
+
+    assert found.code == "unsupported"
+    assert "the provider coreml" in found.reason
+    assert other.code == ""
+
+
+@pytest.mark.parametrize("providers", ["cpu", "cuda"])
+def test_no_bound_of_address_space_is_set_where_a_driver_reserves_it_all(providers: str) -> None:
+    in_a_process_of_its_own = (
+        "import resource, sys; from gateway.verification.probe import Bounds, _limit;"
+        "_limit(Bounds(memory_bytes=1 << 30), address_space=sys.argv[1] == 'cpu');"
+        "print(resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY)"
+    )
+
+    said = subprocess.run([sys.executable, "-c", in_a_process_of_its_own, providers], capture_output=True, check=True)
+
+    assert said.stdout.strip() == (b"True" if providers == "cpu" else b"False")
