@@ -78,7 +78,7 @@ def preload(*, grpc: bool) -> None:
 
 
 class Slot:
-    """A worker's place: its socket stays, the processes come and go."""
+    """A child's place: its socket stays, the processes come and go."""
 
     def __init__(self, number: int, sock: socket.socket, rpc_sock: socket.socket | None = None) -> None:
         self.number = number
@@ -90,6 +90,12 @@ class Slot:
         """Seconds that the next process here may let connections wait until it is ready: none at the first start."""
         self.lost: tuple[Running, ...] = ()
         """What the last process here was running when it crashed; the next one counts it."""
+        self.rests = False
+        """Whether its process ended because nobody asked it anything; the next one is started for the next question."""
+
+    def is_up(self) -> bool:
+        """Say whether its process has been ready, or need not be."""
+        return self.rests or (self.child is not None and self.child.is_ready())
 
 
 class Launcher:
@@ -149,7 +155,7 @@ class Launcher:
         next_word = began + PROGRESS_SECONDS
         while True:
             self._keep_up()
-            if not announced and all(slot.child is not None and slot.child.is_ready() for slot in self._all_slots()):
+            if not announced and all(slot.is_up() for slot in self._all_slots()):
                 announced = True
                 self._on_ready(*self._addresses(), time.monotonic() - began)
             elif not announced and time.monotonic() > next_word:
@@ -183,10 +189,12 @@ class Launcher:
                 )
                 child.tell(signal.SIGKILL)
                 child.end(within_seconds=1.0)
-            if child is not None and child.exit_code is not None:
+            if child is not None and child.exit_code == 0 and slot is self._verifier:
+                self._rest(slot, child)
+            elif child is not None and child.exit_code is not None:
                 self._bury(slot, child, crashed=child.pid in wedged or child.exit_code in CRASHES)
         for slot in self._all_slots():  # after all are buried: who starts knows what ended the others
-            if slot.child is None and time.monotonic() >= slot.not_before:
+            if slot.child is None and not slot.rests and time.monotonic() >= slot.not_before:
                 slot.child = self._start(slot)
         for child in [each for each in self._retiring if each.exit_code is not None]:
             self._retiring.remove(child)
@@ -212,6 +220,11 @@ class Launcher:
         slot.not_before = time.monotonic() + (CRASH_LOOP_SECONDS if lived < CRASH_LOOP_SECONDS else 0.0)
         slot.child = None
         slot.accept_after = PATIENCE_SECONDS
+        self._forget(child)
+
+    def _rest(self, slot: Slot, child: Child) -> None:
+        """Do without a process that nobody asks; what was asked as it ended waits in the socket."""
+        slot.child, slot.rests = None, True
         self._forget(child)
 
     def _forget(self, child: Child) -> None:
@@ -317,10 +330,16 @@ class Launcher:
         return _address(self._slots[0].sock), _address(self._control.sock)
 
     def _wait(self, wakeup: int, at_most_seconds: float) -> None:
-        """Sleep until a child says something or ends, a signal arrives, or the time is over."""
+        """Sleep until a child says something or ends, a signal arrives, or the time is over.
+
+        Whoever rests is started when it is asked, at any time: a worker that is not ready yet waits for its answer.
+        """
         starting = [slot.child for slot in self._all_slots() if slot.child and not slot.child.is_ready()]
         pipes = [child.read_end for child in starting if child.read_end is not None]
-        select.select([wakeup, *pipes], [], [], at_most_seconds)
+        resting = {slot.sock.fileno(): slot for slot in self._all_slots() if slot.rests}
+        heard = select.select([wakeup, *pipes, *resting], [], [], at_most_seconds)[0]
+        for asked in resting.keys() & heard:
+            resting[asked].child, resting[asked].rests = self._start(resting[asked]), False
         with contextlib.suppress(BlockingIOError):
             os.read(wakeup, 4096)
 

@@ -1,16 +1,22 @@
 """The process that tries model files before a worker loads them.
 
 It runs one thread, makes no session and forks for each probe, so it starts in milliseconds and cannot be hurt by a
-file. The launcher starts it again if it ends; a worker that waited for it then asks again.
+file. It ends when nobody asks, and the launcher starts it again for the next question; if it ends otherwise, a worker
+that waited for it asks again.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import select
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from gateway.processes.start import Start
+
+
+IDLE_SECONDS: Final = 3.0
+"""After so long without a question the process ends, and gives back the pages that it no longer shares."""
 
 
 def preload() -> None:
@@ -19,12 +25,12 @@ def preload() -> None:
 
 
 def main(start: Start) -> None:
-    """Answer for ever, until SIGTERM; what the launcher forks. The socket of *start* is the one it hears on."""
+    """Answer until nobody asks, or SIGTERM; what the launcher forks. The socket of *start* is the one it hears on."""
     from gateway.assemble.verifier import build_verifier
     from gateway.verification.asking import answer_next
 
     verifier = build_verifier(start)
     os.write(start.ready_fd, b"1")
     os.close(start.ready_fd)
-    while True:
+    while select.select([start.sock], [], [], IDLE_SECONDS)[0]:
         answer_next(start.sock, verifier.verify)

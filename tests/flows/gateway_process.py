@@ -213,10 +213,9 @@ class Gateway:
         (pid,) = self._children("gateway-control")
         return pid
 
-    def verifier_pid(self) -> int:
-        """Return the process that probes model files."""
-        (pid,) = self._children("gateway-verify")
-        return pid
+    def verifier_pids(self) -> list[int]:
+        """Return the process that probes model files, where there is one: it ends when it has nothing to do."""
+        return self._children("gateway-verify")
 
     def store_pid(self) -> int:
         """Return the server of the embedded store."""

@@ -55,6 +55,14 @@ async def reach(gateway: Gateway, state: str, version: int, *, model: str = MODE
     )
 
 
+async def probes(gateway: Gateway, there: bool) -> None:
+    """Wait until the process that probes files is there, as it is while somebody asks it, or is not."""
+    wanted = "there" if there else "gone, since nobody asks"
+    await asyncio.to_thread(
+        eventually, lambda: bool(gateway.verifier_pids()) is there, PATIENCE_SECONDS, f"the verifier is {wanted}"
+    )
+
+
 async def order(gateway: Gateway, verb: str, version: int, *, model: str = MODEL) -> None:
     answer = await asyncio.to_thread(gateway.ask_admin, "POST", f"/api/v1/models/{model}/versions/{version}/{verb}")
     assert answer.status == 202, answer.body
@@ -78,8 +86,11 @@ async def test_versions_come_and_go_beside_a_load_that_loses_nothing(begin: Call
 
     async with Load(gateway.port, rate=150.0) as load:
         await load.answered(50)
-        os.kill(gateway.verifier_pid(), signal.SIGKILL)  # the launcher starts another one
+        await probes(gateway, False)
         publish(gateway.models, 2)
+        await probes(gateway, True)
+        for pid in gateway.verifier_pids():
+            os.kill(pid, signal.SIGKILL)  # the launcher starts another one
         publish(gateway.models, 3, hurtful.crashing_at_load())
         await reach(gateway, "READY", 2)
         await shift(gateway, v1=1, v2=1)
@@ -101,6 +112,21 @@ async def test_versions_come_and_go_beside_a_load_that_loses_nothing(begin: Call
     assert gateway.worker_pids() == pids
     assert "SIGFPE" in gateway.index()[MODEL, "3"]["reason"]
     assert load.by_header() == load.by_model()
+
+
+async def test_workers_are_replaced_while_nobody_probes_files(begin: Callable[..., Gateway]) -> None:
+    gateway = begin(route=ROUTE, versions=(1,))
+    before = gateway.worker_pids()
+    await probes(gateway, False)
+
+    os.kill(gateway.pid, signal.SIGHUP)
+
+    await asyncio.to_thread(
+        eventually,
+        lambda: len(gateway.worker_pids()) == len(before) and not set(before) & set(gateway.worker_pids()),
+        PATIENCE_SECONDS,
+        "the workers are replaced",
+    )
 
 
 @pytest.mark.long
