@@ -56,6 +56,8 @@ class Serving:
     """``refuse``: NaN or Inf in an input fail the request. ``pass``: they reach the model, as missing values."""
     providers: tuple[str, ...] = ()
     """What runs it, the first choice first; empty leaves it to the gateway's setting."""
+    cache_bytes: int = 0
+    """What remembered answers may take in each worker; 0 remembers none."""
     allow_empty: bool = False
     """Whether a request may bring no rows, and is answered with none; proven when the version is warmed up."""
 
@@ -171,6 +173,7 @@ def _serving(members: _Members) -> Serving:
         nonfinite_in=nonfinite_in,
         threads=members.integer("threads", 1, 256, None),
         providers=_providers(members.texts("providers")),
+        cache_bytes=members.integer("cache_bytes", 0, 2**40, 0) or 0,
         allow_empty=members.take("allow_empty", bool, False),
         warm_up={
             name: _warm_up(name, given) for name, given in _named("serving.warm_up", members.take("warm_up", dict, {}))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.ports import Tensor, VersionCells
-    from gateway.serving.batching import Job, Result
+    from gateway.serving.batching import Result, Ticket
     from gateway.serving.live import Arm
     from gateway.serving.retries import RetryBudget
 
@@ -69,7 +69,7 @@ class Attempt:
         self._priority = priority
         self._first: tuple[VersionCells, Failure] | None = None
         """The failure in place of which another arm answers, and where that is counted."""
-        self._job: Job | Rerun | None = None
+        self._job: Ticket | None = None
         self._begin()
 
     def cancel(self) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.core.routing import Values
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import Metrics, PredictionMemory, Tensor, VersionCells
-    from gateway.serving.batching import Job, Lane, Result
+    from gateway.serving.batching import Lane, Result, Ticket
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, LiveTable
     from gateway.serving.parameters import Parameter
@@ -139,7 +139,7 @@ class Exchange(Generic[AnswerT]):
         self._id = ""
         self._deadline = 0.0
         self._arm: Arm | None = None
-        self._attempt: Attempt | Job | None = None
+        self._attempt: Ticket | None = None
         self._point: int | None = None
         inference.in_flight += 1
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gateway.core.errors import Starting, UnknownModel, UnknownVersion, VersionUnavailable
 from gateway.core.limits import DEFAULT
 from gateway.serving.batching import Lane
+from gateway.serving.caching import CachingLane
 
 if TYPE_CHECKING:
     from gateway.models.catalog import Catalog
@@ -44,7 +45,8 @@ class Lanes:
             return None
         lane = self._lanes.get(loaded)
         if lane is None:
-            lane = self._lanes[loaded] = Lane(
+            kind = CachingLane if loaded.metadata.serving.cache_bytes else Lane
+            lane = self._lanes[loaded] = kind(
                 loaded, self._watchdog, self._runs, max_queue=self._max_queue, output_bytes=self._output_bytes
             )
         return lane

@@ -51,7 +51,7 @@ class Rerun:
         self._job: Job | None = None
         budget.running += 1
         try:
-            self._job = lane.submit(feeds, rows, deadline, self._settled)
+            self._job = lane.enqueue(feeds, rows, deadline, self._settled)
         except (Overloaded, VersionStuck, InvalidRequest) as refused:
             self._settled(refused)
 

@@ -17,7 +17,7 @@ import time
 from random import getrandbits
 from typing import TYPE_CHECKING
 
-from gateway.core.errors import DeadlineExceeded, ModelFailed
+from gateway.core.errors import DeadlineExceeded, InvalidRequest, ModelFailed, Overloaded, VersionStuck
 from gateway.core.latency import rows_class
 from gateway.serving.batching import Job
 from gateway.serving.dispatch import CANARY_PART, FALLS_BACK, Attempt
@@ -162,6 +162,13 @@ class WatchedAttempt(Attempt):
                 self._job.cuts = watched.cuts
         else:
             self._try(self._deadline)
+
+    def _try(self, deadline: float) -> None:
+        """Run it, also where the version remembers the answer: only a run says what the version does now."""
+        try:
+            self._job = self._arm.lane.enqueue(self._feeds, self._rows, deadline, self._settled, self._priority)
+        except (Overloaded, VersionStuck, InvalidRequest) as refused:
+            self._settled(refused)
 
     def _settled(self, result: Result) -> None:
         kind = self._kind_of(result) if isinstance(result, Exception) else self._lateness()

@@ -54,7 +54,10 @@ FIRST_COUNT: Final = RETIRED_AT + 1
 FALLBACKS: Final = ("error", "timeout", "invalid", "overload", "unavailable", "breaker", "other")
 """Label values of ``gateway_fallbacks_total{reason}``; a reason that is not listed counts as other."""
 
-EVENTS: Final = ("crashed", "stopped", "stuck", "quarantined", "nonfinite_in", "nonfinite_out")
+EVENTS: Final = (
+    "crashed", "stopped", "stuck", "quarantined", "nonfinite_in", "nonfinite_out", "cache_hit", "cache_miss",
+    "cache_shared",
+)  # fmt: skip
 """Label values of ``gateway_version_events_total{event}``."""
 
 COPY_OUTCOMES: Final = ("ok", "error", "invalid", "timeout", "other")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.serving.batching import Lane
+from gateway.serving.caching import CachingLane
 from tests.serving.fakes import FakeRuns, FakeSession, FakeWatchdog, Floor, loaded_version
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ async def make_lane() -> AsyncIterator[Callable[..., Lane]]:
         **how: object,
     ) -> Lane:
         version = loaded_version(session or FakeSession(), **how)  # type: ignore[arg-type]  # passed through
-        lane = Lane(version, watchdog or FakeWatchdog(), runs or FakeRuns(), max_queue=max_queue)
+        kind = CachingLane if version.metadata.serving.cache_bytes else Lane
+        lane = kind(version, watchdog or FakeWatchdog(), runs or FakeRuns(), max_queue=max_queue)
         lanes.append(lane)
         return lane
 

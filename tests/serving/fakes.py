@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gateway.core.routing import Routing
     from gateway.models.catalog import Catalog
     from gateway.ports import Session, Tensor
-    from gateway.serving.batching import Job, Lane, Result
+    from gateway.serving.batching import Lane, Result, Ticket
     from gateway.serving.live import Arm
 
     Run = Callable[[Mapping[str, Tensor]], list[Tensor]]
@@ -209,6 +209,7 @@ def loaded_version(
     nonfinite: str = "error",
     nonfinite_in: str = "pass",
     allow_empty: bool = False,
+    cache_bytes: int = 0,
 ) -> LoadedVersion:
     """Return a warm version. *run_seconds* decides whether it runs on the loop or on a thread."""
     return LoadedVersion(
@@ -217,7 +218,14 @@ def loaded_version(
         digest=f"{version:064x}",
         session=session,
         metadata=Metadata(
-            serving=Serving(max_rows, delay_ms, nonfinite, nonfinite_in=nonfinite_in, allow_empty=allow_empty)
+            serving=Serving(
+                max_rows,
+                delay_ms,
+                nonfinite,
+                nonfinite_in=nonfinite_in,
+                allow_empty=allow_empty,
+                cache_bytes=cache_bytes,
+            )
         ),
         cells=cells or FakeCells(),
         batchable=batchable,
@@ -344,7 +352,7 @@ class Caller:
         self.results: list[Result] = []
         self._told = told
         self._settled = asyncio.Event()
-        self._job: Job = lane.submit(feeds, len(feeds[0]), deadline, self._settle, priority)
+        self._job: Ticket = lane.submit(feeds, len(feeds[0]), deadline, self._settle, priority)
 
     def _settle(self, result: Result) -> None:
         self.results.append(result)
