@@ -177,6 +177,7 @@ class Launcher:
 
     def _keep_up(self) -> None:
         """Start what is missing: at the beginning everything, later what died or hangs."""
+        self._let_rest()
         if self._store is not None and not self._store.is_running():
             log.error("the embedded store ended; it is started again, requests are answered meanwhile")
             self._restart(self._store)
@@ -189,9 +190,7 @@ class Launcher:
                 )
                 child.tell(signal.SIGKILL)
                 child.end(within_seconds=1.0)
-            if child is not None and child.exit_code == 0 and slot is self._verifier:
-                self._rest(slot, child)
-            elif child is not None and child.exit_code is not None:
+            if child is not None and child.exit_code is not None:
                 self._bury(slot, child, crashed=child.pid in wedged or child.exit_code in CRASHES)
         for slot in self._all_slots():  # after all are buried: who starts knows what ended the others
             if slot.child is None and not slot.rests and time.monotonic() >= slot.not_before:
@@ -222,10 +221,12 @@ class Launcher:
         slot.accept_after = PATIENCE_SECONDS
         self._forget(child)
 
-    def _rest(self, slot: Slot, child: Child) -> None:
-        """Do without a process that nobody asks; what was asked as it ended waits in the socket."""
-        slot.child, slot.rests = None, True
-        self._forget(child)
+    def _let_rest(self) -> None:
+        """Do without a verifier that ended because nobody asked; what was asked as it ended waits in the socket."""
+        slot = self._verifier
+        if slot is not None and slot.child is not None and slot.child.exit_code == 0:
+            self._forget(slot.child)
+            slot.child, slot.rests = None, True
 
     def _forget(self, child: Child) -> None:
         child.end(within_seconds=0.0)
@@ -334,6 +335,7 @@ class Launcher:
 
         Whoever rests is started when it is asked, at any time: a worker that is not ready yet waits for its answer.
         """
+        self._let_rest()
         starting = [slot.child for slot in self._all_slots() if slot.child and not slot.child.is_ready()]
         pipes = [child.read_end for child in starting if child.read_end is not None]
         resting = {slot.sock.fileno(): slot for slot in self._all_slots() if slot.rests}
