@@ -132,15 +132,15 @@ class WorkerMemory:
             except CorruptRoute as exc:
                 log.error("predictions of %r are not remembered: %s", model, exc)
             except BaseException:
-                for version, many in dropped.items():
+                for (version, _), many in dropped.items():
                     self.skipped[model, version] += many
                 raise
             del ready[: len(batch)]
 
-    def _take_skipped(self, model: str) -> dict[int, int]:
-        """Return version → predictions of *model* that were skipped since the last call."""
+    def _take_skipped(self, model: str) -> dict[tuple[int, str], int]:
+        """Return version and counter → predictions of *model* that were skipped since the last call."""
         versions = [version for name, version in self.skipped if name == model]
-        return {version: self.skipped.pop((model, version)) for version in versions}
+        return {(version, "dropped"): self.skipped.pop((model, version)) for version in versions}
 
 
 def _kept(answer: _Answer) -> Served | None:
