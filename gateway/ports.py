@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.core.alarms import Answer, Silence, Standing
     from gateway.core.errors import GatewayError
     from gateway.core.feedback import Fact
+    from gateway.core.keeping import Keeping
     from gateway.core.labelled import Labelled
     from gateway.core.notification import Notification
     from gateway.core.phases import Phase
@@ -469,6 +470,31 @@ class Store(RouteStore, EvidenceStore, FeedbackStore, LabelledStore, Notificatio
     """All of it in one."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AskedInputs:
+    """The tensors of a request of *model* whose inputs are kept, as *keeping* says.
+
+    *feeds* are in the order of the inputs of *signature*, by which the request was read.
+    """
+
+    keeping: Keeping
+    model: str
+    signature: Signature
+    feeds: Sequence[Tensor]
+
+
+class InputWriter(Protocol):
+    """Makes text of inputs, after hiding in them what their route hides. Blocks, and does not fail."""
+
+    def size(self, asked: AskedInputs) -> int:
+        """Return how many bytes of tensors *asked* holds."""
+        ...
+
+    def text(self, asked: AskedInputs) -> bytes | str:
+        """Return the JSON of ``core.labelled``, or one of ``core.quality.DROPS`` that says why there is none."""
+        ...
+
+
 class PredictionMemory(Protocol):
     """Where a worker leaves what it served. Called on the request path, after the answer has gone."""
 
@@ -491,8 +517,12 @@ class PredictionMemory(Protocol):
         revision: int,
         rollout: str,
         point: int | None,
+        asked: AskedInputs | None,
     ) -> None:
-        """Take one prediction; *name* is the id of its answer, *rollout* and *point* as in ``core.feedback``."""
+        """Take one prediction; *name* is the id of its answer, *rollout* and *point* as in ``core.feedback``.
+
+        *asked*: where its inputs are to be kept as well.
+        """
         ...
 
     def copied(

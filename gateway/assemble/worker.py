@@ -29,6 +29,7 @@ from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory, ReportFile
 from gateway.recordings.desk import RecordingDesk
 from gateway.recordings.files import RecordingFiles
+from gateway.recordings.inputs import InputWriter
 from gateway.rest.app import InferencePort, Metadata
 from gateway.rest.exchange import Inference
 from gateway.rest.shortcut import shortcut
@@ -247,7 +248,8 @@ def _feedback(
     """Return who takes feedback and who brings it to the store; nobody where it is off."""
     if not settings.feedback_ttl:
         return None, None
-    memory = WorkerMemory(store, ttl_seconds=settings.feedback_ttl, per_second=settings.limits.feedback)
+    writer = InputWriter(RecordingFiles(settings.state_dir / "recordings"))
+    memory = WorkerMemory(store, writer, ttl_seconds=settings.feedback_ttl, per_second=settings.limits.feedback)
     evidence = LabelEvidence(store, f"{name}-labels")
     inference.memory = memory
     return FeedbackDesk(store, memory, evidence), LabelDuty(memory, evidence)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.core.feedback import Fact, Prediction
+
 KINDS: Final = ("label", "value", "reward")
 FIELDS: Final = ("id", "version", "kind", "said", "predicted", "at", "inputs")
 """Of an entry, each as text: *said*, *predicted* and *inputs* are JSON, *at* is in milliseconds since the epoch."""
@@ -37,6 +39,23 @@ class Labelled:
     predicted: Words
     at_ms: int
     inputs: Mapping[str, Mapping[str, Any]]
+
+
+def example_of(prediction: Prediction, fact: Fact) -> dict[str, str]:
+    """Return the fields of the entry that *fact* makes of *prediction*, but for the time and the inputs.
+
+    What was said has the kind of what was predicted: classes as texts, numbers as numbers. The fact must fit the
+    prediction, see ``feedback.score``.
+    """
+    is_class = fact.kind == "label" and bool(prediction.classes)
+    said = fact.given if is_class else tuple(map(float, fact.given))
+    return {
+        "id": fact.id,
+        "version": str(prediction.version),
+        "kind": "value" if fact.is_value else fact.kind,
+        "said": json.dumps(said),
+        "predicted": json.dumps(prediction.classes or prediction.values),
+    }
 
 
 def read_labelled(entry: str, fields: Mapping[str, str]) -> Labelled | None:

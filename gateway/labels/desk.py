@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import InvalidDocument, InvalidRequest, LabelConflict, LabelTooLate, UnknownPrediction
 from gateway.core.feedback import fields_of, is_wrong, read_prediction
+from gateway.core.labelled import example_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,9 @@ class FeedbackDesk:
             return InvalidRequest(str(exc), "invalid_feedback")
         wrong = is_wrong(prediction, fact)
         copies = await self._copies_of(model, fact, prediction) if wrong is not None else []
-        came = await self._store.label(model, fact.id, fact.kind, fact.text, fields)
+        came = await self._store.label(
+            model, fact.id, fact.kind, fact.text, fields, example=example_of(prediction, fact)
+        )
         if came == "unknown":
             return UnknownPrediction(model, fact.id)
         if came == "conflict":

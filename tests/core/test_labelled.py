@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from gateway.core.labelled import FIELDS, read_labelled
+from gateway.core.feedback import Prediction, read_facts
+from gateway.core.labelled import FIELDS, example_of, read_labelled
 
 TENSOR = {"datatype": "FP32", "shape": [1, 2], "data": [0.5, 2.0]}
 WHOLE = {
@@ -47,3 +49,24 @@ def test_an_entry_that_lacks_a_field_is_no_example(name: str) -> None:
 )  # fmt: skip
 def test_a_field_that_is_none_of_ours_makes_no_example(name: str, text: str) -> None:
     assert read_labelled("5-0", {**WHOLE, name: text}) is None
+
+
+@pytest.mark.parametrize(
+    ("prediction", "item", "kind", "said", "predicted"),
+    [
+        (Prediction(1, 1, "split", classes=("0",)), {"label": True}, "label", ("1",), ("0",)),
+        (Prediction(1, 1, "split", classes=("0",)), {"value": 1}, "value", ("1",), ("0",)),
+        (Prediction(1, 1, "split", values=(0.5, 2.0)), {"label": [1, 2]}, "label", (1.0, 2.0), (0.5, 2.0)),
+        (Prediction(1, 1, "split", classes=("0",)), {"reward": 0.25}, "reward", (0.25,), ("0",)),
+        (Prediction(1, 1, "split"), {"reward": 3}, "reward", (3.0,), ()),
+    ],
+)
+def test_what_is_said_has_the_kind_of_what_was_predicted(
+    prediction: Prediction, item: dict[str, Any], kind: str, said: tuple[object, ...], predicted: tuple[object, ...]
+) -> None:
+    fields = example_of(prediction, read_facts({"id": "a", **item})[0])
+
+    found = read_labelled("5-0", {**WHOLE, **fields})
+
+    assert found is not None
+    assert (found.kind, found.said, found.predicted) == (kind, said, predicted)

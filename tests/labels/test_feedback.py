@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,8 @@ from gateway.labels.duty import LabelDuty
 from gateway.labels.evidence import SIGHTINGS_MOST, LabelEvidence
 from gateway.labels.memory import BURST, WorkerMemory
 from gateway.ports import AuditEntry, Fence, Served
+from gateway.recordings.files import RecordingFiles
+from gateway.recordings.inputs import InputWriter
 from gateway.store.memory import MemoryRouteStore
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.core.evidence import Evidence
 
 SIGNATURE = Signature((), (TensorSpec("label", "INT64", (-1,)),))
+NOWHERE = Path("/nowhere")
 ENTRY = AuditEntry(0, "ada", "because", "route", None, None)
 
 
@@ -40,14 +44,16 @@ class Worker:
     def __init__(
         self, store: MemoryRouteStore, name: str = "w-1", *, ttl_seconds: float = 60, per_second: int = 1_000_000
     ):
-        self.memory = WorkerMemory(store, ttl_seconds=ttl_seconds, per_second=per_second)
+        self.memory = WorkerMemory(
+            store, InputWriter(RecordingFiles(NOWHERE)), ttl_seconds=ttl_seconds, per_second=per_second
+        )
         self.evidence = LabelEvidence(store, name)
         self.desk = FeedbackDesk(store, self.memory, self.evidence, second_look_seconds=0)
         self.duty = LabelDuty(self.memory, self.evidence)
 
     def serve(self, name: str, *classes: int, version: int = 1, rollout: str = "", point: int | None = None) -> None:
         outputs = [np.array(classes)]
-        self.memory.served(name, "fraud", version, SIGNATURE, outputs, "split", 1, rollout, point)
+        self.memory.served(name, "fraud", version, SIGNATURE, outputs, "split", 1, rollout, point, None)
 
     async def take(self, *facts: Fact) -> Sequence[str]:
         came = await self.desk.take("fraud", facts)
@@ -106,7 +112,7 @@ async def test_a_label_for_other_rows_than_were_served_is_invalid(worker: Worker
 async def test_an_answer_that_expires_between_look_and_label_is_unknown(
     store: MemoryRouteStore, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def gone(*_: object) -> str:
+    async def gone(*_: object, **__: object) -> str:
         return "unknown"
 
     monkeypatch.setattr(store, "label", gone)
@@ -136,7 +142,7 @@ async def test_nothing_is_lost_while_the_store_is_away(store: MemoryRouteStore, 
 
 async def test_only_answers_of_the_split_are_counted_as_assigned(store: MemoryRouteStore, worker: Worker) -> None:
     for number, rule in enumerate(("split", "split", "rule-1", "pinned", "fallback", "missing")):
-        worker.memory.served(f"{number}", "fraud", 2, SIGNATURE, [np.array([1])], rule, 7, "", None)
+        worker.memory.served(f"{number}", "fraud", 2, SIGNATURE, [np.array([1])], rule, 7, "", None, None)
     worker.memory.copied("c", "fraud", 3, SIGNATURE, [np.array([1])], 7, "r-1")
 
     await worker.duty.go_round()
@@ -171,7 +177,7 @@ async def test_what_is_too_large_is_counted_as_dropped(
 
     await worker.duty.go_round()
 
-    assert await counts(store) == {"dropped": 3}
+    assert await counts(store) == {"dropped_large": 3}
 
 
 # What rollouts learn
