@@ -543,7 +543,10 @@ class Feedback(Protocol):
     """Who takes what callers say of answers."""
 
     async def take(self, model: str, facts: Sequence[Fact]) -> Sequence[str | GatewayError]:
-        """Return for each fact ``counted``, ``duplicate``, or why it is not counted. Raises StoreUnavailable."""
+        """Return for each fact ``counted``, ``duplicate``, or why it is not counted.
+
+        Raises StoreUnavailable, and FeedbackOverloaded where too many others wait.
+        """
         ...
 
 

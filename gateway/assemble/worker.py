@@ -213,7 +213,7 @@ def build_worker(start: Start) -> WorkerParts:
         server=HttpServer(InferencePort(inference, described.app()), start.sock, shortcut(inference, settings.limits)),
         recordings=recordings,
         labels=labels,
-        rpc=_rpc(start.rpc_sock, inference, catalog, lambda: reasons, control, figures),
+        rpc=_rpc(start.rpc_sock, inference, catalog, lambda: reasons, control, figures, desk),
         report_file=ReportFile(start.reports, start.slot),
         files=_route_files(settings.routes),
         names=names,
@@ -262,6 +262,7 @@ def _rpc(
     not_ready: Callable[[], Mapping[str, str]],
     control: RepositoryControl,
     figures: Statistics,
+    desk: FeedbackDesk | None,
 ) -> GrpcServer | None:
     """Return the gRPC door, None where there is no socket for it."""
     if sock is None:
@@ -269,7 +270,7 @@ def _rpc(
     from gateway.rpc.server import GrpcServer
     from gateway.rpc.service import Service
 
-    service = Service(inference, catalog, not_ready, control, figures)
+    service = Service(inference, catalog, not_ready, control, figures, desk)
     return GrpcServer(service, inference, sock)
 
 
