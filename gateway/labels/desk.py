@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 SECOND_LOOK_SECONDS: Final = 0.25
 """Longer than another worker needs to write what it served."""
 
-AT_WORK: Final = 8
-"""Bodies that are at the store at once: a quarter of its connections, so that a flood leaves the others to routes, and
+AT_WORK: Final = 4
+"""Bodies that are at the store at once: an eighth of its connections, so that a flood leaves the others to routes, and
 requests come between any two steps of few."""
+LOOKED_UP_AT_ONCE: Final = 50
+"""Ids of one round trip: about 2 ms, in which no request is served."""
 TURN_SECONDS: Final = 0.5
 """A body that waits longer for its turn is refused."""
 
@@ -83,15 +85,22 @@ class FeedbackDesk:
 
     async def _recall(self, model: str, facts: Sequence[Fact]) -> Sequence[Remembered | None]:
         ids = list(dict.fromkeys(fact.id for fact in facts))
-        async with self._turn(model):
-            held = dict(zip(ids, await self._store.recall(model, ids), strict=True))
+        held = await self._look_up(model, ids)
         missing = [name for name, each in held.items() if each is None]
         if missing:
             await self._memory.flush()
             await asyncio.sleep(self._second_look_seconds)
-            async with self._turn(model):
-                held |= zip(missing, await self._store.recall(model, missing), strict=True)
+            held |= await self._look_up(model, missing)
         return [held[fact.id] for fact in facts]
+
+    async def _look_up(self, model: str, ids: Sequence[str]) -> dict[str, Remembered | None]:
+        """Return id → what is remembered under it; so few at once that requests come in between."""
+        held: dict[str, Remembered | None] = {}
+        async with self._turn(model):
+            for start in range(0, len(ids), LOOKED_UP_AT_ONCE):
+                some = ids[start : start + LOOKED_UP_AT_ONCE]
+                held |= zip(some, await self._store.recall(model, some), strict=True)
+        return held
 
     async def _count(self, model: str, fact: Fact, held: Remembered | None) -> str | GatewayError:
         if held is None:

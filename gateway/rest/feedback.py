@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from gateway.rest.extensions import object_of
+from gateway.rest.extensions import body_of, object_in
 from gateway.rest.problems import Problem
 from gateway.rest.responses import answer
-from gateway.serving.feedback import FeedbackRoom
+from gateway.serving.feedback import FeedbackRoom, facts_in
 
 if TYPE_CHECKING:
     from typing import Any
@@ -40,14 +40,16 @@ class FeedbackDoor:
     async def _take(self, request: Request) -> Response:
         model: str = request.path_params["model"]
         with self._room.entered(model):
-            body = await object_of(request)
-            taken = await self._room.take(model, body)
+            sent = await body_of(request)
+            async with self._room.turn():
+                body = object_in(sent)
+                facts = facts_in(body)
+            came = await self._room.take(model, facts)
         if "feedback" in body:
-            return answer({"model": model, "feedback": [_item(*each) for each in taken]}, 202)
-        [(fact, came)] = taken
-        if not isinstance(came, str):
-            raise came
-        return answer({"model": model, "id": fact.id, "status": came}, 202)
+            return answer({"model": model, "feedback": [_item(*each) for each in zip(facts, came, strict=True)]}, 202)
+        if not isinstance(came[0], str):
+            raise came[0]
+        return answer({"model": model, "id": facts[0].id, "status": came[0]}, 202)
 
 
 def _item(fact: Fact, came: str | GatewayError) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from gateway.core.errors import RequestTooLarge
 from gateway.rpc.descriptors import build
 from gateway.rpc.problems import problem
 from gateway.rpc.status import Status
-from gateway.serving.feedback import BODY_BYTES, FeedbackRoom
+from gateway.serving.feedback import BODY_BYTES, FeedbackRoom, facts_in
 
 if TYPE_CHECKING:
     from gateway.core.errors import GatewayError
@@ -49,12 +49,14 @@ class FeedbackService:
         with self._room.entered(given.model_name):
             if given.ByteSize() > BODY_BYTES:
                 raise RequestTooLarge(f"the message has more than {BODY_BYTES} bytes; send the items in several calls")
-            items = [_data(item) for item in given.items]
-            is_alone = len(items) == 1
-            taken = await self._room.take(given.model_name, items[0] if is_alone else {"feedback": items})
-        if is_alone and not isinstance(error := taken[0][1], str):
+            async with self._room.turn():
+                items = [_data(item) for item in given.items]
+                is_alone = len(items) == 1
+                facts = facts_in(items[0] if is_alone else {"feedback": items})
+            came = await self._room.take(given.model_name, facts)
+        if is_alone and not isinstance(error := came[0], str):
             raise error
-        return MESSAGES["SendResponse"](results=[_result(*each) for each in taken])
+        return MESSAGES["SendResponse"](results=[_result(*each) for each in zip(facts, came, strict=True)])
 
 
 def _data(item: Any) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 """Feedback as every door takes it: for a model that is there, of a bounded number of bodies, read by one reader.
 
-Bodies beyond the bound are refused before they are read: labels can be sent again, and requests come first.
+Bodies beyond the bound are refused before they are read, and the others are read one by one: labels can be sent again,
+and requests come first.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import FeedbackOverloaded, Forbidden, InvalidDocument, InvalidRequest
 from gateway.core.feedback import read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from gateway.core.errors import GatewayError
     from gateway.core.feedback import Fact
@@ -32,6 +34,7 @@ class FeedbackRoom:
         self._described = described
         self._feedback = feedback
         self._in_hand = 0
+        self._reading = asyncio.Lock()
 
     @contextmanager
     def entered(self, model: str) -> Iterator[None]:
@@ -47,14 +50,22 @@ class FeedbackRoom:
         finally:
             self._in_hand -= 1
 
-    async def take(self, model: str, data: object) -> Sequence[tuple[Fact, str | GatewayError]]:
-        """Return what *data*, as ``read_facts`` reads it, says, and what became of each; within ``entered``.
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Let one body be read: it takes milliseconds, after which whoever sent a request meanwhile comes first."""
+        async with self._reading:
+            yield
+            await asyncio.sleep(0)
 
-        Raises InvalidRequest, StoreUnavailable, FeedbackOverloaded.
-        """
+    async def take(self, model: str, facts: Sequence[Fact]) -> Sequence[str | GatewayError]:
+        """Return what became of each of *facts*; within ``entered``. Raises StoreUnavailable, FeedbackOverloaded."""
         assert self._feedback is not None
-        try:
-            facts = read_facts(data)
-        except InvalidDocument as exc:
-            raise InvalidRequest(str(exc), "invalid_feedback") from exc
-        return list(zip(facts, await self._feedback.take(model, facts), strict=True))
+        return await self._feedback.take(model, facts)
+
+
+def facts_in(data: object) -> Sequence[Fact]:
+    """Return what *data* says, as ``read_facts`` reads it. Raises InvalidRequest."""
+    try:
+        return read_facts(data)
+    except InvalidDocument as exc:
+        raise InvalidRequest(str(exc), "invalid_feedback") from exc
