@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor import FieldDescriptor
 from grpc import StatusCode
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -17,10 +20,13 @@ from gateway.serving import feedback as room
 from tests.rpc.door import RpcDoor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from gateway.core.feedback import Fact
     from tests.rpc.door import Said
+
+ROOT = Path(__file__).parents[2]
+NUMBERS = {FieldDescriptor.TYPE_DOUBLE: "double", FieldDescriptor.TYPE_INT32: "int32"}
 
 
 class Desk:
@@ -192,3 +198,31 @@ async def test_a_client_that_knows_nothing_finds_the_service_and_sends(door: Rpc
 
     assert await asyncio.to_thread(ask) == "counted"
     assert [fact.id for fact in desk.facts] == ["a"]
+
+
+def test_the_file_that_the_page_shows_is_the_service() -> None:
+    (shown,) = re.findall(r"```protobuf\n(.*?)```", (ROOT / "docs" / "feedback.md").read_text(), re.DOTALL)
+
+    assert shown == "".join(_file())
+
+
+def _file() -> Iterator[str]:
+    """Yield the lines of a ``.proto`` file that says what is described here."""
+    file = MESSAGES["Item"].DESCRIPTOR.file
+    yield f'syntax = "proto3";\npackage {file.package};\n\n'
+    for message in file.message_types_by_name.values():
+        yield f"message {message.name} {{\n"
+        for field in message.fields:
+            is_choice = field.containing_oneof is not None
+            if is_choice and field is field.containing_oneof.fields[0]:
+                yield f"  oneof {field.containing_oneof.name} {{\n"
+            kind = field.message_type.name if field.message_type else NUMBERS.get(field.type, "string")
+            many = "repeated " if field.is_repeated else ""
+            yield f"{'    ' if is_choice else '  '}{many}{kind} {field.name} = {field.number};\n"
+            if is_choice and field is field.containing_oneof.fields[-1]:
+                yield "  }\n"
+        yield "}\n"
+    (service,) = file.services_by_name.values()
+    (method,) = service.methods
+    sides = f"({method.input_type.name}) returns ({method.output_type.name})"
+    yield f"service {service.name} {{\n  rpc {method.name}{sides};\n}}\n"
