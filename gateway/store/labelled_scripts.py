@@ -16,7 +16,8 @@ local function ask(call, from)
   return call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', stream, from)
 end
 
--- Those that are still in the stream; the others were trimmed away before they were acknowledged.
+-- Those that are still in the stream; the others were trimmed away before they were acknowledged. From Redis 7 on
+-- XAUTOCLAIM forgets these by itself.
 local function there(entries)
   local found = {}
   for _, entry in ipairs(entries) do

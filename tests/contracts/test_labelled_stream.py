@@ -11,11 +11,13 @@ import pytest
 
 from gateway.core.errors import CorruptRoute
 from gateway.ports import Served
+from gateway.store.keys import LABELLED_SECONDS, labelled_key, served_key
 
 if TYPE_CHECKING:
     from gateway.ports import LabelledStore, LabelledStream
     from gateway.store.memory import MemoryRouteStore
     from gateway.store.redis_store import RedisRouteStore
+    from tests.contracts.conftest import SecondsLeft
 
     Store = RedisRouteStore | MemoryRouteStore
 
@@ -148,6 +150,7 @@ async def test_the_stream_holds_about_as_many_as_it_may_and_what_was_trimmed_is_
 
     assert await stream.length() <= 200
     assert "first" not in await ids(stream, "one")
+    assert await stream.pending("learner") == 10
 
 
 async def test_an_entry_that_is_no_example_is_left_out_and_not_pending(store: Store, model: str) -> None:
@@ -168,12 +171,23 @@ async def test_a_stream_that_nobody_wrote_is_empty(store: Store, model: str) -> 
     assert (await stream.length(), await stream.pending("learner"), await ids(stream, "one")) == (0, 0, [])
 
 
+async def test_a_stream_that_nothing_comes_to_goes_by_itself(
+    url: str, store: Store, model: str, seconds_left: SecondsLeft
+) -> None:
+    if not url:
+        pytest.skip("the store in memory lives no longer than its process")
+    await fill(store, model, "a")
+
+    left = await seconds_left(labelled_key(model))
+
+    assert left is not None
+    assert LABELLED_SECONDS - 60 < left <= LABELLED_SECONDS
+
+
 async def test_a_key_of_another_kind_is_refused_and_nothing_is_counted(url: str, store: Store, model: str) -> None:
     if not url:
         pytest.skip("the store in memory has no keys of another kind")
     from redis.asyncio import Redis
-
-    from gateway.store.keys import labelled_key, served_key
 
     await store.remember(model, [kept("a")], ttl_seconds=60)
     async with Redis.from_url(url, protocol=2) as client:

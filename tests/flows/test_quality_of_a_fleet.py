@@ -23,6 +23,7 @@ from tests.flows.test_rollouts import store_url
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.core.labelled import Labelled
     from tests.flows.gateway_process import Gateway
 
 MODELS: Final = Path(__file__).parents[2] / "models"
@@ -100,9 +101,15 @@ def labelled(gateway: Gateway, count: int) -> dict[str, tuple[int, Any, Any, Any
         finally:
             await store.close()
         assert len(found) == count
-        return {each.id: (each.version, each.said, each.predicted, each.inputs["input"]["data"]) for each in found}
+        return {each.id: (each.version, each.said, each.predicted, row_of(each)) for each in found}
 
     return asyncio.run(read())
+
+
+def row_of(example: Labelled) -> list[float]:
+    """Return the row that was asked, with the figures that FP32 has: it is written as short as it is."""
+    row: list[float] = np.array(example.inputs["input"]["data"], np.float32).tolist()
+    return row
 
 
 def expected(told: list[tuple[int, int, list[float]]], shown: dict[str, Any]) -> dict[str, Any]:

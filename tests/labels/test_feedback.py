@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from gateway.core.analysis import assess
-from gateway.core.errors import StoreUnavailable
+from gateway.core.errors import FeedbackOverloaded, StoreUnavailable, UnknownPrediction
 from gateway.core.evidence import Arms, Counter, read_evidence
 from gateway.core.feedback import Fact, Prediction, read_facts
 from gateway.core.plan import read_plan
 from gateway.core.quality import read_quality
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.verdicts import Kind
+from gateway.labels import desk as desk_module
 from gateway.labels import memory as memory_module
 from gateway.labels.board import QualityBoard
-from gateway.labels.desk import FeedbackDesk
+from gateway.labels.desk import AT_WORK, LOOKED_UP_AT_ONCE, FeedbackDesk
 from gateway.labels.duty import LabelDuty
 from gateway.labels.evidence import SIGHTINGS_MOST, LabelEvidence
 from gateway.labels.memory import BURST, WorkerMemory
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.core.evidence import Evidence
+    from gateway.ports import Remembered
 
 SIGNATURE = Signature((), (TensorSpec("label", "INT64", (-1,)),))
 NOWHERE = Path("/nowhere")
@@ -119,6 +121,55 @@ async def test_an_answer_that_expires_between_look_and_label_is_unknown(
     worker.serve("a", 1)
 
     assert await worker.take(label("a")) == ["UnknownPrediction"]
+
+
+async def test_a_label_for_another_model_is_unknown(worker: Worker) -> None:
+    worker.serve("a", 1)
+
+    (came,) = await worker.desk.take("digits", [label("a")])
+
+    assert isinstance(came, UnknownPrediction)
+    assert await worker.take(label("a")) == ["counted"]
+
+
+# Floods
+
+
+class SlowStore(MemoryRouteStore):
+    """A store that takes as long as it is told, and counts who is there at once."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.there = self.most = self.largest = 0
+
+    async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
+        self.there += 1
+        self.most, self.largest = max(self.most, self.there), max(self.largest, len(ids))
+        await asyncio.sleep(self.seconds)
+        self.there -= 1
+        return await super().recall(model, ids)
+
+
+async def test_a_flood_takes_a_few_places_at_the_store_and_small_steps() -> None:
+    store = SlowStore(0.001)
+    worker = Worker(store)
+
+    came = await asyncio.gather(*(worker.take(*(label(f"{n}-{m}") for m in range(120))) for n in range(20)))
+
+    assert {kind for each in came for kind in each} == {"UnknownPrediction"}
+    assert sum(map(len, came)) == 20 * 120
+    assert (store.most, store.largest) == (AT_WORK, LOOKED_UP_AT_ONCE)
+
+
+async def test_feedback_that_waits_too_long_for_its_turn_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "TURN_SECONDS", 0.01)
+    worker = Worker(SlowStore(0.1))
+
+    came = await asyncio.gather(*(worker.take(label(str(n))) for n in range(AT_WORK + 3)), return_exceptions=True)
+
+    assert [type(each) for each in came].count(FeedbackOverloaded) == 3
+    assert await worker.take(label("later")) == ["UnknownPrediction"], "the places are given back"
 
 
 # What is remembered

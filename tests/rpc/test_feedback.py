@@ -116,7 +116,8 @@ async def test_of_many_items_each_has_its_own_fate(door: RpcDoor) -> None:
 
 def _pair(code: int) -> tuple[int, str]:
     """Return the value of the member of grpc.StatusCode with this number."""
-    return next(each.value for each in StatusCode if each.value[0] == code)
+    found: tuple[int, str] = next(each.value for each in StatusCode if each.value[0] == code)
+    return found
 
 
 @pytest.mark.parametrize(
