@@ -127,7 +127,11 @@ class WorkerMemory:
                 await self._write(model)
 
     async def _read(self, answers: Sequence[_Answer]) -> None:
-        texts = await self._inputs.read([answer.asked for answer in answers])
+        try:
+            texts = await self._inputs.read([answer.asked for answer in answers])
+        except asyncio.CancelledError:  # whoever waited for this left; the next round reads them
+            self._left.extendleft(reversed(answers))
+            raise
         for answer, text in zip(answers, texts, strict=True):
             if isinstance(text, str):
                 self._dropped[answer.model, answer.version, DROPS[text]] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -184,6 +185,20 @@ async def test_one_write_carries_a_bounded_number_of_bytes(worker: Worker, monke
     assert len(sizes) > 3
     assert max(sizes[:-1]) <= 300
     assert await worker.counts() == {"remembered": 11}
+
+
+async def test_nothing_is_lost_where_a_caller_leaves_while_inputs_are_read(worker: Worker) -> None:
+    for name in "abc":
+        worker.serve(name, ALL)
+    flushing = asyncio.create_task(worker.memory.flush())
+    await asyncio.sleep(0)
+    flushing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flushing
+
+    assert await worker.say(*({"id": name, "label": 1} for name in "abc")) == ["counted"] * 3
+
+    assert [each.id for each in await worker.examples()] == ["a", "b", "c"]
 
 
 async def test_what_cannot_be_hidden_is_said_once(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
