@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gateway.core.alarms import Answer, Silence, Standing
     from gateway.core.errors import GatewayError
     from gateway.core.feedback import Fact
+    from gateway.core.keeping import Keeping
+    from gateway.core.labelled import Labelled
     from gateway.core.notification import Notification
     from gateway.core.phases import Phase
     from gateway.core.quality import Quality
@@ -193,7 +195,8 @@ class Served:
     """A prediction on its way to the store: the *id* of its answer, and ``core.feedback.Prediction.encoded``.
 
     *is_copy*: a shadow's, of which no caller knows. It is kept beside the one that was served, and no quality counts
-    it. *assigned_under*: the revision whose split chose the version, 0 where something else did.
+    it. *assigned_under*: the revision whose split chose the version, 0 where something else did. *inputs*: JSON of
+    ``core.labelled``, empty where none are kept; *stream*: how many labelled answers the route keeps about.
     """
 
     id: str
@@ -201,6 +204,8 @@ class Served:
     payload: bytes
     is_copy: bool = False
     assigned_under: int = 0
+    inputs: bytes = b""
+    stream: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +227,17 @@ class FeedbackStore(Protocol):
     """What was served and what was said of it. Every call answers within a second or raises StoreUnavailable."""
 
     async def remember(
-        self, model: str, served: Sequence[Served], *, ttl_seconds: float, dropped: Mapping[int, int] | None = None
+        self,
+        model: str,
+        served: Sequence[Served],
+        *,
+        ttl_seconds: float,
+        dropped: Mapping[tuple[int, str], int] | None = None,
     ) -> None:
         """Keep *served* for labels that come within *ttl_seconds*, and as long again to tell late from unknown.
 
-        An id that is kept already stays as it is. *dropped*: version → predictions that are not remembered. At most
-        REMEMBERED_AT_ONCE. After StoreUnavailable it may have landed; sent again it is kept once.
+        An id that is kept already stays as it is. *dropped*: version and one of ``core.quality.DROPS`` → what is not
+        remembered. At most REMEMBERED_AT_ONCE. After StoreUnavailable it may have landed; sent again it is kept once.
         """
         ...
 
@@ -239,8 +249,20 @@ class FeedbackStore(Protocol):
         """Return what shadows predicted for the request of the answer *served*, one payload each, in no order."""
         ...
 
-    async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
+    async def label(
+        self,
+        model: str,
+        served: str,
+        fact: str,
+        text: str,
+        counts: Mapping[str, float],
+        *,
+        example: Mapping[str, str] | None = None,
+    ) -> str:
         """Say *text* as the *fact* (``label`` or ``reward``) of the answer *served*, once, and add *counts* by that.
+
+        Where the answer's inputs are kept, the fields of *example* go with them, and with the time, into the stream of
+        labelled answers in the same step.
 
         *counts*: field of ``core.quality`` → what is added. Returns ``counted``, ``duplicate`` where the same was
         said before, ``conflict`` where something else was, ``unknown`` where the answer is remembered no more. Only
@@ -392,6 +414,47 @@ QUALITY_BUCKETS: Final = ((60, 600.0), (600, 24 * 3600.0))
 """How labels are counted by when they come: (seconds of one bucket, how far back such buckets are kept)."""
 
 
+CLAIM_SECONDS: Final = 60.0
+"""So long a consumer of labelled answers may be silent before another one takes over what it did not acknowledge."""
+
+
+class LabelledStream(Protocol):
+    """The labelled answers of one model with their inputs, for whoever learns from them.
+
+    Each goes to one consumer of a group, and is that consumer's until it is acknowledged: at least once. A group begins
+    with the oldest that is there. The stream holds about as many as the route says (``feedback.stream``); the oldest
+    make room, read or not. Every call raises StoreUnavailable, and CorruptRoute for a key that holds something else.
+    """
+
+    async def read(self, group: str, consumer: str, count: int, wait_ms: int) -> list[Labelled]:
+        """Return up to *count*: those that *consumer* did not acknowledge yet, else those that another one left for
+        CLAIM_SECONDS, else new ones, for which it waits up to *wait_ms* milliseconds.
+
+        What is no whole example is acknowledged by itself and left out. Names are of a caller's choice.
+        """
+        ...
+
+    async def acknowledge(self, group: str, entries: Sequence[str]) -> None:
+        """Be done with *entries*, ``Labelled.entry`` of each: nobody of *group* gets them again."""
+        ...
+
+    async def pending(self, group: str) -> int:
+        """Return how many consumers of *group* have read and not acknowledged; 0 before anybody read."""
+        ...
+
+    async def length(self) -> int:
+        """Return how many the stream holds, read or not."""
+        ...
+
+
+class LabelledStore(Protocol):
+    """Whoever has the streams of labelled answers."""
+
+    def labelled(self, model: str) -> LabelledStream:
+        """Return the stream of *model*; asks nobody yet."""
+        ...
+
+
 class FleetStore(Protocol):
     """What the replicas that share the store tell each other. Every call answers within a second or raises
     StoreUnavailable."""
@@ -405,8 +468,33 @@ class FleetStore(Protocol):
         ...
 
 
-class Store(RouteStore, EvidenceStore, FeedbackStore, NotificationStore, FleetStore, Protocol):
+class Store(RouteStore, EvidenceStore, FeedbackStore, LabelledStore, NotificationStore, FleetStore, Protocol):
     """All of it in one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AskedInputs:
+    """The tensors of a request of *model* whose inputs are kept, as *keeping* says.
+
+    *feeds* are in the order of the inputs of *signature*, by which the request was read.
+    """
+
+    keeping: Keeping
+    model: str
+    signature: Signature
+    feeds: Sequence[Tensor]
+
+
+class InputWriter(Protocol):
+    """Makes text of inputs, after hiding in them what their route hides. Blocks, and does not fail."""
+
+    def size(self, asked: AskedInputs) -> int:
+        """Return how many bytes of tensors *asked* holds."""
+        ...
+
+    def text(self, asked: AskedInputs) -> bytes | str:
+        """Return the JSON of ``core.labelled``, or one of ``core.quality.DROPS`` that says why there is none."""
+        ...
 
 
 class PredictionMemory(Protocol):
@@ -431,8 +519,12 @@ class PredictionMemory(Protocol):
         revision: int,
         rollout: str,
         point: int | None,
+        asked: AskedInputs | None,
     ) -> None:
-        """Take one prediction; *name* is the id of its answer, *rollout* and *point* as in ``core.feedback``."""
+        """Take one prediction; *name* is the id of its answer, *rollout* and *point* as in ``core.feedback``.
+
+        *asked*: where its inputs are to be kept as well.
+        """
         ...
 
     def copied(
@@ -453,7 +545,10 @@ class Feedback(Protocol):
     """Who takes what callers say of answers."""
 
     async def take(self, model: str, facts: Sequence[Fact]) -> Sequence[str | GatewayError]:
-        """Return for each fact ``counted``, ``duplicate``, or why it is not counted. Raises StoreUnavailable."""
+        """Return for each fact ``counted``, ``duplicate``, or why it is not counted.
+
+        Raises StoreUnavailable, and FeedbackOverloaded where too many others wait.
+        """
         ...
 
 

@@ -28,7 +28,7 @@ from gateway.core.limits import DEFAULT
 from gateway.core.notification import Kind as Notified
 from gateway.core.outcomes import OUTCOMES
 from gateway.core.phases import Phase
-from gateway.core.quality import COUNTS, SUMS, Quality
+from gateway.core.quality import COUNTS, DROPS, SUMS, Quality
 from gateway.core.verdicts import Certificate, Kind, Verdict
 from gateway.core.versions import VersionState, VersionStatus
 from gateway.notifications.signing import signed
@@ -260,6 +260,7 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
         ("state of alarms", tuple(State)),
         ("outcome of copies", COPY_OUTCOMES),
         ("reason of dropped", COPY_DROPS),
+        ("reason of feedback", tuple(DROPS)),
     ],
 )
 def test_every_value_of_a_bounded_label_is_described(label: str, values: Sequence[str]) -> None:

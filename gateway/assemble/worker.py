@@ -29,6 +29,7 @@ from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory, ReportFile
 from gateway.recordings.desk import RecordingDesk
 from gateway.recordings.files import RecordingFiles
+from gateway.recordings.inputs import InputWriter
 from gateway.rest.app import InferencePort, Metadata
 from gateway.rest.exchange import Inference
 from gateway.rest.shortcut import shortcut
@@ -213,7 +214,7 @@ def build_worker(start: Start) -> WorkerParts:
         server=HttpServer(InferencePort(inference, described.app()), start.sock, shortcut(inference, settings.limits)),
         recordings=recordings,
         labels=labels,
-        rpc=_rpc(start.rpc_sock, inference, catalog, lambda: reasons, control, figures),
+        rpc=_rpc(start.rpc_sock, inference, catalog, lambda: reasons, control, figures, desk),
         report_file=ReportFile(start.reports, start.slot),
         files=_route_files(settings.routes),
         names=names,
@@ -248,7 +249,8 @@ def _feedback(
     """Return who takes feedback and who brings it to the store; nobody where it is off."""
     if not settings.feedback_ttl:
         return None, None
-    memory = WorkerMemory(store, ttl_seconds=settings.feedback_ttl, per_second=settings.limits.feedback)
+    writer = InputWriter(RecordingFiles(settings.state_dir / "recordings"))
+    memory = WorkerMemory(store, writer, ttl_seconds=settings.feedback_ttl, per_second=settings.limits.feedback)
     evidence = LabelEvidence(store, f"{name}-labels")
     inference.memory = memory
     return FeedbackDesk(store, memory, evidence), LabelDuty(memory, evidence)
@@ -261,6 +263,7 @@ def _rpc(
     not_ready: Callable[[], Mapping[str, str]],
     control: RepositoryControl,
     figures: Statistics,
+    desk: FeedbackDesk | None,
 ) -> GrpcServer | None:
     """Return the gRPC door, None where there is no socket for it."""
     if sock is None:
@@ -268,7 +271,7 @@ def _rpc(
     from gateway.rpc.server import GrpcServer
     from gateway.rpc.service import Service
 
-    service = Service(inference, catalog, not_ready, control, figures)
+    service = Service(inference, catalog, not_ready, control, figures, desk)
     return GrpcServer(service, inference, sock)
 
 

@@ -135,6 +135,22 @@ def check_record(before: RouteDocument | None, document: RouteDocument, fleet: M
             )
 
 
+def check_feedback(before: RouteDocument | None, document: RouteDocument, fleet: Mapping[int, FleetVersion]) -> None:
+    """Refuse to keep, or to hide, inputs that the baseline's signature, where it is known, does not have.
+
+    What the route said *before* is let be, as by ``check_record``. Raises InvalidDocument.
+    """
+    signature = _signature(document.baseline, fleet)
+    if document.feedback is None or signature is None or (before and before.feedback == document.feedback):
+        return
+    found = document.feedback.why_not(signature)
+    if found is not None:
+        member, why = found
+        raise InvalidDocument(
+            f"feedback.{member}", f"does not fit what the baseline, version {document.baseline}, is asked: {why}"
+        )
+
+
 def check_unload(
     model: str,
     version: int,

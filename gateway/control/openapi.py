@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.control.problems import MEDIA_TYPE
 from gateway.core.alarms import MAX_ALARMS, THEN
 from gateway.core.experiment import RULE
+from gateway.core.keeping import STREAM_MOST
 from gateway.core.names import MODEL_NAME, VERSION_NUMBER
 from gateway.core.policies import POLICIES
 
@@ -105,6 +106,23 @@ PLAN: Final[dict[str, Any]] = {
     },
 }
 
+REDACT: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "tensor, or tensor[column] → how it is hidden",
+    "additionalProperties": {
+        "oneOf": [
+            {"enum": ["drop", "hash"]},
+            {
+                "type": "object",
+                "required": ["constant"],
+                "additionalProperties": False,
+                "properties": {"constant": {"type": ["number", "string", "boolean"]}},
+            },
+        ]
+    },
+    "maxProperties": 1_000,
+}
+
 RECORD: Final[dict[str, Any]] = {
     "type": "object",
     "description": "what of the traffic is recorded, and what is hidden in it",
@@ -112,24 +130,27 @@ RECORD: Final[dict[str, Any]] = {
     "additionalProperties": False,
     "properties": {
         "percent": {"type": "number", "minimum": 0, "maximum": 100},
-        "redact": {
-            "type": "object",
-            "description": "tensor, or tensor[column] → how it is hidden",
-            "additionalProperties": {
-                "oneOf": [
-                    {"enum": ["drop", "hash"]},
-                    {
-                        "type": "object",
-                        "required": ["constant"],
-                        "additionalProperties": False,
-                        "properties": {"constant": {"type": ["number", "string", "boolean"]}},
-                    },
-                ]
-            },
-            "maxProperties": 1_000,
-        },
+        "redact": REDACT,
         "keep": DURATION,
         "max_bytes": {"type": "string", "pattern": "^[1-9][0-9]{0,6}[mg]$", "examples": ["64m", "2g"]},
+    },
+}
+
+KEEPING: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "which inputs are kept beside the answers, for labels to come, and what is hidden in them",
+    "required": ["inputs", "redact"],
+    "additionalProperties": False,
+    "properties": {
+        "inputs": {
+            "oneOf": [
+                {"const": "all"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1_000, "uniqueItems": True},
+            ]
+        },
+        "percent": {"type": "number", "minimum": 0, "maximum": 100},
+        "redact": REDACT,
+        "stream": {"type": "integer", "minimum": 1, "maximum": STREAM_MOST},
     },
 }
 
@@ -185,6 +206,7 @@ SCHEMAS: Final[dict[str, Any]] = {
             },
             "rollout": {"$ref": "#/components/schemas/Plan"},
             "record": RECORD,
+            "feedback": KEEPING,
         },
     },
     "Plan": PLAN,

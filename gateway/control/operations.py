@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.alarms import Alarms
 from gateway.control.checks import (
+    check_feedback,
     check_health,
     check_presence,
     check_reason,
@@ -236,6 +237,7 @@ class Operations:
         check_signatures(route, fleet)
         check_shadows(None, route, fleet, self._known().get(model, ()))
         check_record(None, route, fleet)
+        check_feedback(None, route, fleet)
         payload = stored.encode(Held(route, seating.seat_route(route)))
         entry = AuditEntry(1, who, reason, "route", None, route.as_dict())
         try:
@@ -332,6 +334,7 @@ class Operations:
         check_signatures(new, fleet)
         check_shadows(current.document, new, fleet, on_disk)
         check_record(current.document, new, fleet)
+        check_feedback(current.document, new, fleet)
         digests = {version: each.digest for version, each in fleet.items()}
         return check_quarantine(new, current.document, digests, current.quarantine, force=force)
 

@@ -234,6 +234,17 @@ class Overloaded(GatewayError):
         self.version = version
 
 
+class FeedbackOverloaded(GatewayError):
+    """More feedback comes than this worker takes beside its requests; send it again later."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"more feedback for model {model!r} comes than this worker takes beside its requests; send it again "
+            f"shortly, with many items in one body, what was counted is a duplicate then"
+        )
+        self.model = model
+
+
 class DeadlineExceeded(GatewayError):
     """The caller's deadline passed before an answer was there."""
 

@@ -61,11 +61,15 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing that is said of the answer *id*. *kind* is ``label`` or ``reward``; *given* has one text per row."""
+    """One thing that is said of the answer *id*. *kind* is ``label`` or ``reward``; *given* has one text per row.
+
+    *is_value*: a label that was said as ``value``.
+    """
 
     id: str
     kind: str
     given: tuple[str, ...]
+    is_value: bool = False
 
     @property
     def text(self) -> str:
@@ -119,7 +123,7 @@ def _fact(item: object) -> Fact:
         if kind != "label":
             for text in texts:
                 _number(text)
-    return Fact(name, "reward" if kind == "reward" else "label", texts)
+    return Fact(name, "reward" if kind == "reward" else "label", texts, kind == "value")
 
 
 def _text(value: object) -> str:

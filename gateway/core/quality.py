@@ -1,8 +1,8 @@
 """How good a version was, from what its labels added up to: a pure function of the store's hash.
 
 A field of the hash is ``version|kind``; which kinds there are says ``feedback.score``, and beside those
-``remembered`` and ``dropped`` count predictions, ``sum_delay`` the seconds from answer to label, and ``uncelled`` the
-cells for which there was no room. Other fields are no quality and are left out.
+``remembered`` and those of DROPS count predictions, ``sum_delay`` the seconds from answer to label, and ``uncelled``
+the cells for which there was no room. Other fields are no quality and are left out.
 A segment is what one rule chose: ``split``, ``missing``, ``rule-1`` …, ``pinned``, and ``fallback`` for answers in
 place of a version that failed.
 """
@@ -21,9 +21,14 @@ from gateway.core.names import version_number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+DROPS: Final = {
+    "full": "dropped", "large": "dropped_large", "inputs_full": "inputs_full", "inputs_large": "inputs_large",
+    "inputs_unhidden": "inputs_unhidden", "inputs_failed": "inputs_failed",
+}  # fmt: skip
+"""Why something was not remembered → its counter: the first two whole answers, the others the inputs of one."""
 COUNTS: Final = (
-    "remembered", "dropped", "covered", "labelled", "classed", "correct", "scored", "valued", "rewarded", "uncelled",
-    "bounded",
+    "remembered", *DROPS.values(), "covered", "labelled", "classed", "correct", "scored", "valued", "rewarded",
+    "uncelled", "bounded",
 )  # fmt: skip
 SUMS: Final = ("sum_delay", "sum_log_loss", "sum_brier", "sum_absolute", "sum_squared", "sum_reward")
 _KNOWN: Final = frozenset((*COUNTS, *SUMS))
@@ -114,7 +119,7 @@ class Quality:
         return {
             **self.figures(),
             "remembered": self.count("remembered"),
-            "dropped": self.count("dropped"),
+            "dropped": self.count("dropped") + self.count("dropped_large"),
             "coverage": self.coverage,
             "f1": self.f1,
             "calibration_error": self.calibration_error,

@@ -101,11 +101,7 @@ class Record:
 
     def __post_init__(self) -> None:
         with at("percent"):
-            if isinstance(self.percent, bool) or not isinstance(self.percent, int | float):
-                raise InvalidDocument("", f"{shown(self.percent)} is no percent; write a number from 0 to 100")
-            if not 0 <= self.percent <= 100:
-                raise InvalidDocument("", f"{shown(self.percent)} percent are out of range; write 0 to 100")
-        object.__setattr__(self, "_limit", round(self.percent * (POINTS / 100)))
+            object.__setattr__(self, "_limit", points_of(self.percent))
         with at("keep"):
             check_seconds(self.keep_seconds)
         with at("max_bytes"):
@@ -131,6 +127,15 @@ class Record:
         }
 
 
+def points_of(percent: object) -> int:
+    """Return how many of 2**64 points are so many *percent*. Raises InvalidDocument for what is no percent."""
+    if isinstance(percent, bool) or not isinstance(percent, int | float):
+        raise InvalidDocument("", f"{shown(percent)} is no percent; write a number from 0 to 100")
+    if not 0 <= percent <= 100:
+        raise InvalidDocument("", f"{shown(percent)} percent are out of range; write 0 to 100")
+    return round(percent * (POINTS / 100))
+
+
 def read_record(data: object) -> Record:
     """Return what the member ``record`` says. Raises InvalidDocument.
 
@@ -138,7 +143,7 @@ def read_record(data: object) -> Record:
     """
     members = members_of(data, MEMBERS, needed=("percent", "redact"), what="record")
     with at("redact"):
-        redact = _redactions(members["redact"])
+        redact = read_redactions(members["redact"])
     with at("keep"):
         keep = seconds_of(members["keep"]) if "keep" in members else KEEP_SECONDS
     with at("max_bytes"):
@@ -146,7 +151,8 @@ def read_record(data: object) -> Record:
     return Record(members["percent"], redact, keep, size)
 
 
-def _redactions(data: object) -> tuple[Redaction, ...]:
+def read_redactions(data: object) -> tuple[Redaction, ...]:
+    """Return what the member ``redact`` says: name → how it is hidden. Raises InvalidDocument."""
     if not isinstance(data, Mapping):
         raise InvalidDocument("", f'{shown(data)} names nothing to hide; write such as {{"email": drop}}, or {{}}')
     if len(data) > MAX_REDACTIONS:

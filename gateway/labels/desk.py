@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.errors import InvalidDocument, InvalidRequest, LabelConflict, LabelTooLate, UnknownPrediction
+from gateway.core.errors import (
+    FeedbackOverloaded,
+    InvalidDocument,
+    InvalidRequest,
+    LabelConflict,
+    LabelTooLate,
+    UnknownPrediction,
+)
 from gateway.core.feedback import fields_of, is_wrong, read_prediction
+from gateway.core.labelled import example_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from gateway.core.errors import GatewayError
     from gateway.core.feedback import Fact, Prediction
@@ -24,6 +33,14 @@ if TYPE_CHECKING:
 
 SECOND_LOOK_SECONDS: Final = 0.25
 """Longer than another worker needs to write what it served."""
+
+AT_WORK: Final = 4
+"""Bodies that are at the store at once: an eighth of its connections, so that a flood leaves the others to routes, and
+requests come between any two steps of few."""
+LOOKED_UP_AT_ONCE: Final = 50
+"""Ids of one round trip: about 2 ms, in which no request is served."""
+TURN_SECONDS: Final = 0.5
+"""A body that waits longer for its turn is refused."""
 
 
 class FeedbackDesk:
@@ -41,24 +58,49 @@ class FeedbackDesk:
         self._memory = memory
         self._evidence = evidence
         self._second_look_seconds = second_look_seconds
+        self._places = asyncio.Semaphore(AT_WORK)
 
     async def take(self, model: str, facts: Sequence[Fact]) -> Sequence[str | GatewayError]:
-        """Return for each fact ``counted``, ``duplicate``, or why it is not counted. Raises StoreUnavailable.
+        """Return for each fact ``counted``, ``duplicate``, or why it is not counted.
 
-        After StoreUnavailable some may be counted; sent again they are duplicates.
+        Raises StoreUnavailable, and FeedbackOverloaded where too many others wait. Some may be counted then; sent again
+        they are duplicates.
         """
         found = await self._recall(model, facts)
-        return [await self._count(model, fact, held) for fact, held in zip(facts, found, strict=True)]
+        async with self._turn(model):
+            return [await self._count(model, fact, held) for fact, held in zip(facts, found, strict=True)]
+
+    @asynccontextmanager
+    async def _turn(self, model: str) -> AsyncIterator[None]:
+        """Wait for one of AT_WORK places at the store. Raises FeedbackOverloaded."""
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._places.acquire()
+        except TimeoutError:
+            raise FeedbackOverloaded(model) from None
+        try:
+            yield
+        finally:
+            self._places.release()
 
     async def _recall(self, model: str, facts: Sequence[Fact]) -> Sequence[Remembered | None]:
         ids = list(dict.fromkeys(fact.id for fact in facts))
-        held = dict(zip(ids, await self._store.recall(model, ids), strict=True))
+        held = await self._look_up(model, ids)
         missing = [name for name, each in held.items() if each is None]
         if missing:
             await self._memory.flush()
             await asyncio.sleep(self._second_look_seconds)
-            held |= zip(missing, await self._store.recall(model, missing), strict=True)
+            held |= await self._look_up(model, missing)
         return [held[fact.id] for fact in facts]
+
+    async def _look_up(self, model: str, ids: Sequence[str]) -> dict[str, Remembered | None]:
+        """Return id → what is remembered under it; so few at once that requests come in between."""
+        held: dict[str, Remembered | None] = {}
+        async with self._turn(model):
+            for start in range(0, len(ids), LOOKED_UP_AT_ONCE):
+                some = ids[start : start + LOOKED_UP_AT_ONCE]
+                held |= zip(some, await self._store.recall(model, some), strict=True)
+        return held
 
     async def _count(self, model: str, fact: Fact, held: Remembered | None) -> str | GatewayError:
         if held is None:
@@ -72,7 +114,9 @@ class FeedbackDesk:
             return InvalidRequest(str(exc), "invalid_feedback")
         wrong = is_wrong(prediction, fact)
         copies = await self._copies_of(model, fact, prediction) if wrong is not None else []
-        came = await self._store.label(model, fact.id, fact.kind, fact.text, fields)
+        came = await self._store.label(
+            model, fact.id, fact.kind, fact.text, fields, example=example_of(prediction, fact)
+        )
         if came == "unknown":
             return UnknownPrediction(model, fact.id)
         if came == "conflict":

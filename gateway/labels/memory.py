@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.core.errors import CorruptRoute
 from gateway.core.feedback import SPLIT, Prediction
+from gateway.core.quality import DROPS
 from gateway.labels.reading import said_by
+from gateway.labels.waiting_inputs import WaitingInputs
 from gateway.ports import REMEMBERED_AT_ONCE, Served
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.core.signature import Signature
-    from gateway.ports import FeedbackStore, Tensor
+    from gateway.ports import AskedInputs, FeedbackStore, InputWriter, Tensor
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ READ_AT_ONCE: Final = 20
 
 ID_CHARACTERS: Final = 256
 PAYLOAD_BYTES: Final = 4_096
+INPUTS_AT_ONCE_BYTES: Final = 1 << 20
+"""Of one write: the store answers nobody else meanwhile."""
 
 
 class _Answer(NamedTuple):
@@ -47,14 +51,15 @@ class _Answer(NamedTuple):
     revision: int
     rollout: str
     point: int | None
+    asked: AskedInputs | None = None
     is_copy: bool = False
 
 
 class WorkerMemory:
     """Implements ``ports.PredictionMemory``."""
 
-    def __init__(self, store: FeedbackStore, *, ttl_seconds: float, per_second: int) -> None:
-        """*per_second*: how many predictions are taken, beyond a burst."""
+    def __init__(self, store: FeedbackStore, writer: InputWriter, *, ttl_seconds: float, per_second: int) -> None:
+        """*per_second*: how many predictions are taken, beyond a burst. *writer*: of inputs that are kept."""
         self.room = BURST
         self._store = store
         self._ttl_seconds = ttl_seconds
@@ -62,6 +67,8 @@ class WorkerMemory:
         self._left: deque[_Answer] = deque()
         self._ready: dict[str, list[Served]] = {}
         self.skipped: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._dropped: defaultdict[tuple[str, int, str], int] = defaultdict(int)
+        self._inputs = WaitingInputs(writer)
         self._credit = 0.0
         self._writing = asyncio.Lock()
 
@@ -76,10 +83,14 @@ class WorkerMemory:
         revision: int,
         rollout: str,
         point: int | None,
+        asked: AskedInputs | None,
     ) -> None:
         """Take one prediction."""
         self.room -= 1
-        self._left.append(_Answer(name, model, version, signature, outputs, rule, revision, rollout, point))
+        if asked is not None and (reason := self._inputs.take(asked)):
+            self._dropped[model, version, DROPS[reason]] += 1
+            asked = None
+        self._left.append(_Answer(name, model, version, signature, outputs, rule, revision, rollout, point, asked))
 
     def copied(
         self,
@@ -108,43 +119,67 @@ class WorkerMemory:
 
     async def flush(self) -> None:
         """Read what requests left, and write what can be. Raises StoreUnavailable, with nothing lost."""
-        while self._left:
-            for _ in range(min(READ_AT_ONCE, len(self._left))):
-                self._read(self._left.popleft())
-            await asyncio.sleep(0)  # whoever sent a request meanwhile comes first
         async with self._writing:
-            for model in {*self._ready, *(model for model, _ in self.skipped)}:
+            while self._left:
+                await self._read([self._left.popleft() for _ in range(min(READ_AT_ONCE, len(self._left)))])
+                await asyncio.sleep(0)  # whoever sent a request meanwhile comes first
+            for model in {*self._ready, *(key[0] for key in self.skipped), *(key[0] for key in self._dropped)}:
                 await self._write(model)
 
-    def _read(self, answer: _Answer) -> None:
-        served = _kept(answer)
-        if served is not None:
-            self._ready.setdefault(answer.model, []).append(served)
-        elif not answer.is_copy:
-            self.skipped[answer.model, answer.version] += 1
+    async def _read(self, answers: Sequence[_Answer]) -> None:
+        try:
+            texts = await self._inputs.read([answer.asked for answer in answers])
+        except asyncio.CancelledError:  # whoever waited for this left; the next round reads them
+            self._left.extendleft(reversed(answers))
+            raise
+        for answer, text in zip(answers, texts, strict=True):
+            if isinstance(text, str):
+                self._dropped[answer.model, answer.version, DROPS[text]] += 1
+            served = _kept(answer, text if isinstance(text, bytes) else b"")
+            if served is not None:
+                self._ready.setdefault(answer.model, []).append(served)
+                continue
+            if isinstance(text, bytes):
+                self._inputs.gone(text)
+            if not answer.is_copy:
+                self._dropped[answer.model, answer.version, DROPS["large"]] += 1
 
     async def _write(self, model: str) -> None:
         ready = self._ready.get(model, [])
-        while (dropped := self._take_skipped(model)) or ready:
-            batch = ready[:REMEMBERED_AT_ONCE]
+        while (dropped := self._take_dropped(model)) or ready:
+            batch = _batch(ready)
             try:
                 await self._store.remember(model, batch, ttl_seconds=self._ttl_seconds, dropped=dropped)
             except CorruptRoute as exc:
                 log.error("predictions of %r are not remembered: %s", model, exc)
             except BaseException:
-                for version, many in dropped.items():
-                    self.skipped[model, version] += many
+                for (version, counter), many in dropped.items():
+                    self._dropped[model, version, counter] += many
                 raise
+            for each in batch:
+                self._inputs.gone(each.inputs)
             del ready[: len(batch)]
 
-    def _take_skipped(self, model: str) -> dict[int, int]:
-        """Return version → predictions of *model* that were skipped since the last call."""
-        versions = [version for name, version in self.skipped if name == model]
-        return {version: self.skipped.pop((model, version)) for version in versions}
+    def _take_dropped(self, model: str) -> dict[tuple[int, str], int]:
+        """Return version and counter → what of *model* was not remembered, since the last call."""
+        for name, version in [key for key in self.skipped if key[0] == model]:
+            self._dropped[model, version, DROPS["full"]] += self.skipped.pop((name, version))
+        mine = [(version, counter) for name, version, counter in self._dropped if name == model]
+        return {each: self._dropped.pop((model, *each)) for each in mine}
 
 
-def _kept(answer: _Answer) -> Served | None:
-    """Return what is remembered of *answer*; None where that would be too much."""
+def _batch(ready: Sequence[Served]) -> Sequence[Served]:
+    """Return the first of *ready* that are written at once: so many, and of their inputs so many bytes."""
+    size = 0
+    for index, each in enumerate(ready[:REMEMBERED_AT_ONCE]):
+        size += len(each.inputs)
+        if size > INPUTS_AT_ONCE_BYTES:
+            return ready[: max(1, index)]
+    return ready[:REMEMBERED_AT_ONCE]
+
+
+def _kept(answer: _Answer, inputs: bytes) -> Served | None:
+    """Return what is remembered of *answer*, beside the text of its *inputs*; None where that would be too much."""
     said = said_by(answer.signature, answer.outputs)
     if said is None or len(answer.id) > ID_CHARACTERS:
         return None
@@ -153,4 +188,6 @@ def _kept(answer: _Answer) -> Served | None:
     ).encoded()
     if len(payload) > PAYLOAD_BYTES:
         return None
-    return Served(answer.id, answer.version, payload, answer.is_copy, answer.revision if answer.rule == SPLIT else 0)
+    under = answer.revision if answer.rule == SPLIT else 0
+    stream = answer.asked.keeping.stream if answer.asked is not None else 0
+    return Served(answer.id, answer.version, payload, answer.is_copy, under, inputs, stream)

@@ -14,13 +14,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import RecordingsUnreadable
-from gateway.recordings.line import MAX_BYTES, TooLarge, line_of
+from gateway.recordings.line import MAX_BYTES, TooLarge, line_of, tensor_bytes
 from gateway.recordings.redaction import Redactor, Unhidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.ports import Answered, Tensor
+    from gateway.ports import Answered
     from gateway.recordings.files import RecordingFiles
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class RecordingDesk:
 
     def offer(self, answered: Answered) -> None:
         """Take a request, or drop and count it."""
-        size = sum(map(_size, (*answered.feeds, *answered.outputs)))
+        size = sum(map(tensor_bytes, (*answered.feeds, *answered.outputs)))
         if size > MAX_BYTES:
             answered.cells.recorded("large")
         elif len(self._waiting) >= MOST_WAITING or self._bytes + size > MOST_BYTES:
@@ -128,8 +128,3 @@ class RecordingDesk:
         if complaint != self._complaint:
             self._complaint = complaint
             log.warning("%s", complaint)
-
-
-def _size(tensor: Tensor) -> int:
-    """Return the bytes of *tensor*; of texts their characters."""
-    return sum(map(len, tensor.ravel().tolist())) if tensor.dtype.kind == "O" else tensor.nbytes

@@ -34,8 +34,8 @@ def line_of(answered: Answered, redactor: Redactor, at_ms: int) -> bytes:
     kept_inputs, kept_outputs = redactor.hidden(answered.record.redact, inputs, outputs)
     body = {
         "id": redactor.name_of(answered.id),
-        "inputs": _plain(kept_inputs, _datatypes(answered.asked, "inputs")),
-        "outputs": _plain(kept_outputs, _datatypes(answered.answered, "outputs")),
+        "inputs": plain(kept_inputs, datatypes(answered.asked, "inputs")),
+        "outputs": plain(kept_outputs, datatypes(answered.answered, "outputs")),
         "version": str(answered.version),
         "rule": answered.rule,
         "revision": answered.revision,
@@ -48,13 +48,15 @@ def line_of(answered: Answered, redactor: Redactor, at_ms: int) -> bytes:
     return line
 
 
-def _datatypes(signature: Signature, role: str) -> Mapping[str, str]:
+def datatypes(signature: Signature, role: str) -> Mapping[str, str]:
+    """Return name → datatype of the ``inputs`` or ``outputs`` of *signature*, in its order."""
     return {spec.name: spec.datatype for spec in getattr(signature, role)}
 
 
-def _plain(tensors: Mapping[str, Tensor], datatypes: Mapping[str, str]) -> list[dict[str, Any]]:
+def plain(tensors: Mapping[str, Tensor], kinds: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return *tensors* as orjson encodes them with OPT_SERIALIZE_NUMPY; *kinds* are their datatypes."""
     return [
-        {"name": name, "datatype": datatypes[name], "shape": each.shape, "data": _flat(each)}
+        {"name": name, "datatype": kinds[name], "shape": each.shape, "data": _flat(each)}
         for name, each in tensors.items()
     ]
 
@@ -62,3 +64,8 @@ def _plain(tensors: Mapping[str, Tensor], datatypes: Mapping[str, str]) -> list[
 def _flat(tensor: Tensor) -> Any:
     """Return the elements in a row, as the encoder takes them: it writes floats as short as they are."""
     return tensor.ravel().tolist() if tensor.dtype.kind == "O" else tensor.ravel()
+
+
+def tensor_bytes(tensor: Tensor) -> int:
+    """Return the bytes of *tensor*; of texts their characters."""
+    return sum(map(len, tensor.ravel().tolist())) if tensor.dtype.kind == "O" else tensor.nbytes

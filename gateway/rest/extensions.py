@@ -109,7 +109,11 @@ async def object_of(request: Request) -> Mapping[str, Any]:
 
     Content types are not looked at: Triton's client sends none.
     """
-    body = await _body(request)
+    return object_in(await body_of(request))
+
+
+def object_in(body: bytes) -> Mapping[str, Any]:
+    """Return the object that *body* holds, as ``object_of`` does."""
     if not body.strip():
         return {}
     try:
@@ -121,7 +125,7 @@ async def object_of(request: Request) -> Mapping[str, Any]:
     return value
 
 
-async def _body(request: Request) -> bytes:
+async def body_of(request: Request) -> bytes:
     """Return the body; never more than BODY_BYTES, never later than BODY_SECONDS."""
     body = bytearray()
     try:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from gateway.core.errors import Forbidden, InvalidDocument, InvalidRequest
-from gateway.core.feedback import read_facts
-from gateway.rest.extensions import object_of
+from gateway.rest.extensions import body_of, object_in
 from gateway.rest.problems import Problem
 from gateway.rest.responses import answer
+from gateway.serving.feedback import FeedbackRoom, facts_in
 
 if TYPE_CHECKING:
     from typing import Any
@@ -32,24 +31,20 @@ class FeedbackDoor:
 
     def __init__(self, described: Description, feedback: Feedback | None) -> None:
         """*feedback* is None where it is off."""
-        self._described = described
-        self._feedback = feedback
+        self._room = FeedbackRoom(described, feedback)
 
     def routes(self) -> list[Route]:
         """Return the route."""
         return [Route("/v2/models/{model}/feedback", self._take, methods=["POST"])]
 
     async def _take(self, request: Request) -> Response:
-        if self._feedback is None:
-            raise Forbidden("feedback is off here; the operator can start the gateway with --feedback-ttl 1h")
         model: str = request.path_params["model"]
-        self._described.named(model, None)
-        body = await object_of(request)
-        try:
-            facts = read_facts(body)
-        except InvalidDocument as exc:
-            raise InvalidRequest(str(exc), "invalid_feedback") from exc
-        came = await self._feedback.take(model, facts)
+        with self._room.entered(model):
+            sent = await body_of(request)
+            async with self._room.turn():
+                body = object_in(sent)
+                facts = facts_in(body)
+            came = await self._room.take(model, facts)
         if "feedback" in body:
             return answer({"model": model, "feedback": [_item(*each) for each in zip(facts, came, strict=True)]}, 202)
         if not isinstance(came[0], str):

@@ -19,6 +19,10 @@ from gateway.rpc.call import Call, request_id
 from gateway.rpc.codec import RpcCodec
 from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
 from gateway.rpc.extensions import Extensions
+from gateway.rpc.feedback import MESSAGES as FEEDBACK_MESSAGES
+from gateway.rpc.feedback import METHOD as FEEDBACK_METHOD
+from gateway.rpc.feedback import SERVICE as FEEDBACK
+from gateway.rpc.feedback import FeedbackService
 from gateway.rpc.heads import literal, literals
 from gateway.rpc.problems import problem
 from gateway.rpc.reflection import METHOD as REFLECTION_METHOD
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from gateway.models.catalog import Catalog
-    from gateway.ports import RepositoryControl, Statistics
+    from gateway.ports import Feedback, RepositoryControl, Statistics
     from gateway.rpc.call import Reply
     from gateway.rpc.stream import Method, Ongoing, Stream
     from gateway.serving.exchange import Traffic
@@ -67,10 +71,13 @@ class Service:
         not_ready: Callable[[], Mapping[str, str]],
         control: RepositoryControl,
         statistics: Statistics,
+        feedback: Feedback | None = None,
     ) -> None:
+        """*feedback* is None where it is off."""
         self._traffic = traffic
         self._described = Description(traffic.table, traffic.lanes, catalog)
         self._extensions = Extensions(self._described, control, statistics)
+        self._feedback = FeedbackService(self._described, feedback)
         self._not_ready = not_ready
         self._codecs = Codecs(lambda version: RpcCodec(version, bounds_of(version, traffic.limits)))
 
@@ -84,7 +91,9 @@ class Service:
             answer = getattr(self._extensions, _attribute(name).removeprefix("_"))
             single[f"{INFERENCE}/{name}"] = partial(self._send, answer, MESSAGES[f"{name}Request"])
         single[f"{HEALTH}/Check"] = partial(self._describe, self._check, HEALTH_MESSAGES["HealthCheckRequest"])
-        reflection = Reflection([INFERENCE, HEALTH])
+        send = partial(self._send, self._feedback.send, FEEDBACK_MESSAGES["SendRequest"])
+        single[f"{FEEDBACK}/{FEEDBACK_METHOD}"] = send
+        reflection = Reflection([INFERENCE, HEALTH, FEEDBACK])
         return {
             **{f"/{path}".encode(): Single(begin) for path, begin in single.items()},
             **{f"/{service}/{REFLECTION_METHOD}".encode(): reflection for service in REFLECTIONS},

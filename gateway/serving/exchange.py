@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from gateway.core import outcomes
 from gateway.core.errors import GatewayError, ModelFailed, RequestTooLarge
 from gateway.core.limits import DEFAULT, Limits
+from gateway.ports import AskedInputs
 from gateway.serving.dispatch import Attempt, blamed
 from gateway.serving.parameters import microseconds, urgency
 from gateway.serving.retries import RetryBudget
@@ -124,8 +125,8 @@ class Exchange(Generic[AnswerT]):
     """
 
     __slots__ = (
-        "_arm", "_attempt", "_deadline", "_id", "_inference", "_model", "_point", "_reply", "_request_id", "_started",
-        "_version",
+        "_arm", "_asked", "_attempt", "_deadline", "_id", "_inference", "_model", "_point", "_reply", "_request_id",
+        "_started", "_version",
     )  # fmt: skip
 
     def __init__(self, inference: Traffic, model: str, version: int | None, reply: Callable[[AnswerT], None]) -> None:
@@ -141,6 +142,7 @@ class Exchange(Generic[AnswerT]):
         self._arm: Arm | None = None
         self._attempt: Ticket | None = None
         self._point: int | None = None
+        self._asked: AskedInputs | None = None
         inference.in_flight += 1
 
     def refuse(self, error: Exception) -> None:
@@ -201,6 +203,8 @@ class Exchange(Generic[AnswerT]):
         if arm.is_plain and tap is None:
             self._attempt = arm.lane.submit(feeds, rows, self._deadline, self._ran, priority)
             return
+        if arm.keeping is not None and arm.keeping.takes(getrandbits(64)):
+            self._asked = AskedInputs(arm.keeping, self._model, arm.lane.version.signature, feeds)
         settled = self._settled
         done = settled if tap is None else tap.behind(settled, feeds, rows, self._id or self._request_id)
         retries, watched = self._inference.retries, arm.watched
@@ -241,8 +245,9 @@ class Exchange(Generic[AnswerT]):
         evidence = ("", None) if watched is None else (watched.trial.rollout.id, watched.unit(self._point))
         name = self._id or self._request_id
         memory.served(
-            name, version.model, version.version, version.signature, outputs, arm.segment, arm.revision, *evidence
-        )
+            name, version.model, version.version, version.signature, outputs, arm.segment, arm.revision, *evidence,
+            self._asked,
+        )  # fmt: skip
 
     def _end(self, outcome: int, answer: AnswerT | None) -> None:
         reply, self._reply = self._reply, None

@@ -16,6 +16,7 @@ from gateway.serving.watched import Watched
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.core.keeping import Keeping
     from gateway.core.rollout import Rollout
     from gateway.core.routing import Routing, Values
     from gateway.core.watching import Mark
@@ -46,8 +47,8 @@ class Arm:
     """
 
     __slots__ = (
-        "absent", "block", "fallback", "headers", "is_narrower", "is_plain", "is_trusted", "lane", "order", "revision",
-        "rule", "segment", "tap", "watched",
+        "absent", "block", "fallback", "headers", "is_narrower", "is_plain", "is_trusted", "keeping", "lane", "order",
+        "revision", "rule", "segment", "tap", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -74,7 +75,10 @@ class Arm:
         self.fallback = fallback
         self.absent = absent
         self.is_plain = fallback is None and absent is None
-        """Whether nothing is to be weighed: the lane's answer, or its error, is the request's. Not where *watched*."""
+        """Whether nothing is to be weighed: the lane's answer, or its error, is the request's. Not where *watched*, and
+        not where there is *keeping*."""
+        self.keeping: Keeping | None = None
+        """Which inputs of the requests that go this way are kept, if any are."""
         self.watched: Watched | None = None
         self.tap: Tap | RecordingTap | None = None
         """Copies or records the requests that go this way; None but for a request that was drawn for it."""
@@ -171,6 +175,8 @@ class LiveRoute:
             behind = self._behind(baseline, lane, rule)
             arm = Arm(lane, rule, self.revision, fallback=behind, is_trusted=False)
         self._watch(arm, version)
+        if (keeping := self.routing.document.feedback) is not None:
+            arm.keeping, arm.is_plain = keeping, False
         self._arms[version, rule] = arm
         return arm
 

@@ -127,3 +127,12 @@ def deliveries_key(model: str) -> str:
 def undelivered_key(model: str) -> str:
     """Return the key of the stream that holds what was given up."""
     return f"gateway:{{{model}}}:undelivered"
+
+
+LABELLED_SECONDS: Final = 30 * 24 * 3600
+"""How long labelled answers with their inputs are kept after the last of them came."""
+
+
+def labelled_key(model: str) -> str:
+    """Return the key of the stream that holds the labelled answers of *model* with their inputs."""
+    return f"gateway:{{{model}}}:labelled"

@@ -18,6 +18,7 @@ from gateway.store.keys import (
     served_key,
 )
 from gateway.store.memory_evidence import MemoryEvidence
+from gateway.store.memory_labelled import MemoryLabelledStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,11 +36,23 @@ class MemoryFeedback(MemoryEvidence):
         self._served: dict[str, dict[str, bytes]] = {}
         self._written: dict[str, tuple[float, float]] = {}
         """Key → when it was written, and for how long it takes labels."""
+        self._inputs: dict[str, Served] = {}
+        """Key → the answer whose inputs are kept under it."""
         self._quality: dict[str, dict[str, float]] = {}
         self._assigned: dict[str, dict[str, int]] = {}
+        self._labelled: dict[str, MemoryLabelledStream] = {}
+
+    def labelled(self, model: str) -> MemoryLabelledStream:
+        """Return the stream of labelled answers of *model*."""
+        return self._labelled.setdefault(model, MemoryLabelledStream(self._answer))
 
     async def remember(
-        self, model: str, served: Sequence[Served], *, ttl_seconds: float, dropped: Mapping[int, int] | None = None
+        self,
+        model: str,
+        served: Sequence[Served],
+        *,
+        ttl_seconds: float,
+        dropped: Mapping[tuple[int, str], int] | None = None,
     ) -> None:
         """Keep *served* under the ids that are free, for twice *ttl_seconds*."""
         self._answer()
@@ -50,12 +63,14 @@ class MemoryFeedback(MemoryEvidence):
             if field in held:
                 continue
             self._served[key], self._written[key] = {**held, field: each.payload}, (time.time(), ttl_seconds)
+            if each.inputs:
+                self._inputs[key] = each
             if not each.is_copy:
                 self._count(quality_key(model), f"{each.version}|remembered", 1)
             if each.assigned_under:
                 self._assign(assigned_key(model), f"{each.assigned_under}|{each.version}")
-        for version, many in (dropped or {}).items():
-            self._count(quality_key(model), f"{version}|dropped", many)
+        for (version, counter), many in (dropped or {}).items():
+            self._count(quality_key(model), f"{version}|{counter}", many)
 
     async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
         """Return what is remembered under each of *ids*."""
@@ -68,7 +83,16 @@ class MemoryFeedback(MemoryEvidence):
         key = copied_key(model, served)
         return [] if self._age(key) is None else list(self._served[key].values())
 
-    async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
+    async def label(
+        self,
+        model: str,
+        served: str,
+        fact: str,
+        text: str,
+        counts: Mapping[str, float],
+        *,
+        example: Mapping[str, str] | None = None,
+    ) -> str:
         """Say a fact once and add *counts* by that."""
         self._answer()
         key = served_key(model, served)
@@ -78,6 +102,9 @@ class MemoryFeedback(MemoryEvidence):
         if fact in held:
             return "duplicate" if held[fact] == text.encode() else "conflict"
         held[fact] = text.encode()
+        if example and (kept := self._inputs.get(key)):
+            at = str(time.time_ns() // 1_000_000)
+            self.labelled(model).add({**example, "at": at, "inputs": kept.inputs.decode()}, kept.stream)
         for hash_key in (quality_key(model), *quality_keys_at(model, time.time())):
             for field, count in counts.items():
                 self._count(hash_key, field, count)

@@ -14,15 +14,18 @@ from gateway.store.feedback_scripts import LABEL, REMEMBER
 from gateway.store.guard import is_wrong_type
 from gateway.store.keys import (
     ASSIGNED_FIELDS,
+    LABELLED_SECONDS,
     QUALITY_FIELDS,
     assigned_key,
     copied_key,
+    labelled_key,
     quality_key,
     quality_keys_at,
     quality_keys_since,
     served_key,
 )
 from gateway.store.redis_evidence import RedisEvidence
+from gateway.store.redis_labelled import RedisLabelledStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +37,12 @@ class RedisFeedback(RedisEvidence):
     """Implements ``ports.FeedbackStore``."""
 
     async def remember(
-        self, model: str, served: Sequence[Served], *, ttl_seconds: float, dropped: Mapping[int, int] | None = None
+        self,
+        model: str,
+        served: Sequence[Served],
+        *,
+        ttl_seconds: float,
+        dropped: Mapping[tuple[int, str], int] | None = None,
     ) -> None:
         """Keep *served* under the ids that are free, for twice *ttl_seconds*. Raises CorruptRoute, StoreUnavailable."""
         milliseconds = round(ttl_seconds * 1000)
@@ -45,8 +53,9 @@ class RedisFeedback(RedisEvidence):
             under = f"{each.assigned_under}|{each.version}" if each.assigned_under else ""
             words += [each.version, ""] if each.is_copy else ["served", each.version]
             words += [b"%d %b" % (milliseconds, each.payload), under]
-        for pair in (dropped or {}).items():
-            words += pair
+            words.append(b"%d %b" % (each.stream, each.inputs) if each.inputs else "")
+        for (version, counter), many in (dropped or {}).items():
+            words += [f"{version}|{counter}", many]
         async with self._calls.bounded() as ask:
             _check(model, await run_script(ask, REMEMBER, keys, words), b"")
 
@@ -67,15 +76,32 @@ class RedisFeedback(RedisEvidence):
                 raise held
             return [each.partition(b" ")[2] for each in held.values()] if isinstance(held, dict) else []
 
-    async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
+    async def label(
+        self,
+        model: str,
+        served: str,
+        fact: str,
+        text: str,
+        counts: Mapping[str, float],
+        *,
+        example: Mapping[str, str] | None = None,
+    ) -> str:
         """Say a fact once and add *counts* by that. Raises CorruptRoute, StoreUnavailable: it may have landed."""
-        keys = [served_key(model, served), quality_key(model), *quality_keys_at(model, time.time())]
-        words: list[Any] = [fact, text, QUALITY_FIELDS, *(round(kept) + 2 * width for width, kept in QUALITY_BUCKETS)]
+        lasting = (served_key(model, served), labelled_key(model), quality_key(model))
+        keys = [*lasting, *quality_keys_at(model, time.time())]
+        words: list[Any] = [fact, text, QUALITY_FIELDS, LABELLED_SECONDS, 2 * len(example or {})]
+        for pair in (example or {}).items():
+            words += pair
+        words += [round(kept) + 2 * width for width, kept in QUALITY_BUCKETS]
         for field, count in counts.items():
             words += [field, repr(count)]
         async with self._calls.bounded() as ask:
             reply = await run_script(ask, LABEL, keys, words)
         return _check(model, reply, b"counted", b"duplicate", b"conflict", b"unknown")
+
+    def labelled(self, model: str) -> RedisLabelledStream:
+        """Return the stream of labelled answers of *model*."""
+        return RedisLabelledStream(self._calls, model)
 
     async def quality(self, model: str, *, seconds: float | None = None) -> Sequence[Mapping[str, str]]:
         """Return the hashes of all time, or of the last *seconds*. Raises CorruptRoute for what is no hash."""

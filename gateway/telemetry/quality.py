@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from gateway.core.quality import DROPS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -21,8 +23,9 @@ COUNTERS: Final = {
     "labels": ("labelled", "Rows that got a label."),
     "rewards": ("rewarded", "Answers that got a reward."),
     "remembered": ("remembered", "Answers that were remembered for labels."),
-    "dropped": ("dropped", "Answers that were not: over the rate, too many rows, or the store was away."),
 }
+
+DROPPED: Final = "Answers, or their inputs alone, that were not, and why."
 
 GAUGES: Final[dict[str, tuple[Callable[[Quality], float | None], str]]] = {
     "accuracy_ratio": (lambda of: of.accuracy, "Labelled rows whose class was right."),
@@ -55,6 +58,11 @@ class QualityCollector(Collector):
             for key, quality in qualities:
                 counter.add_metric(key, quality.count(kind))
             yield counter
+        dropped = CounterMetricFamily("gateway_quality_dropped", DROPPED, labels=(*LABELS, "reason"))
+        for key, quality in qualities:
+            for reason, kind in DROPS.items():
+                dropped.add_metric((*key, reason), quality.count(kind))
+        yield dropped
         for name, (figure, text) in GAUGES.items():
             gauge = GaugeMetricFamily(f"gateway_quality_{name}", text, labels=LABELS)
             for key, quality in qualities:

@@ -46,7 +46,7 @@ async def test_what_is_remembered_is_recalled_in_the_order_asked(store: Store, m
 
 async def test_an_id_that_is_kept_stays_as_it_is_and_counts_once(store: Store, model: str) -> None:
     await store.remember(model, [ONE], ttl_seconds=60)
-    await store.remember(model, [ONE, Served("a", 2, b"other")], ttl_seconds=60, dropped={2: 3})
+    await store.remember(model, [ONE, Served("a", 2, b"other")], ttl_seconds=60, dropped={(2, "dropped"): 3})
 
     (held,) = await store.recall(model, ["a"])
 

@@ -17,7 +17,7 @@ PATH = "/api/v1/models/fraud/quality"
 
 def test_the_quality_of_each_version_is_shown_by_windows(house: House, admin: TestClient) -> None:
     async def label() -> None:
-        await house.store.remember("fraud", [Served("a", 1, b"p")], ttl_seconds=60, dropped={2: 5})
+        await house.store.remember("fraud", [Served("a", 1, b"p")], ttl_seconds=60, dropped={(2, "dropped"): 5})
         await house.store.label("fraud", "a", "label", "1", {"1|labelled": 1, "1|classed": 1, "1|correct": 1})
 
     asyncio.run(label())

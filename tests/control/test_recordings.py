@@ -87,6 +87,26 @@ async def test_hiding_what_the_baseline_does_not_have_is_refused_once(house: Hou
     assert await house.route({"1": 1, "2": 0}, record={"percent": 1, "redact": {"X[3]": "hash"}}) == 2
 
 
+@pytest.mark.parametrize(
+    ("feedback", "field"),
+    [
+        ({"inputs": ["email"], "redact": {}}, "feedback.inputs"),
+        ({"inputs": "all", "redact": {"X[3]": "hash", "email": "drop"}}, "feedback.redact.email"),
+    ],
+)
+async def test_keeping_what_the_baseline_is_not_asked_is_refused_once(
+    house: House, feedback: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidDocument) as refused:
+        await house.route({"1": 1}, feedback=feedback)
+    assert refused.value.field == field
+
+    kept = {"inputs": ["X"], "redact": {"X[3]": "hash"}}
+    await house.route({"1": 1}, feedback=kept)
+    house.workers.say("fraud", 1, READY, signature=FEW_FLOATS)
+    assert await house.route({"1": 1, "2": 0}, feedback=kept) == 2
+
+
 def test_a_disk_that_fails_is_503_in_words(tmp_path: Path) -> None:
     (tmp_path / "recordings").mkdir()
     (tmp_path / "recordings" / "fraud").mkdir()

@@ -30,6 +30,7 @@ SAID = [
     (errors.RequestTooLarge("65 MiB"), ["65 MiB"]),
     (errors.UnsupportedMediaType("text/xml"), ["text/xml"]),
     (errors.Overloaded("fraud", 7), ["7", "'fraud'", "try again"]),
+    (errors.FeedbackOverloaded("fraud"), ["'fraud'", "feedback", "send it again"]),
     (errors.DeadlineExceeded("fraud", 7), ["7", "'fraud'", "deadline"]),
     (errors.RejectedInput("fraud", 7), ["7", "'fraud'", "out of range", "send values"]),
     (errors.RunStopped("fraud", 7), ["7", "'fraud'", "stopped"]),

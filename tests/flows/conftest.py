@@ -24,8 +24,8 @@ SEEDED_SECONDS = 5.0
 
 
 ALONE = frozenset({
-    "bad_canaries", "grpc", "killers", "rollback", "rows", "shadow", "slow_and_deadly", "stopping", "store_lost",
-    "weights", "worker_faults",
+    "bad_canaries", "grpc", "killers", "labelled", "rollback", "rows", "shadow", "slow_and_deadly", "stopping",
+    "store_lost", "weights", "worker_faults",
 })  # fmt: skip
 """What measures time under load: it has the machine for itself. The rest waits more than it works and runs by twos."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import signal
@@ -13,6 +14,8 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, precision_recall_fscore_support
 
+from gateway.store.redis_store import RedisRouteStore
+from tests.flows import metrics
 from tests.flows.gateway_process import eventually
 from tests.flows.models import route_file
 from tests.flows.test_rollouts import store_url
@@ -20,6 +23,7 @@ from tests.flows.test_rollouts import store_url
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.core.labelled import Labelled
     from tests.flows.gateway_process import Gateway
 
 MODELS: Final = Path(__file__).parents[2] / "models"
@@ -43,7 +47,8 @@ def predict(gateway: Gateway, name: str, row: Any) -> tuple[str, int, list[float
 def test_the_quality_of_a_fleet_is_what_scikit_learn_computes_from_the_same_pairs(
     begin: Callable[..., Gateway], tmp_path: Path
 ) -> None:
-    routes = route_file(tmp_path / "shared-routes", 'split: {"1": 50, "2": 50}\nbaseline: "1"', model=MODEL)
+    text = 'split: {"1": 50, "2": 50}\nbaseline: "1"\nfeedback: {inputs: all, redact: {}}'
+    routes = route_file(tmp_path / "shared-routes", text, model=MODEL)
     one = begin("one", models=MODELS, routes=routes)
     two = begin("two", models=MODELS, routes=routes, flags=("--redis-url", store_url(one)))
     gateways = (one, two)
@@ -57,12 +62,15 @@ def test_the_quality_of_a_fleet_is_what_scikit_learn_computes_from_the_same_pair
             served[number] = found
 
     pairs: dict[str, list[tuple[int, int, list[float]]]] = {"1": [], "2": []}
+    examples: dict[str, tuple[int, tuple[str], tuple[str], Any]] = {}
     for number, (version, said, chances) in served.items():
         item: dict[str, Any] = {"id": f"r-{number}", "label": int(labels[number]) ^ (number % 7 == 0)}
         answer = gateways[(number // 2) % 2].ask("POST", f"/v2/models/{MODEL}/feedback", item)
         assert answer.status in {202, 404}, "what the dead worker had not written yet is unknown"
         if answer.status == 202:
             pairs[version].append((item["label"], said, chances))
+            asked = rows[number].astype(np.float32).tolist()
+            examples[item["id"]] = (int(version), (str(item["label"]),), (str(said),), asked)
 
     assert sum(map(len, pairs.values())) > ROWS * 0.9
     eventually(lambda: len(one.worker_pids()) == 2, 10, "the worker is replaced")
@@ -76,6 +84,32 @@ def test_the_quality_of_a_fleet_is_what_scikit_learn_computes_from_the_same_pair
         report = gateway.ask_admin("GET", query).json()
         assert report["metrics"]["accuracy"]["trials"] == [len(pairs["1"]), len(pairs["2"])]
         assert not report["assignment"]["is_mismatch"]
+        dropped = metrics.scrape(gateway)["gateway_quality_dropped_total"]
+        assert set(dropped.values()) == {0}
+    assert labelled(one, len(examples)) == examples, "each label that was counted is one example, with what was asked"
+
+
+def labelled(gateway: Gateway, count: int) -> dict[str, tuple[int, Any, Any, Any]]:
+    """Return id → version, label, prediction and inputs of all examples, *count* of which are expected."""
+
+    async def read() -> dict[str, tuple[int, Any, Any, Any]]:
+        store = RedisRouteStore(store_url(gateway))
+        try:
+            stream = store.labelled(MODEL)
+            assert await stream.length() == count
+            found = await stream.read("learner", "one", count, 0)
+        finally:
+            await store.close()
+        assert len(found) == count
+        return {each.id: (each.version, each.said, each.predicted, row_of(each)) for each in found}
+
+    return asyncio.run(read())
+
+
+def row_of(example: Labelled) -> list[float]:
+    """Return the row that was asked, with the figures that FP32 has: it is written as short as it is."""
+    row: list[float] = np.array(example.inputs["input"]["data"], np.float32).tolist()
+    return row
 
 
 def expected(told: list[tuple[int, int, list[float]]], shown: dict[str, Any]) -> dict[str, Any]:

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from gateway.core.analysis import assess
-from gateway.core.errors import StoreUnavailable
+from gateway.core.errors import FeedbackOverloaded, StoreUnavailable, UnknownPrediction
 from gateway.core.evidence import Arms, Counter, read_evidence
 from gateway.core.feedback import Fact, Prediction, read_facts
 from gateway.core.plan import read_plan
 from gateway.core.quality import read_quality
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.verdicts import Kind
+from gateway.labels import desk as desk_module
 from gateway.labels import memory as memory_module
 from gateway.labels.board import QualityBoard
-from gateway.labels.desk import FeedbackDesk
+from gateway.labels.desk import AT_WORK, LOOKED_UP_AT_ONCE, FeedbackDesk
 from gateway.labels.duty import LabelDuty
 from gateway.labels.evidence import SIGHTINGS_MOST, LabelEvidence
 from gateway.labels.memory import BURST, WorkerMemory
 from gateway.ports import AuditEntry, Fence, Served
+from gateway.recordings.files import RecordingFiles
+from gateway.recordings.inputs import InputWriter
 from gateway.store.memory import MemoryRouteStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.core.evidence import Evidence
+    from gateway.ports import Remembered
 
 SIGNATURE = Signature((), (TensorSpec("label", "INT64", (-1,)),))
+NOWHERE = Path("/nowhere")
 ENTRY = AuditEntry(0, "ada", "because", "route", None, None)
 
 
@@ -40,14 +46,16 @@ class Worker:
     def __init__(
         self, store: MemoryRouteStore, name: str = "w-1", *, ttl_seconds: float = 60, per_second: int = 1_000_000
     ):
-        self.memory = WorkerMemory(store, ttl_seconds=ttl_seconds, per_second=per_second)
+        self.memory = WorkerMemory(
+            store, InputWriter(RecordingFiles(NOWHERE)), ttl_seconds=ttl_seconds, per_second=per_second
+        )
         self.evidence = LabelEvidence(store, name)
         self.desk = FeedbackDesk(store, self.memory, self.evidence, second_look_seconds=0)
         self.duty = LabelDuty(self.memory, self.evidence)
 
     def serve(self, name: str, *classes: int, version: int = 1, rollout: str = "", point: int | None = None) -> None:
         outputs = [np.array(classes)]
-        self.memory.served(name, "fraud", version, SIGNATURE, outputs, "split", 1, rollout, point)
+        self.memory.served(name, "fraud", version, SIGNATURE, outputs, "split", 1, rollout, point, None)
 
     async def take(self, *facts: Fact) -> Sequence[str]:
         came = await self.desk.take("fraud", facts)
@@ -106,13 +114,62 @@ async def test_a_label_for_other_rows_than_were_served_is_invalid(worker: Worker
 async def test_an_answer_that_expires_between_look_and_label_is_unknown(
     store: MemoryRouteStore, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def gone(*_: object) -> str:
+    async def gone(*_: object, **__: object) -> str:
         return "unknown"
 
     monkeypatch.setattr(store, "label", gone)
     worker.serve("a", 1)
 
     assert await worker.take(label("a")) == ["UnknownPrediction"]
+
+
+async def test_a_label_for_another_model_is_unknown(worker: Worker) -> None:
+    worker.serve("a", 1)
+
+    (came,) = await worker.desk.take("digits", [label("a")])
+
+    assert isinstance(came, UnknownPrediction)
+    assert await worker.take(label("a")) == ["counted"]
+
+
+# Floods
+
+
+class SlowStore(MemoryRouteStore):
+    """A store that takes as long as it is told, and counts who is there at once."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.there = self.most = self.largest = 0
+
+    async def recall(self, model: str, ids: Sequence[str]) -> Sequence[Remembered | None]:
+        self.there += 1
+        self.most, self.largest = max(self.most, self.there), max(self.largest, len(ids))
+        await asyncio.sleep(self.seconds)
+        self.there -= 1
+        return await super().recall(model, ids)
+
+
+async def test_a_flood_takes_a_few_places_at_the_store_and_small_steps() -> None:
+    store = SlowStore(0.001)
+    worker = Worker(store)
+
+    came = await asyncio.gather(*(worker.take(*(label(f"{n}-{m}") for m in range(120))) for n in range(20)))
+
+    assert {kind for each in came for kind in each} == {"UnknownPrediction"}
+    assert sum(map(len, came)) == 20 * 120
+    assert (store.most, store.largest) == (AT_WORK, LOOKED_UP_AT_ONCE)
+
+
+async def test_feedback_that_waits_too_long_for_its_turn_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "TURN_SECONDS", 0.01)
+    worker = Worker(SlowStore(0.1))
+
+    came = await asyncio.gather(*(worker.take(label(str(n))) for n in range(AT_WORK + 3)), return_exceptions=True)
+
+    assert [type(each) for each in came].count(FeedbackOverloaded) == 3
+    assert await worker.take(label("later")) == ["UnknownPrediction"], "the places are given back"
 
 
 # What is remembered
@@ -136,7 +193,7 @@ async def test_nothing_is_lost_while_the_store_is_away(store: MemoryRouteStore, 
 
 async def test_only_answers_of_the_split_are_counted_as_assigned(store: MemoryRouteStore, worker: Worker) -> None:
     for number, rule in enumerate(("split", "split", "rule-1", "pinned", "fallback", "missing")):
-        worker.memory.served(f"{number}", "fraud", 2, SIGNATURE, [np.array([1])], rule, 7, "", None)
+        worker.memory.served(f"{number}", "fraud", 2, SIGNATURE, [np.array([1])], rule, 7, "", None, None)
     worker.memory.copied("c", "fraud", 3, SIGNATURE, [np.array([1])], 7, "r-1")
 
     await worker.duty.go_round()
@@ -171,7 +228,7 @@ async def test_what_is_too_large_is_counted_as_dropped(
 
     await worker.duty.go_round()
 
-    assert await counts(store) == {"dropped": 3}
+    assert await counts(store) == {"dropped_large": 3}
 
 
 # What rollouts learn

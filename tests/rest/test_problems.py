@@ -50,6 +50,7 @@ EXAMPLES: list[tuple[GatewayError, int, int, str]] = [
     (errors.LabelConflict("fraud", "a", "label"), 409, outcomes.CLIENT_ERROR, "conflicting_label"),
     (errors.VersionUnavailable("fraud", 1, "LOADING"), 503, outcomes.GATEWAY_ERROR, "version_unavailable"),
     (errors.Overloaded("fraud", 1), 503, outcomes.OVERLOAD, "overloaded"),
+    (errors.FeedbackOverloaded("fraud"), 503, outcomes.OVERLOAD, "feedback_overloaded"),
     (errors.DeadlineExceeded("fraud", 1), 504, outcomes.TIMEOUT, "deadline_exceeded"),
     (errors.RejectedInput("fraud", 1), 400, outcomes.CLIENT_ERROR, "model_rejected_input"),
     (errors.InputRefused("fraud", 1, "no"), 500, outcomes.MODEL_ERROR, "model_error"),

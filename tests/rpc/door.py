@@ -12,6 +12,8 @@ import numpy as np
 from gateway.core.limits import DEFAULT, Limits
 from gateway.processes.sockets import open_sockets
 from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
+from gateway.rpc.feedback import MESSAGES as FEEDBACK_MESSAGES
+from gateway.rpc.feedback import SERVICE as FEEDBACK
 from gateway.rpc.server import GrpcServer
 from gateway.rpc.service import HEALTH, INFERENCE, Service
 from tests.rest.door import FakeDoor, send_all_to
@@ -35,7 +37,8 @@ class Said:
 class RpcDoor(FakeDoor):
     """Versions that are Python functions, behind both doors of one worker."""
 
-    def __init__(self, *, limits: Limits = DEFAULT, **how: Any) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT, desk: Any = None, **how: Any) -> None:
+        """*desk* takes feedback over gRPC; None where it is off."""
         super().__init__(**how)
         self.inference.limits = limits
         self.floor.held.hold("fraud", 1, lambda feeds: [feeds["x"] + 100])
@@ -45,7 +48,9 @@ class RpcDoor(FakeDoor):
         self.port = self._port.getsockname()[1]
         self.address = f"{LOCAL}:{self.port}"
         self.reasons: dict[str, str] = {}
-        self.service = Service(self.inference, self.floor.catalog, lambda: self.reasons, self.control, self.statistics)
+        self.service = Service(
+            self.inference, self.floor.catalog, lambda: self.reasons, self.control, self.statistics, desk
+        )
         self.server = GrpcServer(self.service, self.inference, self._port)
 
     async def open(self) -> None:
@@ -73,7 +78,8 @@ class RpcDoor(FakeDoor):
         body = request if isinstance(request, bytes) else request.SerializeToString()
         made = self.channel.unary_unary(f"/{service}/{method}")(body, metadata=tuple(metadata), timeout=seconds)
         try:
-            read = (HEALTH_MESSAGES if service == HEALTH else MESSAGES)[answer or f"{method}Response"]
+            messages = {HEALTH: HEALTH_MESSAGES, FEEDBACK: FEEDBACK_MESSAGES}.get(service, MESSAGES)
+            read = messages[answer or f"{method}Response"]
             message = read.FromString(await made)
         except grpc.aio.AioRpcError as failed:
             return Said(failed.code(), failed.details() or "", dict(failed.initial_metadata() or ()))

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from gateway.rpc.descriptors import MESSAGES
+from gateway.rpc.feedback import SERVICE as FEEDBACK
 from gateway.rpc.frames import Code
 from gateway.rpc.messages import prefixed
 from gateway.rpc.service import HEALTH, INFERENCE, METHODS
@@ -39,7 +40,7 @@ async def test_a_caller_without_descriptions_finds_every_service_and_method_and_
 
     services, methods, version = await asyncio.to_thread(ask)
 
-    assert services == {INFERENCE, HEALTH}
+    assert services == {INFERENCE, HEALTH, FEEDBACK}
     assert methods == set(METHODS)
     assert version == "1"
 
@@ -51,7 +52,7 @@ async def test_both_names_of_the_reflection_service_are_answered(door: RpcDoor, 
     answer = reflection_pb2.ServerReflectionResponse.FromString(await call.read())
     await call.done_writing()
 
-    assert [each.name for each in answer.list_services_response.service] == [HEALTH, INFERENCE]
+    assert [each.name for each in answer.list_services_response.service] == [FEEDBACK, HEALTH, INFERENCE]
 
 
 async def test_what_is_described_to_others_is_what_is_served(door: RpcDoor) -> None:

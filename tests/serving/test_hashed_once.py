@@ -52,7 +52,7 @@ class Memory:
         self.skipped: Counter[tuple[str, int]] = Counter()
 
     def served(self, *given: Any) -> None:
-        self.points.append(given[-1])
+        self.points.append(given[8])
         self.rules.append(given[5])
 
     def copied(self, *given: Any) -> None:
