@@ -38,6 +38,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models", "gateway.engine", "gateway.convert",
         "gateway.evaluation", "gateway.optimization",
     ),
+    "gateway.learning": (
+        "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models", "gateway.convert", "gateway.learning",
+    ),
     "gateway.notifications": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.notifications"),
     "gateway.labels": ("gateway.core", "gateway.ports", "gateway.labels"),
     "gateway.recordings": ("gateway.core", "gateway.ports", "gateway.recordings"),
@@ -84,8 +87,10 @@ STARTS_PROCESSES = (
     "gateway.cli.doctor",
     "gateway.cli.checkup",
     "gateway.cli.store_checks",
+    "gateway.cli.learn",
 )
-"""The commands that look behind the admin API, because they start what answers it or ask why it does not."""
+"""The commands that look behind the admin API, because they start what answers it or ask why it does not; and the one
+that reads a stream as long as it lives, which no API hands on."""
 
 BEHIND_THE_API = ("gateway.store", "gateway.engine", "gateway.assemble", "gateway.processes", "gateway.serving")
 
@@ -243,7 +248,7 @@ def nobody_imports_the_commands(sources: Sources) -> list[str]:
     ]
 
 
-FOR_COMMANDS = ("gateway.convert", "gateway.evaluation", "gateway.optimization")
+FOR_COMMANDS = ("gateway.convert", "gateway.evaluation", "gateway.learning", "gateway.optimization")
 """Rooms that no server enters."""
 
 

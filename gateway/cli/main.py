@@ -29,6 +29,7 @@ NOUNS: Final = {
     "experiments": ("gateway.cli.experiments", "compare two versions by labels and rewards"),
     "notifications": ("gateway.cli.notifications", "who is told of decisions, and what could not be told"),
     "recordings": ("gateway.cli.recordings", "what was recorded of the traffic"),
+    "learn": ("gateway.cli.learn", "learn from labelled answers, and send out what proves better"),
     "top": ("gateway.cli.top", "watch models, versions and rollouts live"),
     "context": ("gateway.cli.context", "keep the addresses of several gateways, and choose one"),
     "completion": ("gateway.cli.completion", "have bash, zsh or fish complete commands, flags and models"),

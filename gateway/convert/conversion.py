@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from gateway.convert import isolation, messages, parity, provenance
+from gateway.convert.checking import interface
 from gateway.convert.description import described
 from gateway.convert.errors import CannotConvert, NotTrusted
 from gateway.convert.estimators import PICKLES, SKOPS, XGBOOST
@@ -21,6 +22,7 @@ from gateway.convert.golden import golden_rows
 from gateway.convert.samples import Sample, is_text, read_sample
 from gateway.convert.scratch import scratch_directory
 from gateway.convert.trial import ask_sample
+from gateway.core.compatibility import Verdict, compare, worst
 from gateway.core.errors import ModelFailed
 from gateway.core.names import is_model_name
 from gateway.engine.onnx import OnnxEngine
@@ -63,6 +65,8 @@ class Wish:
     """So many rows of the sample are kept as golden requests: whoever reads the repository sees them."""
     known: Mapping[str, Any] = field(default_factory=dict)
     """Members of the metadata that come with the file, such as the metrics of its run."""
+    fits: Path | None = None
+    """The model file whose callers the version has to answer as well, or it is not published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,8 @@ def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report,
     sample = sample.only(report.columns)
     serving = _serving(sample)
     session = _warm(graph, serving)
+    if wish.fits is not None:
+        _refuse_misfit(wish.fits, session, tuple(report.classes))
     feeds = _feeds(sample)
     converted = dict(zip((spec.name for spec in session.signature.outputs), _ask(session, feeds), strict=True))
     found = parity.compare(original, converted, tolerance=wish.tolerance, allowed=wish.allowed)
@@ -172,6 +178,15 @@ def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report,
     }
     golden = _golden(wish, session, feeds) if found.holds else b""
     return _publish(wish, content, found_out, found, golden, report)
+
+
+def _refuse_misfit(known: Path, session: Session, classes: tuple[str, ...]) -> None:
+    """Raise CannotConvert where callers of the version in the file *known* would notice another one."""
+    before, old_classes = interface(known)
+    found = compare(before, session.signature, old_classes, classes)
+    if worst(found) is not Verdict.COMPATIBLE:
+        told = "; ".join(f"{each.tensor}: {each.rule}" for each in found if each.verdict is not Verdict.COMPATIBLE)
+        raise CannotConvert(f"callers of version {known.parent.name} would notice the new one ({told})")
 
 
 def _described(wish: Wish, sample: Sample) -> dict[str, Any]:

@@ -54,6 +54,9 @@ os.execv(sys.argv[2], sys.argv[2:])
 The parent may have died before it asked, hence the look at who the parent is.
 """
 
+URL_FILE: Final = "url"
+"""Where the server's URL lies beside its journal, for those on this machine who read from it as this user."""
+
 DAMAGED: Final = ("Bad file format reading the append only file", "Unexpected end of file reading the append only")
 """What the servers write in their log before they give up on a journal. A torn tail is cut off and is no reason."""
 
@@ -102,7 +105,9 @@ class EmbeddedServer:
             with self._lock() as lock, self._fresh_log() as log:
                 self._process = self._spawn(socket_path, lock.fileno(), log)
                 _write_holder(lock, self._process.pid)
-        return f"unix://{quote(str(socket_path))}"
+        url = f"unix://{quote(str(socket_path))}"
+        (self._directory / URL_FILE).write_text(url, encoding="utf-8")
+        return url
 
     def wait(self) -> None:
         """Return when the server answers. Raises StoreUnavailable, and leaves no process behind."""
@@ -128,6 +133,7 @@ class EmbeddedServer:
             _end(process)
         if self._run_dir is not None:
             shutil.rmtree(self._run_dir, ignore_errors=True)
+            (self._directory / URL_FILE).unlink(missing_ok=True)
             self._run_dir = None
 
     def _spawn(self, socket_path: Path, lock: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -180,6 +186,17 @@ class EmbeddedServer:
                 f"empty store, serves the routes of its snapshot, and `gateway routes restore` writes them back"
             )
         return StoreUnavailable(f"the embedded store {self._binary} {what}{advice}. The end of its log:\n{said}")
+
+
+def embedded_url(state_dir: Path) -> str | None:
+    """Return the URL of the server whose journal lies in *state_dir*; None where none was started.
+
+    One that was killed leaves its URL behind, and nobody answers there.
+    """
+    try:
+        return (state_dir / "store" / URL_FILE).read_text(encoding="utf-8")
+    except OSError:
+        return None
 
 
 def _options(socket_path: Path, directory: Path) -> list[str]:
