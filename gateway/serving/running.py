@@ -18,6 +18,7 @@ import numpy as np
 
 from gateway.core.errors import DeadlineExceeded, ModelFailed, Quarantined, RequestTooLarge, RunStopped
 from gateway.serving.codec import FLOATS
+from gateway.serving.cpu_time import CpuTime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,15 +39,17 @@ CRASHES: Final = 2
 class Execution:
     """What came of a batch: one result per job, and what each run of the engine took (rows, seconds).
 
-    *nonfinite*: how many answers hold NaN or infinity, of a version that may give such answers.
+    *nonfinite*: how many answers hold NaN or infinity, of a version that may give such answers. *cpu_seconds*: what
+    it and those before it took that were not measured, 0 where it was not either.
     """
 
-    __slots__ = ("nonfinite", "results", "runs")
+    __slots__ = ("cpu_seconds", "nonfinite", "results", "runs")
 
     def __init__(self) -> None:
         self.results: list[Result] = []
         self.runs: list[tuple[int, float]] = []
         self.nonfinite = 0
+        self.cpu_seconds = 0.0
 
 
 class Runner:
@@ -67,9 +70,20 @@ class Runner:
         self._must_be_finite = version.metadata.serving.nonfinite == "error"
         self._counts = bool(self._floats) and not self._must_be_finite
         self._size = size if size.after else None
+        self._cpu = CpuTime(version)
 
     def execute(self, batch: Sequence[Job]) -> Execution:
         """Run a batch. A fault of ours ends every job with it instead of leaving its callers waiting."""
+        cpu = self._cpu
+        cpu.untold += 1
+        if cpu.untold < cpu.every and not self.records:
+            return self._executed(batch)
+        before = cpu.now()
+        execution = self._executed(batch)
+        execution.cpu_seconds = cpu.since(before)
+        return execution
+
+    def _executed(self, batch: Sequence[Job]) -> Execution:
         execution = Execution()
         try:
             execution.results = results = self._results(batch, execution)
