@@ -74,17 +74,9 @@ class Runner:
 
     def execute(self, batch: Sequence[Job]) -> Execution:
         """Run a batch. A fault of ours ends every job with it instead of leaving its callers waiting."""
-        cpu = self._cpu
+        execution, cpu = Execution(), self._cpu
         cpu.untold += 1
-        if cpu.untold < cpu.every and not self.records:
-            return self._executed(batch)
-        before = cpu.now()
-        execution = self._executed(batch)
-        execution.cpu_seconds = cpu.since(before)
-        return execution
-
-    def _executed(self, batch: Sequence[Job]) -> Execution:
-        execution = Execution()
+        before = cpu.begin() if self.records or cpu.untold >= cpu.every else None
         try:
             execution.results = results = self._results(batch, execution)
             if self._counts:
@@ -94,6 +86,8 @@ class Runner:
         except Exception as exc:  # the outermost door of a callback: nobody above could answer the callers
             log.exception("a batch of %s/%d could not be run", self._version.model, self._version.version)
             execution.results = [exc] * len(batch)
+        if before is not None:
+            execution.cpu_seconds = cpu.since(before)
         return execution
 
     def alone(self, feeds: tuple[Tensor, ...], rows: int) -> Result:

@@ -73,14 +73,14 @@ async def test_a_measured_batch_stands_for_itself_and_for_those_before_it_that_w
     assert await batches(lane, 15) == [1, 0, 2, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8]
 
 
-async def test_on_the_loop_the_clock_is_read_for_one_batch_in_sixteen(make_lane: MakeLane, clock: Computing) -> None:
+async def test_on_the_loop_the_clock_is_read_for_one_batch_in_sixty_four(make_lane: MakeLane, clock: Computing) -> None:
     lane = make_lane(FakeSession(clock.run), cells=FakeCells())
-    await batches(lane, 15)
+    await batches(lane, 2 * MEASURED_EVERY - 1)
     clock.readings = 0
 
     told = await batches(lane, 10 * MEASURED_EVERY)
 
-    assert clock.readings == 2 * 10
+    assert clock.readings == 3 * 10
     assert sum(told) == 10 * MEASURED_EVERY
 
 
@@ -105,7 +105,7 @@ def test_a_session_that_went_meanwhile_takes_nothing_away() -> None:
     session.pool = 3.0
     cpu = CpuTime(version := loaded_version(session), Computing())
     cpu.untold = 1
-    before = cpu.now()
+    before = cpu.begin()
 
     version.retire()
 
@@ -116,7 +116,7 @@ def test_what_a_reading_costs_itself_is_not_counted() -> None:
     cpu = CpuTime(loaded_version(FakeSession()), count(0.0, 0.5).__next__)
     cpu.untold = 1
 
-    assert cpu.since(cpu.now()) == 0.0
+    assert cpu.since(cpu.begin()) == 0.0
 
 
 @pytest.mark.parametrize("run_seconds", [0.0, SLOW])
