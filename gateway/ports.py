@@ -659,6 +659,10 @@ class Session(Protocol):
         """
         ...
 
+    def pool_seconds(self) -> float:
+        """Return the CPU seconds that the session's own threads have taken; 0 where the caller's thread does it all."""
+        ...
+
 
 class Engine(Protocol):
     """The inference runtime."""
@@ -718,6 +722,10 @@ class VersionCells(Protocol):
 
     def ran(self, rows: int, seconds: float) -> None:
         """Count one run of the engine over *rows* rows."""
+        ...
+
+    def computed(self, cpu_seconds: float) -> None:
+        """Count what batches took of the processor."""
         ...
 
     def waited(self, seconds: Sequence[float]) -> None:
@@ -986,12 +994,16 @@ class Statistics(Protocol):
 class Traffic:
     """What all workers of this replica counted of one version since it was loaded, for a person who watches.
 
-    *requests*: outcome → requests. *quantiles*: percent (50, 95, 99) → seconds of a request, empty before any.
+    *requests*: outcome → requests. *quantiles*: percent (50, 95, 99) → seconds of a request, empty before any. *rows*
+    were run, in *cpu_seconds*; *cpu_share* is its part, of one, of what all versions of all models took.
     """
 
     requests: Mapping[str, int]
     fallbacks: int
     quantiles: Mapping[int, float]
+    rows: int = 0
+    cpu_seconds: float = 0.0
+    cpu_share: float = 0.0
 
 
 class TrafficFigures(Protocol):

@@ -231,7 +231,7 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
         gauges=lambda: {"fraud": RolloutGauges(Phase.STEP, {2: verdict})}, rollbacks=lambda: {("fraud", "errors"): 0}
     )
     said = dict.fromkeys((*COUNTS, *SUMS), 1.0)
-    board = SimpleNamespace(qualities=lambda: {"fraud": {1: Quality(said, {("a", "a"): 1})}})
+    board = SimpleNamespace(qualities=lambda: {"fraud": {1: Quality(said, {("a", "a"): 1}, {0: {"rows": 1.0}})}})
     alarms = SimpleNamespace(standings=lambda: {"fraud": [Watched(Alarm("up", "up"), 0.0, heard=1.0).standing(2.0)]})
     collectors = (
         GatewayCollector(slabs, workers, lambda: {"fraud": {1: 1.0}}), RolloutCollector(news), QualityCollector(board),

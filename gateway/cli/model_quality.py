@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 FIGURES: Final = (
-    "labels", "accuracy", "f1", "log_loss", "brier", "calibration_error", "mean_absolute_error", "mean_reward",
-    "coverage", "mean_delay_seconds",
+    "labels", "accuracy", "precision", "recall", "f1", "log_loss", "brier", "calibration_error", "mean_absolute_error",
+    "mean_reward", "coverage", "mean_delay_seconds",
 )  # fmt: skip
 SEGMENT_FIGURES: Final = (
     "labels", "accuracy", "log_loss", "brier", "mean_absolute_error", "mean_reward", "mean_delay_seconds",
@@ -50,7 +50,9 @@ def run(args: argparse.Namespace) -> int:
         say(f"no label of {args.model} came in that time; POST /v2/models/{args.model}/feedback takes them")
     told = [(version, quality) for version, quality in found if quality]
     if args.by == "rule":
-        _print("RULE", SEGMENT_FIGURES, [(version, *each) for version, q in told for each in q["segments"].items()])
+        parts = [(version, *each) for version, q in told for each in q["segments"].items()]
+        _print("RULE", SEGMENT_FIGURES, parts)
+        _warn([(f"{version} by {rule}", q) for version, rule, q in parts], answer["enough_labels"])
     elif args.by == "class":
         _print("CLASS", CLASS_FIGURES, [(version, *each) for version, q in told for each in q["classes"].items()])
     elif args.by == "confidence":
@@ -58,7 +60,15 @@ def run(args: argparse.Namespace) -> int:
         _print("CONFIDENCE", BIN_FIGURES, bins)
     else:
         _print(None, FIGURES, [(version, None, q) for version, q in told])
+        _warn(told, answer["enough_labels"])
     return 0
+
+
+def _warn(told: Sequence[tuple[str, Mapping[str, Any]]], enough: int) -> None:
+    """Say which figures are of too few labels to be trusted."""
+    few = [name for name, of in told if max(of["labels"], of["rewards"]) < enough]
+    if few:
+        say(f"of fewer than {enough} labels, too few to be trusted: version {', '.join(few)}")
 
 
 def _print(part: str | None, names: Sequence[str], found: Sequence[tuple[str, str | None, Mapping[str, Any]]]) -> None:

@@ -30,8 +30,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "top",
         help="watch models, versions and rollouts live",
-        description="Watch models live: shares, requests and errors per second, latencies, rollouts with the e-value "
-        "of each guard and where it rolls back. Rates are of this replica. q quits, j and k scroll.",
+        description="Watch models live: shares, requests and errors per second, latencies, rows per second, processors "
+        "in use (100 % is one) and memory of one worker, rollouts with the e-value of each guard and where it rolls "
+        "back. Rates are of this replica. q quits, j and k scroll.",
         epilog="example: gateway top fraud --once",
     )
     parser.add_argument("models", nargs="*", metavar="MODEL", help="these only [all]")

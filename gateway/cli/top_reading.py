@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import lt
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.client import Refused
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 FAILED: Final = frozenset({"model_error", "timeout", "overload", "gateway_error"})
 """The outcomes for which the gateway or a model is to blame, and no caller."""
 
-Totals = dict[tuple[str, str], tuple[int, int]]
+COUNTED: Final = ("requests", "errors", "rows", "cpu_seconds")
+"""What is counted of a version since it was loaded, and shown per second."""
+
+Totals = dict[tuple[str, str], tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +35,14 @@ class Look:
     rollouts: Mapping[str, Mapping[str, Any]]
 
     def totals(self) -> Totals:
-        """Return (model, version) → requests and failed ones since the version was loaded."""
+        """Return (model, version) → COUNTED since the version was loaded."""
         return {
-            (model, version): (sum(each["requests"].values()), sum(each["requests"].get(kind, 0) for kind in FAILED))
+            (model, version): (
+                sum(each["requests"].values()),
+                sum(each["requests"].get(kind, 0) for kind in FAILED),
+                each["usage"]["rows"],
+                each["usage"]["cpu_seconds"],
+            )
             for model, versions in self.figures.items()
             for version, each in versions.items()
         }
@@ -72,6 +81,7 @@ def compare(before: Look, now: Look) -> dict[str, Any]:
                 {
                     "version": version["version"],
                     "state": version["state"],
+                    "memory_bytes": version["memory_bytes"],
                     "share": now.figures[model["name"]].get(version["version"], {}).get("share", 0.0),
                     **_rates(old.get((model["name"], version["version"])),
                              new.get((model["name"], version["version"])), seconds),
@@ -87,14 +97,12 @@ def compare(before: Look, now: Look) -> dict[str, Any]:
     return {"store": now.view["store"], "seconds": seconds, "models": models}
 
 
-def _rates(old: tuple[int, int] | None, new: tuple[int, int] | None, seconds: float) -> dict[str, float | None]:
-    """Return requests and errors per second; a count that fell was begun anew, by a version that was loaded again."""
-    if old is None or new is None or seconds <= 0 or new[0] < old[0] or new[1] < old[1]:
-        return {"requests_per_second": None, "errors_per_second": None}
-    return {
-        "requests_per_second": (new[0] - old[0]) / seconds,
-        "errors_per_second": (new[1] - old[1]) / seconds,
-    }
+def _rates(old: tuple[float, ...] | None, new: tuple[float, ...] | None, seconds: float) -> dict[str, float | None]:
+    """Return COUNTED per second; a count that fell was begun anew, by a version that was loaded again."""
+    names = [f"{name}_per_second" for name in COUNTED]
+    if old is None or new is None or seconds <= 0 or any(map(lt, new, old)):
+        return dict.fromkeys(names)
+    return {name: (later - earlier) / seconds for name, earlier, later in zip(names, old, new, strict=True)}
 
 
 def _rollout(data: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.cli import usage
 from gateway.cli.output import columns, plain
 from gateway.cli.rollouts import live, phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-TITLES: Final = ("MODEL", "VERSION", "STATE", "SHARE", "REQ/S", "ERR/S", "ERRORS", "P50", "P95", "P99")
+TITLES: Final = (
+    "MODEL",
+    "VERSION",
+    "STATE",
+    "SHARE",
+    "REQ/S",
+    "ERR/S",
+    "ERRORS",
+    "P50",
+    "P95",
+    "P99",
+    "ROWS/S",
+    "CPU",
+    "MEMORY",
+)
 HELP: Final = "q quits, j and k scroll; latencies are since a version was loaded"
 
 
@@ -41,6 +56,7 @@ def _cells(version: Mapping[str, Any]) -> tuple[str, ...]:
         "-" if errors is None else f"{errors:.1f}",
         f"{100 * errors / rate:.2f} %" if rate else "-",
         *(milliseconds(latency.get(name)) for name in ("p50", "p95", "p99")),
+        *usage.live(version),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.cli import lineage_drawing, version_diff, version_tag
+from gateway.cli import lineage_drawing, usage, version_diff, version_tag
 from gateway.cli.client import add_flags, connect
 from gateway.cli.errors import CommandFailed
 from gateway.cli.output import plain, print_json, print_table, say
@@ -85,12 +85,12 @@ def _list(args: argparse.Namespace, client: Client) -> int:
         return 0
     rows = [
         (
-            v["version"], v["state"], v["weight"], _workers(v), v["digest"][:12], _tags(v["tags"]),
+            v["version"], v["state"], v["weight"], _workers(v), *usage.cells(v), v["digest"][:12], _tags(v["tags"]),
             v["reason"] or v["note"],
         )
         for v in answer["versions"]
     ]  # fmt: skip
-    print_table(("VERSION", "STATE", "WEIGHT", "READY ON", "DIGEST", "TAGS", "REASON"), rows)
+    print_table(("VERSION", "STATE", "WEIGHT", "READY ON", *usage.TITLES, "DIGEST", "TAGS", "REASON"), rows)
     return 0
 
 
@@ -107,6 +107,7 @@ def _show(args: argparse.Namespace, client: Client) -> int:
         ("note", answer["note"]),
         ("weight", answer["weight"]),
         ("ready on", _workers(answer)),
+        *zip(("memory", "rows", "cpu", "cpu per row", "share of cpu"), usage.cells(answer), strict=True),
         ("digest", answer["digest"]),
         ("tags", _tags(answer["tags"])),
     ]

@@ -114,8 +114,13 @@ async def list_versions(call: Call) -> Response:
     wanted = ask.wanted_tags(call.request)
     model, fleet, current = await _model(call)
     tags = await asyncio.to_thread(call.admin.tags, model, list(fleet))
+    traffic = await asyncio.to_thread(call.admin.traffic.of, model)
     versions = [
-        {**views.version_view(version, current.document), "tags": tags.get(number, {})}
+        {
+            **views.version_view(version, current.document),
+            "usage": views.usage_view(traffic.get(str(number))),
+            "tags": tags.get(number, {}),
+        }
         for number, version in fleet.items()
         if matches(tags.get(number, {}), wanted)
     ]
@@ -132,8 +137,10 @@ async def show_version(call: Call) -> Response:
     except InvalidModel as exc:
         metadata = {"error": exc.reason}
     tags = await asyncio.to_thread(call.admin.tags, model, [version])
+    traffic = await asyncio.to_thread(call.admin.traffic.of, model)
     detail = views.version_detail(fleet[version], current.document, metadata)
-    return JSONResponse({"model": model, **detail, "tags": tags.get(version, {})})
+    usage = views.usage_view(traffic.get(str(version)))
+    return JSONResponse({"model": model, **detail, "usage": usage, "tags": tags.get(version, {})})
 
 
 async def load_version(call: Call) -> Response:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.control.route_reader import CurrentRoute
     from gateway.core.document import RouteDocument
     from gateway.core.signature import TensorSpec
-    from gateway.ports import AuditEntry, WorkerReport
+    from gateway.ports import AuditEntry, Traffic, WorkerReport
 
 
 def model_view(
@@ -48,6 +48,18 @@ def version_view(version: FleetVersion, route: RouteDocument | None) -> dict[str
         "digest": version.digest,
         "memory_bytes": version.memory_bytes or None,
         "workers": {"ready": version.ready, "total": version.total},
+    }
+
+
+def usage_view(traffic: Traffic | None) -> dict[str, Any] | None:
+    """Return what a version took of this replica's processors since it was loaded; null where no worker has it."""
+    if traffic is None:
+        return None
+    return {
+        "rows": traffic.rows,
+        "cpu_seconds": traffic.cpu_seconds,
+        "cpu_seconds_per_row": traffic.cpu_seconds / traffic.rows if traffic.rows else None,
+        "cpu_share": traffic.cpu_share,
     }
 
 

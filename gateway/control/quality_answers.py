@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import JSONResponse
 
+from gateway.core.quality import ENOUGH_LABELS
+
 if TYPE_CHECKING:
     from starlette.responses import Response
 
@@ -26,4 +28,4 @@ async def show_quality(call: Call) -> Response:
         }
         for version in windows["all"]
     ]
-    return JSONResponse({"model": call.model, "versions": versions})
+    return JSONResponse({"model": call.model, "enough_labels": ENOUGH_LABELS, "versions": versions})

@@ -111,6 +111,7 @@ def figures_view(model: str, found: Mapping[str, Traffic], shares: Mapping[str, 
             "requests": dict(traffic.requests),
             "fallbacks": traffic.fallbacks,
             "latency_seconds": {f"p{percent}": seconds for percent, seconds in traffic.quantiles.items()},
+            "usage": views.usage_view(traffic),
         }
         for version, traffic in found.items()
     }

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,12 @@ COUNTS: Final = (
 )  # fmt: skip
 SUMS: Final = ("sum_delay", "sum_log_loss", "sum_brier", "sum_absolute", "sum_squared", "sum_reward")
 _KNOWN: Final = frozenset((*COUNTS, *SUMS))
+MACRO: Final = ("precision", "recall", "f1")
+"""The figures of a class of which there is a mean over all classes."""
+
+ENOUGH_LABELS: Final = 100
+"""Fewer are shown as too few: with so many, the 95 % interval of a share is up to ten points wide on either side."""
+
 BIN: Final = re.compile(r"([0-9])\|(rows|right|sum_confidence)")
 
 
@@ -67,24 +74,26 @@ class Quality:
         """Remembered answers that got a label, a fraction of one."""
         return self.mean("covered", "remembered")
 
-    @property
-    def f1(self) -> float | None:
-        """The mean of the classes' F1, each class as much as any other; None without a labelled class."""
-        classes = self.classes()
-        return sum(each["f1"] for each in classes.values()) / len(classes) if classes else None
+    def macro(self) -> dict[str, float]:
+        """Return MACRO → the mean over the classes, each as much as any other; empty without a labelled class."""
+        classes = self.classes().values()
+        return {name: sum(each[name] for each in classes) / len(classes) for name in MACRO} if classes else {}
 
     def classes(self) -> dict[str, dict[str, float]]:
         """Return per class its precision, recall and F1, 0 where one is divided by nothing, and its labels."""
+        predicted: Counter[str] = Counter()
+        labelled: Counter[str] = Counter()
+        for (said, label), rows in self.cells.items():
+            predicted[said] += rows
+            labelled[label] += rows
         found = {}
-        for name in sorted({each for cell in self.cells for each in cell}):
+        for name in sorted(predicted | labelled):
             right = self.cells.get((name, name), 0)
-            predicted = sum(rows for (each, _), rows in self.cells.items() if each == name)
-            labelled = sum(rows for (_, each), rows in self.cells.items() if each == name)
             found[name] = {
-                "precision": right / predicted if predicted else 0.0,
-                "recall": right / labelled if labelled else 0.0,
-                "f1": 2 * right / (predicted + labelled),
-                "labels": labelled,
+                "precision": right / predicted[name] if predicted[name] else 0.0,
+                "recall": right / labelled[name] if labelled[name] else 0.0,
+                "f1": 2 * right / (predicted[name] + labelled[name]),
+                "labels": labelled[name],
             }
         return found
 
@@ -121,7 +130,8 @@ class Quality:
             "remembered": self.count("remembered"),
             "dropped": self.count("dropped") + self.count("dropped_large"),
             "coverage": self.coverage,
-            "f1": self.f1,
+            **dict.fromkeys(MACRO),
+            **self.macro(),
             "calibration_error": self.calibration_error,
             "calibration": self.calibration(),
             "classes": self.classes(),

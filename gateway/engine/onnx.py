@@ -22,12 +22,14 @@ from gateway.core.providers import CPU
 from gateway.core.signature import FREE, Signature, TensorSpec
 from gateway.engine import providers as execution
 from gateway.engine.onnx_file import inspect
+from gateway.engine.pool import with_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from gateway.engine.onnx_file import OnnxFacts
+    from gateway.engine.pool import Pool
     from gateway.ports import Tensor
 
 logger = logging.getLogger(__name__)
@@ -91,7 +93,9 @@ class OnnxEngine:
         wanted = execution.native(providers)
         try:
             # The arena would keep the size of the largest text ever seen.
-            native = _build(path, threads=threads, arena=not facts.has_text_input, providers=wanted)
+            native, pool = with_pool(
+                lambda: _build(path, threads=threads, arena=not facts.has_text_input, providers=wanted), threads - 1
+            )
             inputs = [(each.name, each.type, tuple(each.shape)) for each in native.get_inputs()]
             outputs = [(each.name, each.type, tuple(each.shape)) for each in native.get_outputs()]
         except Exception as exc:  # the seam: there is no narrower class that holds them all
@@ -101,20 +105,24 @@ class OnnxEngine:
         signature = Signature(
             tuple(_input(*each) for each in inputs), tuple(_spec("output", *each) for each in outputs)
         )
-        return OnnxSession(native, signature, model=model, version=version, warning=_warning(facts))
+        return OnnxSession(native, signature, model=model, version=version, warning=_warning(facts), pool=pool)
 
 
 class OnnxSession:
     """The session port over ``onnxruntime.InferenceSession``. Threads may run it at the same time."""
 
     __slots__ = (
-        "_arity", "_log_after", "_model", "_native", "_options", "_outputs", "_run", "_version", "signature", "warning"
+        "_arity", "_log_after", "_model", "_native", "_options", "_outputs", "_pool", "_run", "_version", "signature",
+        "warning",
     )  # fmt: skip
 
-    def __init__(self, native: Any, signature: Signature, *, model: str, version: int, warning: str = "") -> None:
+    def __init__(
+        self, native: Any, signature: Signature, *, model: str, version: int, warning: str = "", pool: Pool = ()
+    ) -> None:
         self.signature = signature
         self.warning = warning
         self._native = native
+        self._pool = pool
         self._run = _bare_run(native)
         self._options = onnxruntime.RunOptions()
         self._outputs = [spec.name for spec in signature.outputs]
@@ -144,6 +152,9 @@ class OnnxSession:
         """
         stopped, self._options = self._options, onnxruntime.RunOptions()
         stopped.terminate = True
+
+    def pool_seconds(self) -> float:
+        return sum(map(time.clock_gettime, self._pool)) if self._pool else 0.0
 
     def _log(self) -> None:
         """Log the exception being handled, at most once a second: a failing canary must not fill the disk."""

@@ -99,6 +99,10 @@ class AdaptedSession:
         """As the version's own session."""
         self._own.stop()
 
+    def pool_seconds(self) -> float:
+        """As the version's own session."""
+        return self._own.pool_seconds()
+
     def _asked(self, feeds: Mapping[str, Tensor], rows: int) -> dict[str, Tensor]:
         """Return what the version's own session is asked. Raises InputRefused."""
         asked = {}

@@ -96,3 +96,6 @@ class _Gone:
 
     def stop(self) -> None:
         """Nothing runs here."""
+
+    def pool_seconds(self) -> float:
+        return 0.0

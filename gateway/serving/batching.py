@@ -391,6 +391,8 @@ class Lane:
     def _deliver(self, batch: Sequence[Job], execution: Execution) -> None:
         for rows, seconds in execution.runs:
             self.cells.ran(rows, seconds)
+        if execution.cpu_seconds:
+            self.cells.computed(execution.cpu_seconds)
         self.last_run = execution.runs[0] if len(execution.runs) == 1 else None
         if execution.nonfinite:
             self.cells.happened("nonfinite_out", execution.nonfinite)

@@ -18,6 +18,7 @@ import numpy as np
 
 from gateway.core.errors import DeadlineExceeded, ModelFailed, Quarantined, RequestTooLarge, RunStopped
 from gateway.serving.codec import FLOATS
+from gateway.serving.cpu_time import CpuTime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,15 +39,17 @@ CRASHES: Final = 2
 class Execution:
     """What came of a batch: one result per job, and what each run of the engine took (rows, seconds).
 
-    *nonfinite*: how many answers hold NaN or infinity, of a version that may give such answers.
+    *nonfinite*: how many answers hold NaN or infinity, of a version that may give such answers. *cpu_seconds*: what
+    it and those before it took that were not measured, 0 where it was not either.
     """
 
-    __slots__ = ("nonfinite", "results", "runs")
+    __slots__ = ("cpu_seconds", "nonfinite", "results", "runs")
 
     def __init__(self) -> None:
         self.results: list[Result] = []
         self.runs: list[tuple[int, float]] = []
         self.nonfinite = 0
+        self.cpu_seconds = 0.0
 
 
 class Runner:
@@ -67,10 +70,13 @@ class Runner:
         self._must_be_finite = version.metadata.serving.nonfinite == "error"
         self._counts = bool(self._floats) and not self._must_be_finite
         self._size = size if size.after else None
+        self._cpu = CpuTime(version)
 
     def execute(self, batch: Sequence[Job]) -> Execution:
         """Run a batch. A fault of ours ends every job with it instead of leaving its callers waiting."""
-        execution = Execution()
+        execution, cpu = Execution(), self._cpu
+        cpu.untold += 1
+        before = cpu.begin() if self.records or cpu.untold >= cpu.every else None
         try:
             execution.results = results = self._results(batch, execution)
             if self._counts:
@@ -80,6 +86,8 @@ class Runner:
         except Exception as exc:  # the outermost door of a callback: nobody above could answer the callers
             log.exception("a batch of %s/%d could not be run", self._version.model, self._version.version)
             execution.results = [exc] * len(batch)
+        if before is not None:
+            execution.cpu_seconds = cpu.since(before)
         return execution
 
     def alone(self, feeds: tuple[Tensor, ...], rows: int) -> Result:

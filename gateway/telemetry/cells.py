@@ -33,8 +33,8 @@ class BlockCells:
     """
 
     __slots__ = (
-        "_copies", "_copy_seconds", "_drops", "_edges", "_events", "_fallbacks", "_inference", "_max_difference",
-        "_mean_difference", "_outcomes", "_pairs", "_queue", "_recordings", "_request", "_rows",
+        "_copies", "_copy_seconds", "_cpu", "_drops", "_edges", "_events", "_fallbacks", "_inference",
+        "_max_difference", "_mean_difference", "_outcomes", "_pairs", "_queue", "_recordings", "_request", "_rows",
     )  # fmt: skip
 
     def __init__(self, counts: memoryview[float], layout: Layout) -> None:
@@ -53,6 +53,7 @@ class BlockCells:
         self._mean_difference = counts[layout.mean_difference]
         self._max_difference = counts[layout.max_difference]
         self._recordings = counts[layout.recordings]
+        self._cpu = counts[layout.cpu_seconds]
 
     def answered(self, outcome: int, seconds: float) -> None:
         self._outcomes[outcome] += 1.0
@@ -67,6 +68,9 @@ class BlockCells:
         histogram = self._rows
         histogram[bisect_left(ROW_EDGES, rows)] += 1.0
         histogram[-1] += rows
+
+    def computed(self, cpu_seconds: float) -> None:
+        self._cpu[0] += cpu_seconds
 
     def waited(self, seconds: Sequence[float]) -> None:
         histogram, edges = self._queue, self._edges

@@ -112,6 +112,13 @@ def _of_versions(snapshot: Snapshot, layout: Layout) -> Iterator[Metric]:
     yield _histogram("inference_duration_seconds", "One run of the engine.", durations, cut(layout.inference))
     yield _histogram("queue_duration_seconds", "A request's wait for its run.", durations, cut(layout.queue))
     yield _histogram("batch_rows", "Rows in one run of the engine.", _bucket_names(ROW_EDGES), cut(layout.rows))
+    yield _plain_counter(
+        "inference_rows", "Rows that the engine ran.", {key: cells[-1] for key, cells in cut(layout.rows).items()}
+    )
+    text = "CPU time of the batches of this version."
+    yield _plain_counter(
+        "inference_cpu_seconds", text, {key: cells[0] for key, cells in cut(layout.cpu_seconds).items()}
+    )
     text = "Answers that the baseline gave in place of this version."
     yield _counter("fallbacks", text, "reason", FALLBACKS, cut(layout.fallbacks))
     text = "Rare events in the life of a version."
@@ -130,10 +137,8 @@ def _of_shadows(snapshot: Snapshot, layout: Layout) -> Iterator[Metric]:
     yield _counter("shadow_dropped", text, "reason", COPY_DROPS, cut(layout.copies_dropped))
     for place, name in enumerate(("agreements", "disagreements")):
         text = f"Pairs of an answer and the answer to its copy: {name}."
-        family = CounterMetricFamily(f"gateway_shadow_{name}", text, labels=VERSION_LABELS)
-        for key, cells in cut(layout.pairs).items():
-            family.add_metric(key, cells[place])
-        yield family
+        pairs = {key: cells[place] for key, cells in cut(layout.pairs).items()}
+        yield _plain_counter(f"shadow_{name}", text, pairs)
     durations, edges = _bucket_names(layout.duration_edges), _bucket_names(DIFFERENCE_EDGES)
     yield _histogram("shadow_duration_seconds", "One run over a copy.", durations, cut(layout.copy_seconds))
     text = "Mean absolute difference of the numbers of a pair."
@@ -147,6 +152,13 @@ def _counter(name: str, text: str, label: str, values: Sequence[str], versions: 
     for key, cells in versions.items():
         for value, count in zip(values, cells, strict=True):
             family.add_metric((*key, value), count)
+    return family
+
+
+def _plain_counter(name: str, text: str, versions: Mapping[tuple[str, str], float]) -> Metric:
+    family = CounterMetricFamily(f"gateway_{name}", text, labels=VERSION_LABELS)
+    for key, count in versions.items():
+        family.add_metric(key, count)
     return family
 
 

@@ -83,7 +83,7 @@ MOST_EDGES: Final = 20
 
 _SCHEMA: Final = (
     HEADER_BYTES, BLOCK_BYTES, GAUGES, REFUSALS, OUTCOMES, FALLBACKS, EVENTS, ROW_EDGES, KEY_BYTES, COPY_OUTCOMES,
-    COPY_DROPS, PAIRS, DIFFERENCE_EDGES, RECORDING_OUTCOMES,
+    COPY_DROPS, PAIRS, DIFFERENCE_EDGES, RECORDING_OUTCOMES, "cpu_seconds",
 )  # fmt: skip
 
 
@@ -169,9 +169,13 @@ class Layout:
         return _after(self.max_difference, len(RECORDING_OUTCOMES))
 
     @property
+    def cpu_seconds(self) -> slice:
+        return _after(self.recordings, 1)
+
+    @property
     def counters(self) -> int:
         """How many counters a block has."""
-        return int(self.recordings.stop)
+        return int(self.cpu_seconds.stop)
 
     def _histogram(self, which: int) -> slice:
         width = len(self.duration_edges) + 2

@@ -29,7 +29,10 @@ DROPPED: Final = "Answers, or their inputs alone, that were not, and why."
 
 GAUGES: Final[dict[str, tuple[Callable[[Quality], float | None], str]]] = {
     "accuracy_ratio": (lambda of: of.accuracy, "Labelled rows whose class was right."),
-    "f1_ratio": (lambda of: of.f1, "Mean of the classes' F1."),
+    "precision_ratio": (lambda of: of.macro().get("precision"), "Mean of the classes' precision."),
+    "recall_ratio": (lambda of: of.macro().get("recall"), "Mean of the classes' recall."),
+    "f1_ratio": (lambda of: of.macro().get("f1"), "Mean of the classes' F1."),
+    "calibration_error_ratio": (lambda of: of.calibration_error, "Mean distance of confidence and accuracy."),
     "log_loss": (lambda of: of.mean("sum_log_loss", "scored"), "Mean log loss of the labels' classes, nats."),
     "brier_score": (lambda of: of.mean("sum_brier", "scored"), "Mean Brier score over all classes."),
     "squared_error": (lambda of: of.mean("sum_squared", "valued"), "Mean squared error of numbers."),

@@ -33,16 +33,25 @@ class SlabTraffic:
     def of(self, model: str) -> Mapping[str, Traffic]:
         reading, now = self._slabs.read(), self._clock()
         counts = Ledger(now).take(reading, now).counts
-        return {version: _traffic(cells, self._slabs.layout) for (name, version), cells in counts.items()
-                if name == model}  # fmt: skip
+        layout = self._slabs.layout
+        total = sum(cells[layout.cpu_seconds][0] for cells in counts.values())
+        return {version: _traffic(cells, layout, total) for (name, version), cells in counts.items() if name == model}
 
 
-def _traffic(cells: Sequence[float], layout: Layout) -> Traffic:
+def _traffic(cells: Sequence[float], layout: Layout, total_cpu_seconds: float) -> Traffic:
     requests = {outcome: int(count) for outcome, count in zip(OUTCOMES, cells[layout.outcomes], strict=True)}
     *buckets, _ = cells[layout.request]
     found = {percent: quantile(layout.duration_edges, buckets, percent / 100) for percent in PERCENTS}
     quantiles = {percent: seconds for percent, seconds in found.items() if seconds is not None}
-    return Traffic(requests, int(sum(cells[layout.fallbacks])), quantiles)
+    [cpu_seconds] = cells[layout.cpu_seconds]
+    return Traffic(
+        requests,
+        int(sum(cells[layout.fallbacks])),
+        quantiles,
+        rows=int(cells[layout.rows][-1]),
+        cpu_seconds=cpu_seconds,
+        cpu_share=cpu_seconds / total_cpu_seconds if total_cpu_seconds else 0.0,
+    )
 
 
 def quantile(edges: Sequence[float], buckets: Sequence[float], share: float) -> float | None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.core.quality import ENOUGH_LABELS
 from tests.flows.gateway_process import eventually
 from tests.flows.models import repository, request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tests.flows.gateway_process import Gateway
@@ -39,6 +40,13 @@ def shown(where: Any, text: str) -> None:
 
 def served(gateway: Gateway) -> str:
     return gateway.ask("POST", "/v2/models/echo/infer", request([1, 2])).headers["x-gateway-version"]
+
+
+def labelled(gateway: Gateway, name: str, label: int, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Ask under the id *name* and return feedback for the answer."""
+    answer = gateway.ask("POST", "/v2/models/echo/infer", {"id": name, **request([1.0, 2.0])}, headers)
+    assert answer.status == 200
+    return {"id": name, "label": label}
 
 
 def test_a_weight_that_is_applied_is_served(begin: Begin, look: Look) -> None:
@@ -120,6 +128,32 @@ def test_of_several_candidates_the_one_that_is_chosen_is_promoted(begin: Begin, 
 
     shown(panel, "Version 3 against 1: bake")
     shown(panel, "Version 2 passed over: version 3 was promoted")
+
+
+def test_the_quality_of_a_rule_with_few_labels_is_grey_and_said_to_be(begin: Begin, look: Look) -> None:
+    rule = 'rules: [{when: {"header:x-tenant": [acme]}, split: {"2": 100}}]'
+    gateway = begin(route=f"{ROUTE}\n{rule}")
+    feedback = [labelled(gateway, f"s-{n}", 1 if n % 4 else 7) for n in range(ENOUGH_LABELS)]
+    feedback += [labelled(gateway, f"r-{n}", 2, {"x-tenant": "acme"}) for n in range(5)]
+    assert gateway.ask("POST", "/v2/models/echo/feedback", {"feedback": feedback}).status == 202
+
+    page = model_page(look, gateway)
+    panel = page.get_by_label("quality", exact=True)
+    panel.get_by_role("row", name=re.compile("rule-1")).wait_for()
+
+    rows = [row.inner_text().split("\t") for row in panel.get_by_role("row").all()]
+    assert [row[:5] for row in rows[1:]] == [
+        ["1", "all", "100", "75 %", "100 %"],
+        ["1", "split", "100", "75 %", "–"],
+        ["2", "all", "5", "100 % (too few labels)", "100 %"],
+        ["2", "rule-1", "5", "100 % (too few labels)", "–"],
+    ]
+    colours = {text: panel.get_by_text(text, exact=True).first.evaluate("e => getComputedStyle(e).color")
+               for text in ("75 %", "100 % (too few labels)")}  # fmt: skip
+    assert len(set(colours.values())) == 2
+    page.get_by_label("Labels of").select_option("the last five minutes")
+    assert panel.get_by_role("row").nth(1).inner_text().split("\t")[:5] == ["1", "all", "100", "75 %", "–"]
+    shown(panel, f"Grey figures are of fewer than {ENOUGH_LABELS} labels")
 
 
 def test_hostile_reasons_are_text(begin: Begin, look: Look) -> None:

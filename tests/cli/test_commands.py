@@ -315,7 +315,17 @@ def test_the_quality_of_a_model_is_shown_for_people_and_for_scripts(routed: Term
 
     assert "/v2/models/fraud/feedback" in none.err
     assert people.out.splitlines()[1].split()[:3] == ["1", "1", "1.0000"]
+    assert "of fewer than 100 labels, too few to be trusted: version 1" in people.err
     assert json.loads(scripts.out)["versions"][0]["windows"]["all"]["accuracy"] == 1.0
+
+
+def test_a_version_with_enough_labels_is_not_called_too_little_known(routed: Terminal, house: House) -> None:
+    asyncio.run(house.store.remember("fraud", [Served("a", 1, b"p")], ttl_seconds=60))
+    asyncio.run(house.store.label("fraud", "a", "label", "1", {"1|labelled": 100, "1|classed": 100}))
+
+    shown = routed.run("models", "quality", "fraud")
+
+    assert (shown.err, shown.out.splitlines()[1].split()[:3]) == ("", ["1", "100", "0.0000"])
 
 
 def test_quality_is_shown_by_rule_by_class_and_by_confidence(routed: Terminal, house: House) -> None:
@@ -327,8 +337,10 @@ def test_quality_is_shown_by_rule_by_class_and_by_confidence(routed: Terminal, h
 
     asyncio.run(label())
 
-    by = {part: routed.run("models", "quality", "fraud", "--by", part).out for part in ("rule", "class", "confidence")}
+    shown = {part: routed.run("models", "quality", "fraud", "--by", part) for part in ("rule", "class", "confidence")}
+    by = {part: result.out for part, result in shown.items()}
 
     assert by["rule"].splitlines()[1].split() == ["2", "rule-1", "1", "1.0000", "0.2877", "0.1250", "-", "-", "1.5000"]
+    assert "too few to be trusted: version 2 by rule-1" in shown["rule"].err
     assert by["class"].splitlines()[1].split() == ["2", "0", "1", "1.0000", "1.0000", "1.0000"]
     assert by["confidence"].splitlines()[1].split() == ["2", "0.7500", "1", "1.0000"]

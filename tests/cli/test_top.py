@@ -40,11 +40,15 @@ ROLLOUT: dict[str, Any] = {
 
 
 def a_look(at: float, ok: int, failed: int = 0, *, rollout: dict[str, Any] | None = None) -> Look:
-    versions = [{"version": "1", "state": "READY"}, {"version": "2", "state": "LOADING"}]
+    versions = [
+        {"version": "1", "state": "READY", "memory_bytes": 3 * 2**20},
+        {"version": "2", "state": "LOADING", "memory_bytes": None},
+    ]
     figures = {
         "share": 0.95,
         "requests": {"ok": ok, "client_error": 5, "model_error": failed},
         "latency_seconds": {"p50": 0.00123, "p95": 0.01, "p99": 0.1},
+        "usage": {"rows": 10 * ok, "cpu_seconds": ok / 1000},
     }
     return Look(
         at,
@@ -63,6 +67,7 @@ def test_rates_are_what_was_counted_between_two_looks() -> None:
     shown = version_1(a_look(10, 1000, 0), a_look(12, 1100, 4))
 
     assert (shown["requests_per_second"], shown["errors_per_second"]) == (52.0, 2.0)
+    assert (shown["rows_per_second"], shown["cpu_seconds_per_second"]) == (500.0, pytest.approx(0.05))
 
 
 @pytest.mark.parametrize("before", [a_look(12, 1), a_look(10, 9000)])
@@ -73,15 +78,15 @@ def test_without_time_between_or_after_a_count_fell_there_is_no_rate(before: Loo
 def test_a_version_that_nobody_counted_is_shown_without_figures() -> None:
     line = top_view.body(compare(a_look(0, 0), a_look(1, 0)))[2]
 
-    assert line.split() == ["2", "LOADING", "0", "%", "-", "-", "-", "-", "-", "-"]
+    assert line.split() == ["2", "LOADING", "0", "%", *"---------"]
 
 
-def test_a_line_shows_share_rates_errors_and_latencies() -> None:
+def test_a_line_shows_share_rates_errors_latencies_and_what_is_used() -> None:
     titles, line, *_ = top_view.body(compare(a_look(0, 0), a_look(1, 98, 2)))
 
     assert titles.split() == list(top_view.TITLES)
     assert re.split(r"  +", line) == [
-        "fraud", "1", "READY", "95 %", "100.0", "2.0", "2.00 %", "1.23 ms", "10 ms", "100 ms"
+        "fraud", "1", "READY", "95 %", "100.0", "2.0", "2.00 %", "1.23 ms", "10 ms", "100 ms", "980.0", "9.8 %", "3 MiB"
     ]  # fmt: skip
 
 

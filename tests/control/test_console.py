@@ -21,11 +21,14 @@ SOURCES = {name: content.decode() for name, (content, _) in console_files().item
 SCRIPTS = {name: text for name, text in SOURCES.items() if name.endswith(".js")}
 
 
+USAGE = {"rows": 4, "cpu_seconds": 0.5, "cpu_seconds_per_row": 0.125, "cpu_share": 0.25}
+
+
 class Counted:
     """Implements ``ports.TrafficFigures``."""
 
     def of(self, model: str) -> Mapping[str, Traffic]:
-        return {"1": Traffic({"ok": 3}, 1, {50: 0.002})} if model == "fraud" else {}
+        return {"1": Traffic({"ok": 3}, 1, {50: 0.002}, 4, 0.5, 0.25)} if model == "fraud" else {}
 
 
 @pytest.mark.parametrize(("accept", "is_page"), [(BROWSER, True), ("*/*", False), ("application/json", False)])
@@ -95,9 +98,22 @@ def test_figures_show_shares_outcomes_and_quantiles(house: House) -> None:
     found = client.get("/api/v1/models/fraud/figures").json()
 
     assert found["versions"] == {
-        "1": {"share": 0.0, "requests": {"ok": 3}, "fallbacks": 1, "latency_seconds": {"p50": 0.002}}
-    }
+        "1": {
+            "share": 0.0, "requests": {"ok": 3}, "fallbacks": 1, "latency_seconds": {"p50": 0.002}, "usage": USAGE
+        }
+    }  # fmt: skip
     assert client.get("/api/v1/models/nobody/figures").status_code == 404
+
+
+def test_each_version_shows_what_it_took_and_null_where_no_worker_has_it(house: House) -> None:
+    app = create_admin(house.operations, house.workers, house.door, no_metrics, {}, traffic=Counted())
+    client = TestClient(app, base_url="http://127.0.0.1:9090", client=("127.0.0.1", 5))
+
+    one, *others = client.get("/api/v1/models/fraud/versions").json()["versions"]
+
+    assert one["usage"] == USAGE
+    assert {each["usage"] for each in others} == {None}
+    assert client.get("/api/v1/models/fraud/versions/1").json()["usage"] == USAGE
 
 
 def test_the_fleet_shows_what_keeps_a_worker_from_being_ready(admin: TestClient, house: House) -> None:

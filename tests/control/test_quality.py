@@ -34,7 +34,7 @@ def test_the_quality_of_each_version_is_shown_by_windows(house: House, admin: Te
 
 
 def test_a_model_without_labels_has_no_quality_and_an_unknown_one_is_told_so(admin: TestClient) -> None:
-    assert admin.get(PATH).json() == {"model": "fraud", "versions": []}
+    assert admin.get(PATH).json() == {"model": "fraud", "enough_labels": 100, "versions": []}
     assert admin.get("/api/v1/models/ghost/quality").status_code == 404
 
 

@@ -29,20 +29,22 @@ def test_the_figures_of_a_version_are_those_of_its_confusion() -> None:
         "cat": {"precision": pytest.approx(2 / 3), "recall": 1.0, "f1": pytest.approx(0.8), "labels": 2},
         "dog": {"precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3), "labels": 2},
     }
-    assert quality.f1 == pytest.approx((0.8 + 2 / 3) / 2)
+    assert quality.macro() == pytest.approx({"precision": (2 / 3 + 1) / 2, "recall": 0.75, "f1": (0.8 + 2 / 3) / 2})
+    assert {name: quality.as_dict()[name] for name in quality.macro()} == quality.macro()
 
 
 def test_a_class_that_was_never_labelled_or_never_predicted_has_zeros_and_no_division() -> None:
     quality = read_quality([{'1|cell|["a", "b"]': "3"}])[1]
 
     assert {each["f1"] for each in quality.classes().values()} == {0.0}
-    assert quality.f1 == 0.0
+    assert quality.macro() == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
 
 
 def test_what_no_label_told_is_null_and_not_zero() -> None:
     view = read_quality([FIELDS])[12].as_dict()
 
-    assert (view["accuracy"], view["f1"], view["coverage"], view["log_loss"]) == (None, None, None, None)
+    names = ("accuracy", "precision", "recall", "f1", "coverage", "log_loss", "calibration_error")
+    assert {name: view[name] for name in names} == dict.fromkeys(names)
     assert (view["mean_reward"], view["rewards"], view["labels"]) == (0.75, 2, 0)
 
 

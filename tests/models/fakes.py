@@ -40,6 +40,9 @@ class FakeSession:
 
     def stop(self) -> None: ...
 
+    def pool_seconds(self) -> float:
+        return 0.0
+
     def __del__(self) -> None:
         self._engine.destroyed.append((self._name, threading.current_thread().name))
 
@@ -74,6 +77,8 @@ class FakeCells:
     def answered(self, outcome: int, seconds: float) -> None: ...
 
     def ran(self, rows: int, seconds: float) -> None: ...
+
+    def computed(self, cpu_seconds: float) -> None: ...
 
     def waited(self, seconds: Sequence[float]) -> None: ...
 

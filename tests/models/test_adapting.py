@@ -41,6 +41,9 @@ class Recorded:
     def stop(self) -> None:
         self.stops += 1
 
+    def pool_seconds(self) -> float:
+        return 1.5
+
 
 def spec(name: str, datatype: str, *tail: int) -> TensorSpec:
     return TensorSpec(name, datatype, (FREE, *tail))
@@ -214,7 +217,7 @@ def test_the_rest_of_the_session_is_the_versions_own() -> None:
 
     session.stop()
 
-    assert (session.warning, own.stops) == ("a warning", 1)
+    assert (session.warning, own.stops, session.pool_seconds()) == ("a warning", 1, 1.5)
 
 
 def test_a_declaration_that_does_not_fit_is_bad_metadata() -> None:

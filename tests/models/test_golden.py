@@ -50,6 +50,9 @@ class Adding:
 
     def stop(self) -> None: ...
 
+    def pool_seconds(self) -> float:
+        return 0.0
+
 
 def tensor(name: str, datatype: str, shape: list[int], data: Any) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": shape, "data": data}

@@ -69,6 +69,7 @@ class FakeSession:
         self.rows: list[int] = []
         self.threads: set[int] = set()
         self.stops = threading.Event()
+        self.pool = 0.0
         self._run = run
 
     def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
@@ -78,6 +79,9 @@ class FakeSession:
 
     def stop(self) -> None:
         self.stops.set()
+
+    def pool_seconds(self) -> float:
+        return self.pool
 
 
 class Gate:
@@ -111,12 +115,16 @@ class FakeCells:
     drops: list[str] = field(default_factory=list)
     pairs: list[tuple[bool, float | None, float | None]] = field(default_factory=list)
     recordings: list[str] = field(default_factory=list)
+    cpu_seconds: float = 0.0
 
     def answered(self, outcome: int, seconds: float) -> None:
         self.outcomes.append(OUTCOMES[outcome])
 
     def ran(self, rows: int, seconds: float) -> None:
         self.runs.append(rows)
+
+    def computed(self, cpu_seconds: float) -> None:
+        self.cpu_seconds += cpu_seconds
 
     def waited(self, seconds: Sequence[float]) -> None:
         self.waits += seconds

@@ -114,6 +114,17 @@ def test_histograms_are_cumulative_and_end_in_their_count(
     assert value(samples, f"{name}_sum", **FRAUD_1) == total
 
 
+def test_rows_and_cpu_time_are_counters_of_a_version(slabs: SlabDirectory, collector: GatewayCollector) -> None:
+    cells = slabs.acquire().version("fraud", "1")
+    cells.ran(3, 0.002)
+    cells.computed(0.25)
+
+    samples = scrape(collector)
+
+    assert value(samples, "inference_rows_total", **FRAUD_1) == 3
+    assert value(samples, "inference_cpu_seconds_total", **FRAUD_1) == 0.25
+
+
 def test_every_duration_edge_is_a_bucket(slabs: SlabDirectory, collector: GatewayCollector) -> None:
     slabs.acquire().version("fraud", "1")
 

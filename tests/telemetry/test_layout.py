@@ -50,6 +50,7 @@ def test_counters_lie_side_by_side_and_fit_a_block_with_any_number_of_edges(edge
             layout.mean_difference,
             layout.max_difference,
             layout.recordings,
+            layout.cpu_seconds,
         )
         for cell in range(part.start, part.stop)
     ]
@@ -57,7 +58,7 @@ def test_counters_lie_side_by_side_and_fit_a_block_with_any_number_of_edges(edge
     assert cells == list(range(layout.counters))
     histograms = 4 * (edges + 2) + len(ROW_EDGES) + 2 + 2 * (len(DIFFERENCE_EDGES) + 2)
     words = (OUTCOMES, FALLBACKS, EVENTS, COPY_OUTCOMES, COPY_DROPS, PAIRS, RECORDING_OUTCOMES)
-    assert len(cells) == histograms + sum(map(len, words))
+    assert len(cells) == histograms + sum(map(len, words)) + 1
     assert FIRST_COUNT + layout.counters <= BLOCK_CELLS
 
 

@@ -25,3 +25,16 @@ def test_counters_begin_with_zero_and_a_figure_that_nobody_told_is_absent() -> N
     assert found["gateway_quality_accuracy_ratio"] == [0.75]
     assert found["gateway_quality_coverage_ratio"] == [0.0]
     assert "gateway_quality_reward" not in found
+    assert "gateway_quality_precision_ratio" not in found
+
+
+def test_the_means_over_classes_and_the_calibration_are_those_of_the_quality() -> None:
+    cells = {("cat", "cat"): 2, ("dog", "dog"): 1, ("cat", "dog"): 1}
+    quality = Quality({}, cells, {9: {"rows": 2.0, "right": 1.0, "sum_confidence": 1.9}})
+
+    found = samples(quality)
+
+    assert found["gateway_quality_precision_ratio"] == [quality.macro()["precision"]]
+    assert found["gateway_quality_recall_ratio"] == [quality.macro()["recall"]]
+    assert found["gateway_quality_f1_ratio"] == [quality.macro()["f1"]]
+    assert found["gateway_quality_calibration_error_ratio"] == [quality.calibration_error]

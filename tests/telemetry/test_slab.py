@@ -49,6 +49,7 @@ def test_each_call_counts_where_its_name_says(slabs: SlabDirectory) -> None:
 
     cells.answered(MODEL_ERROR, 0.3)
     cells.ran(3, 0.002)
+    cells.computed(0.001)
     cells.waited([0.0002])
     cells.fell_back("timeout")
 
@@ -64,7 +65,8 @@ def test_each_call_counts_where_its_name_says(slabs: SlabDirectory) -> None:
     assert block.counts[LAYOUT.rows][ROW_EDGES.index(4.0)] == 1
     assert block.counts[LAYOUT.rows][-1] == 3
     assert dict(zip(FALLBACKS, block.counts[LAYOUT.fallbacks], strict=True))["timeout"] == 1
-    assert sum(map(bool, block.counts)) == 10
+    assert block.counts[LAYOUT.cpu_seconds] == (0.001,)
+    assert sum(map(bool, block.counts)) == 11
 
 
 def test_what_became_of_copies_is_counted_beside_the_requests_and_not_among_them(slabs: SlabDirectory) -> None:

@@ -35,12 +35,28 @@ def test_the_traffic_of_a_version_is_summed_over_all_workers(tmp_path: Path) -> 
         slab.close()
 
 
+def test_the_share_of_the_processor_is_of_all_versions_of_all_models(tmp_path: Path) -> None:
+    slabs = SlabDirectory(tmp_path)
+    slab = slabs.acquire()
+    for model, seconds in (("fraud", 1.5), ("other", 4.5)):
+        cells = slab.version(model, "1")
+        cells.ran(3, 9.0)
+        cells.computed(seconds)
+
+    found = SlabTraffic(slabs).of("fraud")["1"]
+
+    assert (found.rows, found.cpu_seconds, found.cpu_share) == (3, 1.5, 0.25)
+    slab.close()
+
+
 def test_a_version_without_requests_has_no_quantiles(tmp_path: Path) -> None:
     slabs = SlabDirectory(tmp_path)
     slab = slabs.acquire()
     slab.version("fraud", "1")
 
-    assert SlabTraffic(slabs).of("fraud")["1"].quantiles == {}
+    found = SlabTraffic(slabs).of("fraud")["1"]
+
+    assert (found.quantiles, found.cpu_share) == ({}, 0.0)
     slab.close()
 
 

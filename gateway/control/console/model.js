@@ -1,9 +1,10 @@
-// One model: its versions, weights, rollout, history, and who gets what.
+// One model: its versions, weights, rollout, quality, history, and who gets what.
 
 import { h, line, table } from "/console/dom.js";
 import { explainPanel } from "/console/explain.js";
 import { FIGURE_TITLES, Figures, figureCells } from "/console/figures.js";
 import { historyPanel } from "/console/history.js";
+import { qualityPanel } from "/console/quality.js";
 import { rolloutPanel } from "/console/rollout.js";
 import { weightsPanel } from "/console/weights.js";
 
@@ -11,7 +12,7 @@ export function modelPage(world, name) {
   const mayChange = world.me.role !== "viewer";
   const versions = h("div");
   const chart = h("div");
-  const panels = [weightsPanel(name, mayChange), rolloutPanel(name, mayChange), historyPanel(name, mayChange), explainPanel(name)];
+  const panels = [weightsPanel(name, mayChange), rolloutPanel(name, mayChange), qualityPanel(name), historyPanel(name, mayChange), explainPanel(name)];
   const missing = h("p", { class: "bad" });
   const figures = new Figures(name, drawVersions);
 
