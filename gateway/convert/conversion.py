@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from gateway.convert.messages import Report
     from gateway.convert.parity import Parity
+    from gateway.models.publishing import Publish
     from gateway.ports import Session
 
 ONNX: Final = ".onnx"
@@ -63,6 +64,8 @@ class Wish:
     """So many rows of the sample are kept as golden requests: whoever reads the repository sees them."""
     known: Mapping[str, Any] = field(default_factory=dict)
     """Members of the metadata that come with the file, such as the metrics of its run."""
+    publish: Publish = publish
+    """Writes the version; below *models*, unless that is a copy of a repository elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +252,7 @@ def _publish(
     kept = {GOLDEN_FILE: golden} if golden else {}
     text = described(members)
     try:
-        version = publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: text, **kept})
+        version = wish.publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: text, **kept})
     except OSError as exc:
         raise CannotConvert(f"the version cannot be written below {wish.models}: {exc.strerror or exc}") from exc
     return Done(

@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.names import version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    Publish = Callable[[Path, str, Mapping[str, bytes]], int]
+    """Writes files as the next version of a model, and returns its number, as `publish` does."""
 
 LOCK_FILE: Final = ".lock"
 _UNFINISHED: Final = ".new-"

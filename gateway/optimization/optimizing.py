@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gateway.convert.parity import Parity
     from gateway.convert.samples import Sample
     from gateway.evaluation.asking import Asked
+    from gateway.models.publishing import Publish
     from gateway.optimization.rewritings import Rewriting
 
     Array = NDArray[Any]
@@ -66,6 +67,8 @@ class Wish:
     tolerance: float = TOLERANCE
     beyond: float = BEYOND
     seconds: int = 300
+    publish: Publish = publish
+    """Writes a child; below *models*, unless that is a copy of a repository elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,7 @@ def _described(
 def _publish(wish: Wish, content: bytes, members: Mapping[str, Any]) -> int:
     """Write the child under the next number, and return that. Raises CannotOptimize."""
     try:
-        return publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: described(members)})
+        return wish.publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: described(members)})
     except OSError as exc:
         raise CannotOptimize(
             f"the version cannot be written below {wish.models}: {exc.strerror or exc}; may this user write there, and "
