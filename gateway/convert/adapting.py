@@ -14,7 +14,7 @@ from gateway.core.adapter_proposal import propose
 from gateway.core.errors import InvalidModel
 from gateway.models.adapter_document import written_adapter
 from gateway.models.metadata import Metadata, read_metadata
-from gateway.models.publishing import publish
+from gateway.models.publishing import publish, refusal
 from gateway.models.repository import METADATA_FILE, MODEL_FILE
 from gateway.strict_yaml import read_document
 
@@ -65,10 +65,7 @@ def register(wish: Adapting, proposal: Proposal) -> int:
             wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: _child(wish, proposal, content)}
         )
     except OSError as exc:
-        raise CannotConvert(
-            f"the version cannot be written below {wish.models}: {exc.strerror or exc}; may this user write there, and "
-            f"is there room?"
-        ) from exc
+        raise CannotConvert(refusal(wish.models, exc)) from exc
 
 
 def _child(wish: Adapting, proposal: Proposal, content: bytes) -> bytes:

@@ -25,7 +25,7 @@ from gateway.core.errors import ModelFailed
 from gateway.core.names import is_model_name
 from gateway.engine.onnx import OnnxEngine
 from gateway.models.metadata import parse_metadata
-from gateway.models.publishing import publish
+from gateway.models.publishing import publish, refusal
 from gateway.models.repository import GOLDEN_FILE, METADATA_FILE, MODEL_FILE
 from gateway.models.warmup import warm_up
 
@@ -254,7 +254,7 @@ def _publish(
     try:
         version = wish.publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: text, **kept})
     except OSError as exc:
-        raise CannotConvert(f"the version cannot be written below {wish.models}: {exc.strerror or exc}") from exc
+        raise CannotConvert(refusal(wish.models, exc)) from exc
     return Done(
         wish.name, version, wish.models / wish.name / str(version), found_out["sha256"], found, failed,
         tuple(report.held) if report else (), tuple(report.notes) if report else (),

@@ -20,7 +20,7 @@ from gateway.evaluation.asking import ask, copy_model
 from gateway.evaluation.errors import CannotEvaluate
 from gateway.evaluation.tensors import pack
 from gateway.models.metadata import read_metadata
-from gateway.models.publishing import publish
+from gateway.models.publishing import publish, refusal
 from gateway.models.repository import METADATA_FILE, MODEL_FILE
 from gateway.optimization import messages
 from gateway.optimization.errors import CannotOptimize
@@ -190,10 +190,7 @@ def _publish(wish: Wish, content: bytes, members: Mapping[str, Any]) -> int:
     try:
         return wish.publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: described(members)})
     except OSError as exc:
-        raise CannotOptimize(
-            f"the version cannot be written below {wish.models}: {exc.strerror or exc}; may this user write there, and "
-            f"is there room?"
-        ) from exc
+        raise CannotOptimize(refusal(wish.models, exc)) from exc
 
 
 def _of_parent(wish: Wish) -> dict[str, Any]:

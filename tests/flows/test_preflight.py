@@ -40,7 +40,10 @@ def test_a_canary_gets_no_traffic_before_every_gateway_has_it_and_its_golden_ans
     _evaluate(models[0])
     assert start(one, golden="off", require=["evaluation"]).status == 201
     other = f"replica {re.escape(os.uname().nodename)}:{two.admin.rpartition(':')[2]}#[0-9a-f]{{8}} lacks it: "
-    waits = lambda why: re.search(other + why, str(now(one)["waits_for"]))  # noqa: E731 - one line of each look
+
+    def waits(why: str) -> bool:
+        return re.search(other + why, str(now(one)["waits_for"])) is not None
+
     eventually(lambda: waits("version 2 is FAILED"), 10, "the other gateway is named")
     assert (now(one)["phase"], _answering(one), _answering(two)) == ("preflight", {"1"}, {"1"})
     (models[1] / MODEL / "2" / "model.onnx").write_bytes(tagged(2))
