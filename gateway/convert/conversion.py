@@ -123,25 +123,31 @@ def _check(wish: Wish) -> None:
 
 
 def _import_savedmodel(wish: Wish) -> Done:
-    """Publish the graph that tf2onnx makes of a SavedModel, once it loads, warms, and answers the sample if any."""
+    """Publish the graph that tf2onnx makes of a SavedModel, once it loads, warms, and was asked the sample if any."""
     with scratch_directory() as scratch, scratch_directory() as apart:
-        report = isolation.run_savedmodel(scratch, wish.file, seconds=wish.seconds)
+        report = isolation.run_savedmodel(scratch, wish.file, wish.sample, seconds=wish.seconds)
         messages.take_graph(scratch, apart / messages.GRAPH)
-        return _import(wish, apart / messages.GRAPH, report)
+        original = messages.read_answers(scratch) if wish.sample else None
+        return _import(wish, apart / messages.GRAPH, report, original)
 
 
-def _import(wish: Wish, file: Path, report: Report | None = None) -> Done:
+def _import(wish: Wish, file: Path, report: Report | None = None, original: Mapping[str, Any] | None = None) -> Done:
     """Publish the ONNX *file* as it is, once it loads, warms, and answers the sample where there is one.
 
-    report: how it was made, where it was made of something else.
+    *report*: how it was made, where it was made of something else; *original*: what that answered to the sample.
     """
     session = _warm(file, {})
-    tried, golden = {}, b""
+    tried: dict[str, Any] = {}
+    golden, found = b"", None
     if wish.sample is not None:
         sample = read_sample(wish.sample)
-        feeds = ask_sample(session, sample)
+        feeds, answers = ask_sample(session, sample)
         tried = _described(wish, sample)
-        golden = _golden(wish, session, feeds)
+        if original is not None:
+            answers = {name: np.atleast_1d(answer) for name, answer in answers.items()}
+            found = parity.compare(original, answers, tolerance=wish.tolerance, allowed=wish.allowed)
+            tried["parity"] = {"holds": found.holds, **asdict(found)}
+        golden = _golden(wish, session, feeds) if found is None or found.holds else b""
     try:
         content = file.read_bytes()
     except OSError as exc:
@@ -150,7 +156,7 @@ def _import(wish: Wish, file: Path, report: Report | None = None) -> Done:
     if report is not None:
         version = report.libraries.get("tf2onnx", "")
         made = {"converter": f"tf2onnx {version}".strip(), "libraries": report.libraries}
-    return _publish(wish, content, {**_origin(wish, content), **tried, **made}, None, golden, report)
+    return _publish(wish, content, {**_origin(wish, content), **tried, **made}, found, golden, report)
 
 
 def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report, sample: Sample) -> Done:
