@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from gateway.notifications.targets import Target
-    from gateway.ports import Workers
+    from gateway.ports import Evaluated, Workers
     from gateway.processes.start import Start
     from gateway.settings import Settings
 
@@ -123,8 +123,8 @@ def build_control(start: Start) -> ControlParts:
         snapshot,
         failure_rate=lambda model, version: failure_rate(slabs, model, version),
         describe=describe,
-        evaluated=lambda model, version, sha256: has_passed(settings.models / model / str(version), sha256),
-        replica=replica_name(start.sock),
+        evaluated=evaluated_in(settings),
+        replica=replica_name(start.sock, start.mark),
         alarms=alarms,
     )
     door = TokenFile(settings.admin_token_file) if settings.admin_token_file else LoopbackDoor()
@@ -173,10 +173,18 @@ def targets_of(settings: Settings) -> Sequence[Target]:
         return ()
 
 
-def replica_name(admin: socket.socket) -> str:
-    """Return what other replicas know this one by: its host, and its *admin* port, of which a host has one each."""
+def evaluated_in(settings: Settings) -> Evaluated:
+    """Return who says how versions did, by what lies beside their files: for a store, in the copy of it."""
+    return lambda model, version, sha256: has_passed(settings.repository / model / str(version), sha256)
+
+
+def replica_name(admin: socket.socket, mark: str) -> str:
+    """Return what other replicas know this one by: its host and *admin* port, for people, and its *mark*.
+
+    Containers may have one name and one port for all; the mark is drawn at each start, and tells them apart.
+    """
     host = "".join(each for each in os.uname().nodename[:100] if each.isascii() and each.isprintable() and each != " ")
-    return f"{host or 'replica'}:{admin.getsockname()[1]}"
+    return f"{host or 'replica'}:{admin.getsockname()[1]}#{mark}"
 
 
 def shares(workers: Workers) -> Mapping[str, Mapping[int, float]]:

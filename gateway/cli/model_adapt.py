@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.errors import CommandMisused
 from gateway.cli.output import print_json, say
+from gateway.cli.repository import add_models, need, opened
 from gateway.core.names import is_model_name, version_number
 
 if TYPE_CHECKING:
     import argparse
 
     from gateway.core.adapter_proposal import Proposal
+    from gateway.models.working_copy import WorkingCopy
 
 EXAMPLE: Final = """example: gateway models adapt fraud 3 --to 2 --write
 
@@ -29,7 +30,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--by-position", action="store_true",
                         help="pair inputs, or outputs, that only their place tells apart")  # fmt: skip
     parser.add_argument("--write", action="store_true", help="publish the child")
-    parser.add_argument("--models", type=Path, default=Path("models"), metavar="DIR", help="the repository [./models]")
+    add_models(parser)
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
 
 
@@ -37,20 +38,20 @@ def run(args: argparse.Namespace) -> int:
     """Propose, and write where that was asked for; return 0 where callers would notice nothing, else 1."""
     from gateway.convert.adapting import Adapting, proposed, register
 
-    wish = Adapting(args.models, args.name, *(_there(args, each) for each in (args.version, args.old)))
-    proposal = proposed(wish, by_position=args.by_position)
-    published = register(wish, proposal) if args.write and not proposal.left and _says_something(proposal) else None
+    with opened(args.models) as copy:
+        version, old = (_there(args, copy, each) for each in (args.version, args.old))
+        wish = Adapting(copy.root, args.name, version, old, copy.publish)
+        proposal = proposed(wish, by_position=args.by_position)
+        published = register(wish, proposal) if args.write and not proposal.left and _says_something(proposal) else None
     (_print_json if args.json else _print)(args, proposal, published)
     return 1 if proposal.left else 0
 
 
-def _there(args: argparse.Namespace, text: str) -> int:
+def _there(args: argparse.Namespace, copy: WorkingCopy, text: str) -> int:
     number = version_number(text)
-    if number is None or not is_model_name(args.name) or not (args.models / args.name / text / "model.onnx").is_file():
-        raise CommandMisused(
-            f"there is no version {text} of {args.name} in {args.models}; name another one, or another directory with "
-            f"--models"
-        )
+    if number is None or not is_model_name(args.name):
+        raise CommandMisused(f"there is no version {text} of {args.name}; write a model and numbers, such as fraud 3")
+    need(copy, args.name, number)
     return number
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.cli import repository
 from gateway.cli.errors import CommandMisused
 from gateway.cli.output import plain, print_json, print_table, say
 
@@ -32,7 +33,7 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser("convert", help="make a version of a scikit-learn or ONNX file", epilog=EXAMPLE)
     parser.add_argument("file", metavar="FILE", help="the fitted estimator, an ONNX file, or a model of MLflow")
     parser.add_argument("--name", required=True, metavar="MODEL", help="the model that gets a version")
-    parser.add_argument("--models", type=Path, default=Path("models"), metavar="DIR", help="the repository [./models]")
+    repository.add_models(parser)
     rows = parser.add_mutually_exclusive_group()
     rows.add_argument("--sample", type=Path, metavar="ROWS", help="rows to compare on: .csv, .parquet or .npy")
     rows.add_argument("--data", type=Path, metavar="ROWS", help="the same, and they are what it was trained on")
@@ -59,32 +60,35 @@ def run(args: argparse.Namespace) -> int:
 
     if args.timeout == 0:
         raise CommandMisused("--timeout must be at least 1 s")
-    with opened(args.file, args.mlflow) as source:
-        wish = Wish(
-            source.file, args.name, args.models, args.data or args.sample, args.data is not None, args.trust,
+    with repository.opened(args.models) as copy, opened(args.file, args.mlflow) as source:
+        if args.parent:
+            copy.fetch_lineage()
+        done = convert(Wish(
+            source.file, args.name, copy.root, args.data or args.sample, args.data is not None, args.trust,
             args.tolerance, args.beyond, args.notes, tuple(args.parent), args.timeout, args.golden, source.known,
-        )  # fmt: skip
-        done = convert(wish)
+            copy.publish,
+        ))  # fmt: skip
+    place = f"{copy.name}/{done.name}/{done.version}"
     for note in done.notes:
         say(note)
     missing = [each for each in KEPT_FROM if each not in done.held]
     if done.held and missing:
         say(f"this kernel could not keep the process that read the file to: {', '.join(missing)}")
     if args.json:
-        print_json(_document(done))
+        print_json(_document(done, place))
     else:
-        _show(done)
+        _show(done, place)
     return 1 if done.failed else 0
 
 
-def _document(done: Done) -> dict[str, Any]:
+def _document(done: Done, place: str) -> dict[str, Any]:
     """Return what scripts read; numbers that JSON has not are null."""
     parity = None if done.parity is None else {"holds": done.parity.holds, **asdict(done.parity)}
     for each in parity["outputs"] if parity else ():
         for name in ("largest_absolute", "largest_relative"):
             each[name] = _finite(each[name])
     return {
-        "model": done.name, "version": str(done.version), "path": str(done.path), "sha256": done.sha256,
+        "model": done.name, "version": str(done.version), "path": place, "sha256": done.sha256,
         "failed": done.failed, "parity": parity, "isolation": list(done.held),
     }  # fmt: skip
 
@@ -93,16 +97,14 @@ def _finite(value: float | None) -> float | None:
     return value if value is None or math.isfinite(value) else None
 
 
-def _show(done: Done) -> None:
+def _show(done: Done, place: str) -> None:
     if done.parity is not None:
         print_table(("OUTPUT", "ROWS", "BEYOND", "FIRST AT ROW", "LARGEST ABSOLUTE", "LARGEST RELATIVE"),
                     _lines(done.parity))  # fmt: skip
     if done.failed:
         say(f"version {done.version} of {done.name} is published as FAILED: {done.failed}")
     else:
-        print(
-            f"version {done.version} of {done.name} is in {plain(done.path)}; it gets no traffic until a route names it"
-        )
+        print(f"version {done.version} of {done.name} is in {plain(place)}; it gets no traffic until a route names it")
 
 
 def _lines(parity: Parity) -> list[tuple[object, ...]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.errors import CommandFailed, CommandMisused
 from gateway.cli.output import print_json, print_table, say
+from gateway.cli.repository import add_models, need, opened
 from gateway.core.names import is_model_name
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="ROWS", help="labelled rows: .csv or .parquet")
     parser.add_argument("--target", metavar="COLUMN", help="the column that says what is right [label, or target]")
     parser.add_argument("--gates", type=Path, metavar="FILE", help="YAML with what must be reached")
-    parser.add_argument("--models", type=Path, default=Path("models"), metavar="DIR", help="the repository [./models]")
+    add_models(parser)
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with all of it")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the picture alone, as SVG")
     parser.add_argument("--no-record", action="store_true", help="keep nothing beside the versions")
@@ -48,18 +49,24 @@ def run(args: argparse.Namespace) -> int:
     from gateway.evaluation.evaluation import Wish, evaluate, record
     from gateway.evaluation.gates import read_gates
     from gateway.evaluation.page import page
+    from gateway.models.evaluations import EVALUATION_FILE
 
     _check(args)
     gates = read_gates(args.gates) if args.gates else None
-    outcome = evaluate(Wish(
-        args.models, args.name, tuple(args.versions), args.data, args.target, gates, args.timeout, args.seed
-    ))  # fmt: skip
-    if args.json:
-        print_json(as_json(outcome))
-    else:
-        _show(outcome)
-    if not args.no_record:
-        record(outcome, args.models)
+    with opened(args.models) as copy:
+        for version in args.versions:
+            need(copy, args.name, version)
+        outcome = evaluate(Wish(
+            copy.root, args.name, tuple(args.versions), args.data, args.target, gates, args.timeout, args.seed
+        ))  # fmt: skip
+        if args.json:
+            print_json(as_json(outcome))
+        else:
+            _show(outcome)
+        if not args.no_record:
+            record(outcome, copy.root)
+            for version in args.versions:
+                copy.send(args.name, version, [EVALUATION_FILE])
     for path, render in ((args.html, page), (args.plot, draw)):
         if path is not None:
             _write(path, render, outcome)
@@ -71,11 +78,6 @@ def _check(args: argparse.Namespace) -> None:
         raise CommandMisused(f"{args.name!r} is no name of a model")
     if len(set(args.versions)) < len(args.versions):
         raise CommandMisused("--versions names a version twice; name each once")
-    for version in args.versions:
-        if not (args.models / args.name / str(version) / "model.onnx").is_file():
-            raise CommandMisused(
-                f"there is no version {version} of {args.name} in {args.models}; name another one with --models"
-            )
 
 
 def _show(outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.errors import CommandMisused
 from gateway.cli.output import print_json, print_table, say
+from gateway.cli.repository import add_models, need, opened
 from gateway.core.names import is_model_name
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def add_parser(verbs: Any) -> None:
                         help="how far numbers may differ, relative above 1 [0.1]")  # fmt: skip
     parser.add_argument("--beyond", type=_share, default=0.01, metavar="SHARE",
                         help="rows that may differ by more, or in their label [0.01]")  # fmt: skip
-    parser.add_argument("--models", type=Path, default=Path("models"), metavar="DIR", help="the repository [./models]")
+    add_models(parser)
     parser.add_argument("--timeout", type=_positive, default=300, metavar="SECONDS",
                         help="how long one step of one child may take [300]")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
@@ -57,9 +58,12 @@ def run(args: argparse.Namespace) -> int:
 
     wanted = tuple(_wanted(args))
     _check(args, wanted)
-    outcome = optimize(Wish(
-        args.models, args.name, args.version, wanted, args.data, args.target, args.tolerance, args.beyond, args.timeout
-    ))  # fmt: skip
+    with opened(args.models) as copy:
+        need(copy, args.name, args.version)
+        outcome = optimize(Wish(
+            copy.root, args.name, args.version, wanted, args.data, args.target, args.tolerance, args.beyond,
+            args.timeout, copy.publish,
+        ))  # fmt: skip
     if args.json:
         print_json(_document(outcome))
     else:
@@ -88,10 +92,6 @@ def _wanted(args: argparse.Namespace) -> Iterator[Rewriting]:
 def _check(args: argparse.Namespace, wanted: tuple[Rewriting, ...]) -> None:
     if not is_model_name(args.name):
         raise CommandMisused(f"{args.name!r} is no name of a model")
-    if not (args.models / args.name / str(args.version) / "model.onnx").is_file():
-        raise CommandMisused(
-            f"there is no version {args.version} of {args.name} in {args.models}; name another one with --models"
-        )
     if not wanted:
         raise CommandMisused("nothing is to be done; add --dynamic-int8, --fp16 or another flag that makes a child")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.client import Refused, add_flags, connect
 from gateway.cli.errors import CommandFailed, CommandMisused
 from gateway.cli.output import plain, print_json, print_table, say
+from gateway.cli.repository import add_models, opened
 from gateway.core import document
 from gateway.core.errors import InvalidDocument, InvalidSettings
 from gateway.core.names import is_model_name
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.cli.client import Client
     from gateway.core.retention import Fate
+    from gateway.models.working_copy import WorkingCopy
 
 EXAMPLE: Final = """example: gateway models prune fraud --keep 5 --models ./models --dry-run
 
@@ -31,7 +32,7 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser("prune", help="remove old versions that nothing needs", epilog=EXAMPLE)
     parser.add_argument("name", metavar="MODEL", help="whose versions")
     parser.add_argument("--keep", type=_positive, required=True, metavar="N", help="how many of the newest stay")
-    parser.add_argument("--models", type=Path, default=Path("models"), metavar="DIR", help="the repository [./models]")
+    add_models(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
     parser.add_argument("--offline", action="store_true", help="ask no gateway: only where none serves this repository")
     add_flags(parser)
@@ -40,10 +41,11 @@ def add_parser(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Remove what nothing needs; return 0."""
     client = None if args.offline else connect(args)
-    decided = _decide(args, _used(client, args.name))
-    going = [each.version for each in decided if not each.stays]
-    if going and not args.dry_run:
-        going = _remove(args, client, going)
+    with opened(args.models) as copy:
+        decided = _decide(args, copy, _used(client, args.name))
+        going = [each.version for each in decided if not each.stays]
+        if going and not args.dry_run:
+            going = _remove(args, copy, client, going)
     gone = "would go" if args.dry_run else "removed"
     if args.json:
         print_json({
@@ -56,27 +58,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _decide(args: argparse.Namespace, used: Mapping[int, str]) -> Sequence[Fate]:
+def _decide(args: argparse.Namespace, copy: WorkingCopy, used: Mapping[int, str]) -> Sequence[Fate]:
     from gateway.models.pedigree import Pedigree
 
     if not is_model_name(args.name):
         raise CommandMisused(f"{args.name!r} is no name of a model")
     try:
-        lineage = Pedigree(args.models)()
+        copy.fetch_lineage()
+        lineage = Pedigree(copy.root)()
     except InvalidSettings as exc:
         raise CommandMisused(str(exc)) from exc
     there = [name.version for name in lineage.parents if name.model == args.name]
     if not there:
-        raise CommandMisused(f"there is no version of {args.name} in {args.models}; name another one with --models")
+        raise CommandMisused(f"there is no version of {args.name} in {copy.name}; name another one with --models")
     return fates(args.name, there, keep=args.keep, used=used, lineage=lineage)
 
 
-def _remove(args: argparse.Namespace, client: Client | None, versions: Collection[int]) -> list[int]:
+def _remove(args: argparse.Namespace, copy: WorkingCopy, client: Client | None, versions: Collection[int]) -> list[int]:
     """Remove *versions*, but for those that came into use meanwhile; return which are gone."""
-    from gateway.models.removal import hide
-
     try:
-        with hide(args.models, args.name, versions) as hidden:
+        with copy.hide(args.name, versions) as hidden:
             back = sorted(_used(client, args.name).keys() & set(versions))
             for version in back:
                 hidden.put_back(version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +11,7 @@ from gateway.cli.client import add_flags
 from gateway.cli.errors import CommandFailed, CommandMisused
 from gateway.cli.output import print_json, print_table
 from gateway.cli.recordings import recorded
+from gateway.cli.repository import add_models, need, opened
 from gateway.core.names import is_model_name
 
 if TYPE_CHECKING:
@@ -18,13 +20,15 @@ if TYPE_CHECKING:
 
     from gateway.evaluation.recorded import RecordedRequest
     from gateway.evaluation.replaying import Answers, Comparison
+    from gateway.models.working_copy import WorkingCopy
 
 RECORDING: Final = "recording"
 
 EXAMPLE: Final = """example: gateway models replay fraud --version 3 --against 2 --agree 99
 
-Each version is asked every request, by itself, in a process of its own; no gateway answers them and no metric counts
-them. Exit code 1 where fewer requests agree than --agree asks for."""
+Each version is asked every request, by itself, in a process of its own: no gateway answers them and no metric counts
+them. With --ask a running gateway answers them, for the versions by their numbers; --url is its admin port, and where
+the recording comes from. Exit code 1 where fewer requests agree than --agree asks for."""
 
 
 def add_parser(verbs: Any) -> None:
@@ -35,7 +39,9 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--against", type=_positive, metavar="M", help="compare with this version [what was recorded]")
     parser.add_argument("--from", dest="source", default=RECORDING, metavar="FILE",
                         help="requests, one a line [recording: what the gateway recorded]")  # fmt: skip
-    parser.add_argument("--models", type=Path, default=Path("models"), metavar="DIR", help="the repository [./models]")
+    add_models(parser)
+    parser.add_argument("--ask", metavar="URL",
+                        help="ask the gateway with this inference port, such as http://127.0.0.1:8080")  # fmt: skip
     parser.add_argument("--tolerance", type=_tolerance, default=1e-4, metavar="X",
                         help="how far numbers may differ, relative above 1 [0.0001]")  # fmt: skip
     parser.add_argument("--agree", type=_percent, default=100.0, metavar="PERCENT",
@@ -50,10 +56,16 @@ def run(args: argparse.Namespace) -> int:
     from gateway.evaluation.recorded import read_recorded
     from gateway.evaluation.replaying import compared, recorded_answers
 
-    _check(args)
-    requests = read_recorded(_lines(args), args.source)
-    expected = recorded_answers(requests) if args.against is None else _asked(args, args.against, requests)
-    came = _asked(args, args.version, requests)
+    if not is_model_name(args.name):
+        raise CommandMisused(f"{args.name!r} is no name of a model")
+    with opened(args.models) as copy:
+        if not args.ask:
+            for version in filter(None, (args.version, args.against)):
+                need(copy, args.name, version)
+        requests = read_recorded(_lines(args), args.source)
+        ask = partial(_asked, args, copy, requests)
+        expected = recorded_answers(requests) if args.against is None else ask(args.against)
+        came = ask(args.version)
     comparison = compared(requests, expected, came, tolerance=args.tolerance)
     report = _report(args, comparison, expected, came)
     if args.json:
@@ -61,16 +73,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(report)
     return 0 if report["passed"] else 1
-
-
-def _check(args: argparse.Namespace) -> None:
-    if not is_model_name(args.name):
-        raise CommandMisused(f"{args.name!r} is no name of a model")
-    for version in filter(None, (args.version, args.against)):
-        if not _model(args, version).is_file():
-            raise CommandMisused(
-                f"there is no version {version} of {args.name} in {args.models}; name another one with --models"
-            )
 
 
 def _lines(args: argparse.Namespace) -> Iterator[bytes]:
@@ -85,15 +87,16 @@ def _lines(args: argparse.Namespace) -> Iterator[bytes]:
         raise CommandFailed(f"{args.source} cannot be read: {exc.strerror}; name another file with --from") from exc
 
 
-def _asked(args: argparse.Namespace, version: int, requests: Sequence[RecordedRequest]) -> Answers:
+def _asked(args: argparse.Namespace, copy: WorkingCopy, requests: Sequence[RecordedRequest], version: int) -> Answers:
+    """Ask a version in a process of its own, or the gateway of ``--ask``."""
+    if args.ask:
+        from gateway.evaluation.pinned import asked_gateway
+
+        return asked_gateway(args.ask, args.name, version, requests, seconds=args.timeout)
     from gateway.evaluation.replaying import replayed
 
-    return replayed(_model(args, version), requests, called=f"version {version} of {args.name}", seconds=args.timeout)
-
-
-def _model(args: argparse.Namespace, version: int) -> Path:
-    path: Path = args.models / args.name / str(version) / "model.onnx"
-    return path
+    model = copy.root / args.name / str(version) / "model.onnx"
+    return replayed(model, requests, called=f"version {version} of {args.name}", seconds=args.timeout)
 
 
 def _report(args: argparse.Namespace, found: Comparison, expected: Answers, came: Answers) -> dict[str, Any]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.errors import CommandFailed, CommandMisused
 from gateway.cli.output import plain, print_json
+from gateway.cli.repository import add_models, opened
 from gateway.core.names import version_number
 from gateway.core.tags import InvalidTag, read_tag
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
+
+    from gateway.models.working_copy import WorkingCopy
+
+MOST_TRIES: Final = 10
+"""Against others who change the tags of the same version in a store."""
 
 EXAMPLE: Final = """example: gateway versions tag fraud 3 stage=production owner=risk --remove draft
 
@@ -26,20 +32,21 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("version", metavar="VERSION")
     parser.add_argument("tags", nargs="*", metavar="KEY=VALUE", help="tags to set, in place of those of their keys")
     parser.add_argument("--remove", action="append", default=[], metavar="KEY", help="a tag to remove")
-    parser.add_argument("--models", type=Path, default=Path("models"), metavar="DIR", help="the repository [./models]")
+    add_models(parser)
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
 
 
 def run(args: argparse.Namespace) -> int:
     """Set and remove the tags, print what there is then, and return 0."""
-    from gateway.models.tags import InvalidTags, change_tags
+    from gateway.models.tags import InvalidTags
 
     version = version_number(args.version)
     if version is None:
         raise CommandMisused(f"{args.version!r} is no version; write a number from 1 up")
     try:
         setting = dict(read_tag(text) for text in args.tags)
-        tags = change_tags(args.models, args.model, version, setting, args.remove)
+        with opened(args.models) as copy:
+            tags = _changed(copy, args, version, setting)
     except InvalidTag as exc:
         raise CommandMisused(str(exc)) from exc
     except InvalidTags as exc:
@@ -53,3 +60,22 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(plain(" ".join(f"{key}={value}" for key, value in tags.items()) or "no tags"))
     return 0
+
+
+def _changed(copy: WorkingCopy, args: argparse.Namespace, version: int, setting: Mapping[str, str]) -> dict[str, str]:
+    """Set and remove the tags, again where somebody else was first, and return what there is then."""
+    from gateway.models.tags import TAGS_FILE, change_tags
+    from gateway.models.working_copy import ChangedMeanwhile
+
+    for left in reversed(range(MOST_TRIES)):
+        if not copy.fetch(args.model, version, [TAGS_FILE]):
+            raise InvalidTag(f"there is no version {version} of {args.model} in {copy.name}; name another one")
+        tags = change_tags(copy.root, args.model, version, setting, args.remove)
+        try:
+            copy.send(args.model, version, [TAGS_FILE] if setting or args.remove else [])
+        except ChangedMeanwhile:
+            if not left:
+                raise
+        else:
+            break
+    return tags

@@ -14,7 +14,7 @@ from gateway.core.adapter_proposal import propose
 from gateway.core.errors import InvalidModel
 from gateway.models.adapter_document import written_adapter
 from gateway.models.metadata import Metadata, read_metadata
-from gateway.models.publishing import publish
+from gateway.models.publishing import publish, refusal
 from gateway.models.repository import METADATA_FILE, MODEL_FILE
 from gateway.strict_yaml import read_document
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.core.adapter_proposal import Proposal
+    from gateway.models.publishing import Publish
 
 KEPT: Final = (
     "training_data", "parameters", "metrics", "source_revision", "libraries", "parity", "classes", "serving",
@@ -37,6 +38,8 @@ class Adapting:
     name: str
     version: int
     old: int
+    publish: Publish = publish
+    """Writes the child; below *models*, unless that is a copy of a repository elsewhere."""
 
     def directory(self, version: int) -> Path:
         """Return where a version lies."""
@@ -58,12 +61,11 @@ def register(wish: Adapting, proposal: Proposal) -> int:
     parent = wish.directory(wish.version)
     try:
         content = (parent / MODEL_FILE).read_bytes()
-        return publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: _child(wish, proposal, content)})
+        return wish.publish(
+            wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: _child(wish, proposal, content)}
+        )
     except OSError as exc:
-        raise CannotConvert(
-            f"the version cannot be written below {wish.models}: {exc.strerror or exc}; may this user write there, and "
-            f"is there room?"
-        ) from exc
+        raise CannotConvert(refusal(wish.models, exc)) from exc
 
 
 def _child(wish: Adapting, proposal: Proposal, content: bytes) -> bytes:

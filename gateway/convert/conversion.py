@@ -27,7 +27,7 @@ from gateway.core.errors import ModelFailed
 from gateway.core.names import is_model_name
 from gateway.engine.onnx import OnnxEngine
 from gateway.models.metadata import parse_metadata
-from gateway.models.publishing import publish
+from gateway.models.publishing import publish, refusal
 from gateway.models.repository import GOLDEN_FILE, METADATA_FILE, MODEL_FILE
 from gateway.models.warmup import warm_up
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from gateway.convert.messages import Report
     from gateway.convert.parity import Parity
+    from gateway.models.publishing import Publish
     from gateway.ports import Session
 
 ONNX: Final = ".onnx"
@@ -67,6 +68,8 @@ class Wish:
     """Members of the metadata that come with the file, such as the metrics of its run."""
     fits: Path | None = None
     """The model file whose callers the version has to answer as well, or it is not published."""
+    publish: Publish = publish
+    """Writes the version; below *models*, unless that is a copy of a repository elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +127,31 @@ def _check(wish: Wish) -> None:
 
 
 def _import_savedmodel(wish: Wish) -> Done:
-    """Publish the graph that tf2onnx makes of a SavedModel, once it loads, warms, and answers the sample if any."""
+    """Publish the graph that tf2onnx makes of a SavedModel, once it loads, warms, and was asked the sample if any."""
     with scratch_directory() as scratch, scratch_directory() as apart:
-        report = isolation.run_savedmodel(scratch, wish.file, seconds=wish.seconds)
+        report = isolation.run_savedmodel(scratch, wish.file, wish.sample, seconds=wish.seconds)
         messages.take_graph(scratch, apart / messages.GRAPH)
-        return _import(wish, apart / messages.GRAPH, report)
+        original = messages.read_answers(scratch) if wish.sample else None
+        return _import(wish, apart / messages.GRAPH, report, original)
 
 
-def _import(wish: Wish, file: Path, report: Report | None = None) -> Done:
+def _import(wish: Wish, file: Path, report: Report | None = None, original: Mapping[str, Any] | None = None) -> Done:
     """Publish the ONNX *file* as it is, once it loads, warms, and answers the sample where there is one.
 
-    report: how it was made, where it was made of something else.
+    *report*: how it was made, where it was made of something else; *original*: what that answered to the sample.
     """
     session = _warm(file, {})
-    tried, golden = {}, b""
+    tried: dict[str, Any] = {}
+    golden, found = b"", None
     if wish.sample is not None:
         sample = read_sample(wish.sample)
-        feeds = ask_sample(session, sample)
+        feeds, answers = ask_sample(session, sample)
         tried = _described(wish, sample)
-        golden = _golden(wish, session, feeds)
+        if original is not None:
+            answers = {name: np.atleast_1d(answer) for name, answer in answers.items()}
+            found = parity.compare(original, answers, tolerance=wish.tolerance, allowed=wish.allowed)
+            tried["parity"] = {"holds": found.holds, **asdict(found)}
+        golden = _golden(wish, session, feeds) if found is None or found.holds else b""
     try:
         content = file.read_bytes()
     except OSError as exc:
@@ -151,7 +160,7 @@ def _import(wish: Wish, file: Path, report: Report | None = None) -> Done:
     if report is not None:
         version = report.libraries.get("tf2onnx", "")
         made = {"converter": f"tf2onnx {version}".strip(), "libraries": report.libraries}
-    return _publish(wish, content, {**_origin(wish, content), **tried, **made}, None, golden, report)
+    return _publish(wish, content, {**_origin(wish, content), **tried, **made}, found, golden, report)
 
 
 def _prove(wish: Wish, graph: Path, original: Mapping[str, Any], report: Report, sample: Sample) -> Done:
@@ -264,9 +273,9 @@ def _publish(
     kept = {GOLDEN_FILE: golden} if golden else {}
     text = described(members)
     try:
-        version = publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: text, **kept})
+        version = wish.publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: text, **kept})
     except OSError as exc:
-        raise CannotConvert(f"the version cannot be written below {wish.models}: {exc.strerror or exc}") from exc
+        raise CannotConvert(refusal(wish.models, exc)) from exc
     return Done(
         wish.name, version, wish.models / wish.name / str(version), found_out["sha256"], found, failed,
         tuple(report.held) if report else (), tuple(report.notes) if report else (),

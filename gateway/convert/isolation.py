@@ -21,21 +21,30 @@ def run(scratch: Path, model: Path, sample: Path, *, trusted: bool, seconds: int
     """Convert *model* in a confined process; graph and answers then lie in *scratch*. Raises CannotConvert."""
     order = Order(f"model{model.suffix}", f"sample{sample.suffix}", trusted, seconds)
     for source, name in ((model, order.model), (sample, order.sample)):
-        try:
-            shutil.copyfile(source, scratch / name)
-        except OSError as exc:
-            raise CannotConvert(f"{source} cannot be read: {exc.strerror}") from exc
+        _copy(source, scratch / name)
     return _follow("gateway.convert.child", scratch, order, model.name)
 
 
-def run_savedmodel(scratch: Path, folder: Path, *, seconds: int) -> Report:
-    """Convert a SavedModel in a confined process; the graph then lies in *scratch*. Raises CannotConvert."""
-    order = Order("savedmodel", "", trusted=True, seconds=seconds)
+def run_savedmodel(scratch: Path, folder: Path, sample: Path | None, *, seconds: int) -> Report:
+    """Convert a SavedModel in a confined process; the graph then lies in *scratch*, and the answers to the *sample*.
+
+    Raises CannotConvert.
+    """
+    order = Order("savedmodel", f"sample{sample.suffix}" if sample else "", trusted=True, seconds=seconds)
+    if sample is not None:
+        _copy(sample, scratch / order.sample)
     try:
         shutil.copytree(folder, scratch / order.model)
     except (OSError, shutil.Error) as exc:
         raise CannotConvert(f"{folder} cannot be read: {exc}") from exc
     return _follow("gateway.convert.savedmodel_child", scratch, order, folder.name)
+
+
+def _copy(source: Path, to: Path) -> None:
+    try:
+        shutil.copyfile(source, to)
+    except OSError as exc:
+        raise CannotConvert(f"{source} cannot be read: {exc.strerror}") from exc
 
 
 def _follow(module: str, scratch: Path, order: Order, name: str) -> Report:

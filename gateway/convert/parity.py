@@ -68,7 +68,7 @@ def compare(
     original: Mapping[str, Array], converted: Mapping[str, Array], *, tolerance: float = TOLERANCE, allowed: int = 0
 ) -> Parity:
     """Return how *converted* lies apart from *original*, arrays by output, [rows] or [rows, columns] each."""
-    rows = len(next(iter(original.values())))
+    rows = max(len(each) for each in original.values())  # an output may be one number for all
     differences = tuple(_compare(name, given, converted.get(name), tolerance) for name, given in original.items())
     return Parity(rows, tolerance, allowed, differences)
 
@@ -79,7 +79,7 @@ def _compare(name: str, original: Array, converted: Array | None, tolerance: flo
     if original.shape != converted.shape:
         shapes = f"{list(original.shape)} became {list(converted.shape)}"
         return Difference(name, len(original), (), problem=f"its shape {shapes}")
-    if name == "label":
+    if name == "label" or (original.dtype.kind in "OU" and converted.dtype.kind in "OU"):
         return Difference(name, *_rows(_labels(original) != _labels(converted)))
     if original.dtype.kind not in "biuf" or converted.dtype.kind not in "biuf":
         return Difference(name, len(original), (), problem=f"{original.dtype} became {converted.dtype}")

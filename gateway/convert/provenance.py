@@ -72,4 +72,4 @@ def check_parents(models: Path, child: str, parents: Sequence[str]) -> None:
         highest = max((name.version for name in lineage.parents if name.model == child), default=0)
         lineage.check_new(VersionName(child, highest + 1), named)
     except (InvalidLineage, InvalidSettings) as exc:
-        raise CannotConvert(f"--parent: {exc}; what is there lies in {models}") from exc
+        raise CannotConvert(f"--parent: {exc}; name versions of the repository that --models names") from exc

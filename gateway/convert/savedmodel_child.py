@@ -1,4 +1,4 @@
-"""The confined process that turns a TensorFlow SavedModel into ONNX by tf2onnx, where both are installed.
+"""The confined process that turns a TensorFlow SavedModel into ONNX by tf2onnx, and asks it the sample itself.
 
 Run as ``python -m gateway.convert.savedmodel_child DIRECTORY``. A SavedModel is a program: what it does happens here.
 """
@@ -13,7 +13,9 @@ from typing import Final
 from gateway.convert import messages
 from gateway.convert.confinement import confine
 from gateway.convert.errors import CannotConvert
-from gateway.convert.messages import Report
+from gateway.convert.messages import Order, Report
+from gateway.convert.samples import read_sample
+from gateway.convert.savedmodel_answers import SIGNATURE, original_answers
 
 OPSET: Final = 18
 """The newest that tf2onnx 1.16 and later write."""
@@ -26,15 +28,15 @@ def main(scratch: Path) -> int:
     order = messages.read_order(scratch)
     held = confine(scratch, seconds=order.seconds)
     try:
-        report = _convert(scratch, order.model, held)
+        report = _convert(scratch, order, held)
     except CannotConvert as exc:
         report = Report(refusal=str(exc), held=held)
     messages.write_message(scratch / messages.REPORT, report)
     return 0
 
 
-def _convert(scratch: Path, folder: str, held: list[str]) -> Report:
-    """Leave the graph of the signature ``serving_default`` in *scratch* and return the report."""
+def _convert(scratch: Path, order: Order, held: list[str]) -> Report:
+    """Leave the graph of the signature in *scratch*, and what TensorFlow answers to the sample if there is one."""
     try:
         from tf2onnx import convert
     except ImportError as exc:
@@ -43,8 +45,8 @@ def _convert(scratch: Path, folder: str, held: list[str]) -> Report:
             f"pip install tf2onnx tensorflow-cpu, or export the model as ONNX where it was trained"
         ) from None
     sys.argv = [
-        "tf2onnx", "--saved-model", str(scratch / folder), "--output", str(scratch / messages.GRAPH),
-        "--signature_def", "serving_default", "--opset", str(OPSET),
+        "tf2onnx", "--saved-model", str(scratch / order.model), "--output", str(scratch / messages.GRAPH),
+        "--signature_def", SIGNATURE, "--opset", str(OPSET),
     ]  # fmt: skip
     try:
         convert.main()
@@ -52,6 +54,9 @@ def _convert(scratch: Path, folder: str, held: list[str]) -> Report:
         raise CannotConvert(
             f"tf2onnx cannot convert it: {type(exc).__name__}: {str(exc).partition(chr(10))[0][:500]}"
         ) from exc
+    if order.sample:
+        sample = read_sample(scratch / order.sample)
+        messages.write_answers(scratch, original_answers(scratch / order.model, sample))
     return Report(held=held, kind="savedmodel", libraries=_libraries())
 
 

@@ -1,4 +1,4 @@
-"""Asking an imported ONNX graph a sample: nothing is there to compare with, so it shows only that it answers."""
+"""Asking an imported ONNX graph a sample: whether it answers, and what."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-def ask_sample(session: Session, sample: Sample) -> dict[str, Array]:
-    """Run the rows of *sample* once, and return them by input.
+def ask_sample(session: Session, sample: Sample) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Run the rows of *sample* once, and return them by input, and the answers by output.
 
     Raises CannotConvert where they do not fit the inputs, or the run fails.
     """
     tensors = feeds(session.signature, sample.columns)
     try:
-        session.run(tensors)
+        answers = session.run(tensors)
     except ModelFailed as exc:
         raise CannotConvert(f"the model cannot answer the sample: {exc.reason}; the log says why") from exc
-    return tensors
+    return tensors, dict(zip((spec.name for spec in session.signature.outputs), answers, strict=True))
 
 
 def feeds(signature: Signature, named: Mapping[str, Array]) -> dict[str, Array]:

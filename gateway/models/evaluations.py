@@ -8,16 +8,16 @@ was asked, so that one about other bytes is never taken for this version's. Bloc
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from gateway.core.errors import InvalidModel
 from gateway.models.files import open_regular
-from gateway.models.publishing import sync
+from gateway.models.publishing import locked, overwrite
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EVALUATION_FILE: Final = "evaluation.json"
 MAX_BYTES: Final = 256 * 1024
@@ -64,19 +64,8 @@ def write_evaluation(directory: Path, evaluation: Evaluation) -> None:
     content = msgspec.json.format(msgspec.json.encode(evaluation), indent=2)
     if len(content) > MAX_BYTES:
         raise ValueError(f"the evaluation has {len(content)} bytes and may have {MAX_BYTES}; ask for fewer gates")
-    descriptor, name = tempfile.mkstemp(prefix=".evaluation-", dir=directory)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).rename(directory / EVALUATION_FILE)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
-    sync(directory)
+    with locked(directory.parent):
+        overwrite(directory, {EVALUATION_FILE: content})
 
 
 def read_evaluation(directory: Path) -> Evaluation | None:

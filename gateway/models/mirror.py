@@ -6,7 +6,6 @@ is taken away; a store that does not answer, or shows nothing at all, changes no
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ from gateway.models.objects import ObjectStore, StoreAway
 from gateway.models.publishing import locked, sync
 from gateway.models.removal import hide
 from gateway.models.repository import MODEL_FILE
-from gateway.models.shared import MANIFEST, read_manifest, versions_in
+from gateway.models.shared import MANIFEST, beside, check_fetched, read_manifest, versions_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,8 +110,7 @@ class Mirror:
         known = self._manifests.get(at.key)
         if known is None or known[0] != at.tag:
             known = self._manifests[at.key] = (at.tag, read_manifest(self._store, model, at))
-        loose = {name: file for name, file in objects.items() if name not in {MANIFEST, MODEL_FILE}}
-        return {**known[1], **loose}
+        return beside(known[1], objects)
 
     def _fetch(self, place: Path, files: Files, missing: Files) -> None:
         """Put what is *missing* at *place*: a new version by one rename, into one that is there file by file."""
@@ -124,7 +122,7 @@ class Mirror:
                 fresh = Path(name)
                 for each, file in missing.items():
                     self._store.fetch(file.key, fresh / each)
-                    _check(fresh / each, file)
+                    check_fetched(fresh / each, file)
                 tags = {each: file.tag for each, file in files.items()}
                 (fresh / TAGS).write_bytes(msgspec.json.encode(tags))
                 fresh.chmod(0o755)
@@ -158,16 +156,6 @@ class Follower:
             if self._why:
                 logger.info("%s answers again", self._url)
             self._why = ""
-
-
-def _check(path: Path, file: Stored) -> None:
-    """Raise ValueError where the file at *path* is not the one that the manifest names."""
-    if not file.sha256:
-        return
-    with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    if digest != file.sha256:
-        raise ValueError(f"{file.key} has the SHA-256 {digest[:12]}…, and its manifest says {file.sha256[:12]}…")
 
 
 def _tags(place: Path) -> dict[str, str]:

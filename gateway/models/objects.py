@@ -1,11 +1,12 @@
 """The objects below a prefix of a store that fsspec knows: S3 and what speaks like it, Google's, Azure's, memory.
 
-Imported late, since fsspec and its stores take seconds. An adapter: it names, reads, and creates objects, and no
+Imported late, since fsspec and its stores take seconds. An adapter: it names, reads and writes objects, and no
 foreign exception leaves it. Blocks.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import GatewayError, InvalidSettings
@@ -21,6 +22,10 @@ MAX_REASON: Final = 300
 
 CREATES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
 """Stores that create an object only where there is none: what two writers at once need."""
+
+_S3: Final = frozenset({"s3", "s3a"})
+_CONDITION_FAILED: Final = ("PreconditionFailed", "ConditionalRequestConflict")
+"""In the words of S3: the object is not, or is no more, what the writer took it for."""
 
 
 class StoreAway(GatewayError):
@@ -74,12 +79,45 @@ class ObjectStore:
             raise InvalidSettings(
                 f"{self.url} cannot tell two writers apart; write to one of {', '.join(sorted(CREATES))}"
             )
+        return self._put(key, content, mode="create")
+
+    def replace(self, key: str, content: bytes, *, expected: str) -> bool:
+        """Write an object if it is still what it was, and say whether it was.
+
+        *expected*: what `keys` said of its content, empty for none there. S3 compares and writes in one step; elsewhere
+        it is looked at once more, so that a writer at the same moment may be lost. Raises as `create`.
+        """
+        if not expected:
+            return self.create(key, content)
+        if self._scheme in _S3:
+            return self._put(key, content, IfMatch=expected)
+        if self.keys().get(key, (0, ""))[1] != expected:
+            return False
+        return self._put(key, content)
+
+    def copy(self, key: str, to: str) -> None:
+        """Have the object at *key* at *to* too. Raises StoreAway."""
+        self._ask(lambda: self._files.cp_file(f"{self._root}/{key}", f"{self._root}/{to}"))
+
+    def remove(self, key: str) -> None:
+        """Remove an object; one that is gone already is none. Raises StoreAway."""
+
+        def removed() -> None:
+            with suppress(FileNotFoundError):
+                self._files.rm_file(f"{self._root}/{key}")
+
+        self._ask(removed)
+
+    def _put(self, key: str, content: bytes, **conditions: str) -> bool:
+        """Write an object, and say whether the *conditions* held. Raises StoreAway; then it may have been written."""
         try:
-            self._files.pipe_file(f"{self._root}/{key}", content, mode="create")
+            self._files.pipe_file(f"{self._root}/{key}", content, **conditions)
         except FileExistsError:
             return False
         except Exception as exc:  # the seam: each store has exceptions of its own
-            if "PreconditionFailed" in repr(exc) or "ConditionalRequestConflict" in repr(exc):
+            if any(word in repr(each) for each in (exc, exc.__cause__) for word in _CONDITION_FAILED):
+                return False
+            if isinstance(exc, FileNotFoundError) and "IfMatch" in conditions:  # what was to be replaced is gone
                 return False
             raise self._away(exc) from exc
         return True
@@ -97,7 +135,7 @@ class ObjectStore:
 
 def _options(scheme: str) -> dict[str, Any]:
     """Return what a store is told beside its address. Keys and endpoint of S3 come from its own environment."""
-    if scheme not in {"s3", "s3a"}:
+    if scheme not in _S3:
         return {}
     times = {"connect_timeout": TIMEOUT_SECONDS, "read_timeout": TIMEOUT_SECONDS, "retries": {"max_attempts": 1}}
     return {"config_kwargs": times}

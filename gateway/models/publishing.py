@@ -7,6 +7,7 @@ Blocks.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -18,13 +19,23 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.names import version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    Publish = Callable[[Path, str, Mapping[str, bytes]], int]
+    """Writes files as the next version of a model, and returns its number, as `publish` does."""
 
 LOCK_FILE: Final = ".lock"
 _UNFINISHED: Final = ".new-"
 
 MOST_TRIES: Final = 100
 """Against a writer that takes no lock, such as a copy by hand, and is faster each time."""
+
+_ADVICE: Final = (
+    ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "is there room? make some, such as with `gateway models prune`"),
+    ((errno.EACCES, errno.EPERM), "may this user write there? run it as who owns the directory"),
+    ((errno.EROFS,), "is it mounted to be read only? name another directory with --models"),
+)
+"""What an operator does about the errors of a disk."""
 
 
 def publish(root: Path, model: str, files: Mapping[str, bytes]) -> int:
@@ -54,6 +65,12 @@ def publish(root: Path, model: str, files: Mapping[str, bytes]) -> int:
         return number
 
 
+def refusal(root: Path, exc: OSError) -> str:
+    """Return why no version could be written below *root*, and what to do. Nothing of it shows then."""
+    advice = next((advice for numbers, advice in _ADVICE if exc.errno in numbers), "look at the disk, and run it again")
+    return f"the version cannot be written below {root}: {exc.strerror or exc}; {advice}; no number is lost"
+
+
 def amend(root: Path, model: str, version: int, files: Mapping[str, bytes]) -> None:
     """Write *files* into a version that is published, each whole and in the order given, over those of their names.
 
@@ -69,8 +86,12 @@ def overwrite(place: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         fresh = place / f".{name}.new"
         fresh.unlink(missing_ok=True)  # its writer is dead: it would hold the lock
-        _write(fresh, content)
-        fresh.replace(place / name)
+        try:
+            _write(fresh, content)
+            fresh.replace(place / name)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
     sync(place)
 
 

@@ -24,6 +24,7 @@ from gateway.models.tags import TAGS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from gateway.models.objects import ObjectStore
 
@@ -86,6 +87,28 @@ def versions_in(keys: Mapping[str, tuple[int, str]]) -> dict[str, dict[int, dict
             versions = found.setdefault(match["model"], {})
             versions.setdefault(int(match["version"]), {})[match["file"]] = Stored(key, size, tag)
     return found
+
+
+def files_of(store: ObjectStore, model: str, objects: Mapping[str, Stored]) -> dict[str, Stored]:
+    """Return the files of the version that consists of *objects*. Raises StoreAway, and ValueError for no manifest."""
+    at = objects.get(MANIFEST)
+    return dict(objects) if at is None else beside(read_manifest(store, model, at), objects)
+
+
+def beside(named: Mapping[str, Stored], objects: Mapping[str, Stored]) -> dict[str, Stored]:
+    """Return what a manifest *named*, and what came later: the model stays, other files at the version take over."""
+    later = {name: file for name, file in objects.items() if name not in {MANIFEST, MODEL_FILE}}
+    return {**named, **later}
+
+
+def check_fetched(path: Path, file: Stored) -> None:
+    """Raise ValueError where the file at *path* is not the one that the manifest names."""
+    if not file.sha256:
+        return
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != file.sha256:
+        raise ValueError(f"{file.key} has the SHA-256 {digest[:12]}…, and its manifest says {file.sha256[:12]}…")
 
 
 def read_manifest(store: ObjectStore, model: str, at: Stored) -> dict[str, Stored]:

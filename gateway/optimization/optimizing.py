@@ -20,7 +20,7 @@ from gateway.evaluation.asking import ask, copy_model
 from gateway.evaluation.errors import CannotEvaluate
 from gateway.evaluation.tensors import pack
 from gateway.models.metadata import read_metadata
-from gateway.models.publishing import publish
+from gateway.models.publishing import publish, refusal
 from gateway.models.repository import METADATA_FILE, MODEL_FILE
 from gateway.optimization import messages
 from gateway.optimization.errors import CannotOptimize
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gateway.convert.parity import Parity
     from gateway.convert.samples import Sample
     from gateway.evaluation.asking import Asked
+    from gateway.models.publishing import Publish
     from gateway.optimization.rewritings import Rewriting
 
     Array = NDArray[Any]
@@ -66,6 +67,8 @@ class Wish:
     tolerance: float = TOLERANCE
     beyond: float = BEYOND
     seconds: int = 300
+    publish: Publish = publish
+    """Writes a child; below *models*, unless that is a copy of a repository elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +188,9 @@ def _described(
 def _publish(wish: Wish, content: bytes, members: Mapping[str, Any]) -> int:
     """Write the child under the next number, and return that. Raises CannotOptimize."""
     try:
-        return publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: described(members)})
+        return wish.publish(wish.models, wish.name, {MODEL_FILE: content, METADATA_FILE: described(members)})
     except OSError as exc:
-        raise CannotOptimize(
-            f"the version cannot be written below {wish.models}: {exc.strerror or exc}; may this user write there, and "
-            f"is there room?"
-        ) from exc
+        raise CannotOptimize(refusal(wish.models, exc)) from exc
 
 
 def _of_parent(wish: Wish) -> dict[str, Any]:

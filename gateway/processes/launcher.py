@@ -10,6 +10,7 @@ import contextlib
 import gc
 import logging
 import os
+import secrets
 import select
 import signal
 import sys
@@ -117,6 +118,7 @@ class Launcher:
         self._retiring: list[Child] = []
         self._signals: list[signal.Signals] = []
         self._store_url = ""
+        self._mark = secrets.token_hex(4)
 
     def run(self) -> int:
         """Start everything, keep it running, and return the exit code. Raises InvalidSettings, StateDirectoryInUse."""
@@ -237,7 +239,7 @@ class Launcher:
         store = self._store_url
         start = Start(
             self._settings, slot.number, slot.sock, state.reports, state.slabs, store, slot.accept_after,
-            lost=slot.lost, rpc_sock=slot.rpc_sock, asked=self._asked,
+            lost=slot.lost, rpc_sock=slot.rpc_sock, asked=self._asked, mark=self._mark,
         )  # fmt: skip
         slot.lost = ()
         if slot is self._verifier:

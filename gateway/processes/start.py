@@ -19,6 +19,7 @@ class Start:
 
     *accept_after*: seconds that connections may wait for it to be ready, where others answer meanwhile.
     *lost*: what the process before it was running when it crashed.
+    *mark*: what this start of the gateway drew, and no other one; the same for all its processes.
     *rpc_sock*: where a worker's gRPC door listens, None where it is off. *asked*: where a worker asks for probes of
     model
     files; None where nobody tries them.
@@ -35,3 +36,4 @@ class Start:
     lost: tuple[Running, ...] = ()
     rpc_sock: socket.socket | None = None
     asked: socket.socket | None = None
+    mark: str = ""

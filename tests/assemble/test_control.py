@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.assemble.control import targets_of
+from gateway.assemble.control import evaluated_in, replica_name, targets_of
+from gateway.models.evaluations import FORMAT, Evaluation, write_evaluation
+from gateway.processes.launcher import Launcher
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
 GOOD = "targets: [{name: ops, url: 'https://hooks.example.com', secret: {env: OPS_SECRET}}]"
@@ -33,3 +35,22 @@ def test_a_file_that_was_broken_since_the_start_keeps_no_control_process_from_li
 
     assert targets_of(Settings(webhooks=path)) == ()
     assert "nobody is told of decisions until" in caplog.text
+
+
+def test_two_gateways_of_one_host_name_and_port_are_two_replicas(tmp_path: Path) -> None:
+    marks = [Launcher(Settings(state_dir=tmp_path / each), None, lambda *_: None)._mark for each in ("one", "two")]
+
+    with socket.create_server(("127.0.0.1", 0)) as admin:
+        one, again, other = (replica_name(admin, mark) for mark in (marks[0], *marks))
+
+    assert one == again != other
+    assert one.rpartition("#")[0] == other.rpartition("#")[0]
+
+
+def test_evaluations_of_a_store_are_read_in_its_copy(tmp_path: Path) -> None:
+    settings = Settings(models=Path("s3://bucket/models"), state_dir=tmp_path)
+    place = settings.repository / "fraud" / "1"
+    place.mkdir(parents=True)
+    write_evaluation(place, Evaluation(format=FORMAT, sha256="ab", created="", passed=True))
+
+    assert evaluated_in(settings)("fraud", 1, "ab") == (True, "")

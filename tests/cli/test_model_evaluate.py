@@ -151,16 +151,14 @@ def test_a_file_that_cannot_be_written_is_exit_code_1(
 
 
 def test_a_version_s_directory_that_cannot_be_written_is_exit_code_1(
-    evaluate: Callable[..., tuple[int, str, str]], here: Path, monkeypatch: pytest.MonkeyPatch
+    evaluate: Callable[..., tuple[int, str, str]], here: Path
 ) -> None:
-    def denied(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
+    (here / "models" / "breast-cancer" / ".lock").mkdir()  # what even root cannot open to write
 
-    monkeypatch.setattr("gateway.models.evaluations.tempfile.mkstemp", denied)
     code, _, err = evaluate(versions=("1",))
 
     assert code == 1
-    assert "cannot be written to models/breast-cancer/1: Permission denied" in err
+    assert "cannot be written to models/breast-cancer/1: Is a directory" in err
     assert "--no-record" in err
 
 

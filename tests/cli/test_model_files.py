@@ -187,7 +187,7 @@ def test_golden_requests_of_an_adapted_version_are_of_its_callers_interface(
     [
         ({"text": "{"}, 1, "line 1 is no JSON"),
         ({"text": ROW.replace("input\"", "other\"")}, 1, "golden request 1 cannot be asked"),
-        ({"text": ROW, "version": "99"}, 1, "there is no version 99"),
+        ({"text": ROW, "version": "99"}, 2, "there is no version 99"),
         ({"text": ROW, "version": "latest"}, 2, "is no model and version"),
         ({"text": ROW, "name": "../x"}, 2, "is no model and version"),
     ],

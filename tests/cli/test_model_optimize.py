@@ -138,7 +138,7 @@ def test_a_repository_that_cannot_be_written_is_exit_code_1(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gateway.optimization.optimizing.publish", full)
+    monkeypatch.setattr("gateway.models.working_copy.publish", full)
     code, _, err = optimize("digits/2", "--target", "target", "--dynamic-int8")
 
     assert (code, "cannot be written below models: No space left on device" in err) == (1, True)

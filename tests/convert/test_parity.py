@@ -55,3 +55,10 @@ def test_an_output_that_is_missing_or_has_another_shape_differs_however_many_row
 
         assert not found.holds
         assert said in found.reason
+
+
+@pytest.mark.parametrize(("converted", "holds"), [(["a", "b"], True), (["a", "c"], False)])
+def test_texts_may_not_differ(converted: list[str], holds: bool) -> None:
+    original = {"text": np.array(["a", "b"])}
+
+    assert compare(original, {"text": np.array(converted, dtype=object)}).holds is holds

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 pytest.importorskip("onnx", reason="conversions need the `convert` extra")
@@ -224,11 +225,59 @@ def tf2onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "convert.py").write_text(TF2ONNX.format(graph=str(GRAPH)), encoding="utf-8")
+    (tmp_path / "site" / "tensorflow.py").write_bytes(Path(__file__).with_name("tensorflow_stand_in.py").read_bytes())
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
 
 
-def imported(savedmodel: Path, *, trusted: bool = True) -> Wish:
-    return Wish(of_path(savedmodel).file, "iris", savedmodel.parent / "models", trusted=trusted)
+def imported(savedmodel: Path, *, trusted: bool = True, sample: Path | None = None, golden: int = 0) -> Wish:
+    file = of_path(savedmodel).file
+    return Wish(file, "iris", savedmodel.parent / "models", sample=sample, trusted=trusted, golden=golden)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(3).uniform(1, 9, (20, 30)))
+    return tmp_path / "rows.npy"
+
+
+@pytest.mark.usefixtures("tf2onnx")
+def test_a_savedmodel_is_asked_the_sample_itself_and_compared(savedmodel: Path, rows: Path) -> None:
+    shutil.copy(GRAPH, savedmodel / "graph.onnx")
+
+    done = convert(imported(savedmodel, sample=rows, golden=2))
+
+    assert done.parity is not None
+    assert (done.parity.holds, done.parity.rows, done.failed) == (True, 20, "")
+    assert {each.output for each in done.parity.outputs} == {"label", "probabilities"}
+    assert read_metadata(done.path / "metadata.yaml").extra["parity"]["holds"] is True
+    assert (done.path / "golden.jsonl").read_bytes().count(b"\n") == 2
+
+
+@pytest.mark.usefixtures("tf2onnx")
+def test_a_graph_that_does_not_answer_as_its_savedmodel_is_published_as_failed(savedmodel: Path, rows: Path) -> None:
+    shutil.copy(GRAPH, savedmodel / "graph.onnx")
+    (savedmodel / "off").write_text("0.25", encoding="utf-8")
+
+    done = convert(imported(savedmodel, sample=rows, golden=2))
+
+    assert "probabilities: 20 of 20 rows differ, first row 0" in done.failed
+    assert read_metadata(done.path / "metadata.yaml").failed == done.failed
+    assert not (done.path / "golden.jsonl").exists()
+
+
+@pytest.mark.usefixtures("tf2onnx")
+def test_a_savedmodel_that_cannot_answer_the_sample_is_refused(savedmodel: Path, rows: Path) -> None:
+    with pytest.raises(CannotConvert, match=r"by the signature serving_default, so nothing could be compared"):
+        convert(imported(savedmodel, sample=rows))
+
+
+@pytest.mark.usefixtures("tf2onnx")
+def test_a_sample_that_does_not_fit_the_signature_is_refused_with_what_does(savedmodel: Path, tmp_path: Path) -> None:
+    shutil.copy(GRAPH, savedmodel / "graph.onnx")
+    np.save(tmp_path / "narrow.npy", np.ones((5, 3)))
+
+    with pytest.raises(CannotConvert, match=r"does not fit the input input FP32 \[-1, 30\]"):
+        convert(imported(savedmodel, sample=tmp_path / "narrow.npy"))
 
 
 @pytest.mark.usefixtures("tf2onnx")

@@ -27,7 +27,7 @@ KUBERNETES: Final = ("1.27", "1.37")
 TOKENS: Final[dict[str, Any]] = {"existingSecret": "gateway-tokens"}
 EVERYTHING: Final[dict[str, Any]] = {
     "image": {"pullSecrets": [{"name": "pull"}], "tag": "9"},
-    "gateway": {"limits": "head=5s", "extraEnv": {"GATEWAY_MAX_QUEUE": "64"}},
+    "gateway": {"limits": "head=5s", "modelMemory": "600m", "modelIdle": "2h", "extraEnv": {"GATEWAY_MAX_QUEUE": "64"}},
     "models": {
         "source": "initContainer",
         "initContainer": {"image": "fetch:1", "command": ["fetch"], "args": ["/models"], "envFromSecret": "bucket"},
@@ -77,6 +77,8 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "misspelt": {"replica": 3},
     "wrong type": {"replicas": "two"},
     "unknown source": {"models": {"source": "cloud"}},
+    "no size": {"gateway": {"modelMemory": "much"}},
+    "no duration": {"gateway": {"modelIdle": "soon"}},
     "foreign variable": {"gateway": {"extraEnv": {"PATH": "/"}}},
 }
 SOUND: Final = ("default", "minimal", "everything", "external")
@@ -162,6 +164,8 @@ def test_control_a_misspelt_field_is_found(tmp_path: Path) -> None:
         ("misspelt", "replica"),
         ("wrong type", "replicas"),
         ("unknown source", "source"),
+        ("no size", "modelMemory"),
+        ("no duration", "modelIdle"),
         ("foreign variable", "PATH"),
     ],
 )
@@ -202,6 +206,17 @@ def test_the_settings_can_be_read(report: dict[str, Any], case: str) -> None:
 
     assert (settings.port, settings.admin_port, str(settings.state_dir)) == (8080, 9090, "/var/lib/gateway")
     assert settings.grpc_port == (0 if case == "minimal" else 8081)
+
+
+@pytest.mark.parametrize(("case", "memory_bytes", "idle_seconds"), [("default", 0, 0), ("everything", 600 << 20, 7200)])
+def test_the_memory_of_versions_is_bounded_as_the_values_say(
+    report: dict[str, Any], case: str, memory_bytes: int, idle_seconds: float
+) -> None:
+    given = {name: text for name, text in environment(report, case).items() if isinstance(text, str)}
+
+    settings = from_environment({}, given)
+
+    assert (settings.model_memory, settings.model_idle) == (memory_bytes, idle_seconds)
 
 
 @pytest.mark.parametrize("case", SOUND)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.models.evaluations import FORMAT, Evaluation, write_evaluation
@@ -38,12 +39,16 @@ def test_a_canary_gets_no_traffic_before_every_gateway_has_it_and_its_golden_ans
     # One gateway cannot load version 2, and then has no evaluation of it.
     _evaluate(models[0])
     assert start(one, golden="off", require=["evaluation"]).status == 201
-    other = f"replica {os.uname().nodename}:{two.admin.rpartition(':')[2]}"
-    eventually(lambda: f"{other} lacks it: version 2 is FAILED" in str(now(one)["waits_for"]), 10, f"{other} is named")
+    other = f"replica {re.escape(os.uname().nodename)}:{two.admin.rpartition(':')[2]}#[0-9a-f]{{8}} lacks it: "
+
+    def waits(why: str) -> bool:
+        return re.search(other + why, str(now(one)["waits_for"])) is not None
+
+    eventually(lambda: waits("version 2 is FAILED"), 10, "the other gateway is named")
     assert (now(one)["phase"], _answering(one), _answering(two)) == ("preflight", {"1"}, {"1"})
     (models[1] / MODEL / "2" / "model.onnx").write_bytes(tagged(2))
-    lacks = f"{other} lacks it: the plan requires evaluation of version 2: it was not evaluated"
-    eventually(lambda: lacks in str(now(one)["waits_for"]), 15, "the file is whole, and was not evaluated")
+    lacks = "the plan requires evaluation of version 2: it was not evaluated"
+    eventually(lambda: waits(lacks), 15, "the file is whole, and was not evaluated")
     _evaluate(models[1])
     eventually(is_in(one, "step"), 15, "the rollout goes on once that file has passed its gates")
     assert order(one, "abort").status == 200

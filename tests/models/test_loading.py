@@ -6,6 +6,7 @@ import hashlib
 import os
 import resource
 import stat
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONTENT = b"the weights of a model" * 1000
+NOBODY = 65534
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -171,11 +173,31 @@ def test_a_missing_file_is_unreadable(tmp_path: Path, blobs: Path) -> None:
     assert refusal(tmp_path / "model.onnx", blobs).code == "unreadable"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_a_file_that_may_not_be_read_is_unreadable(source: Path, blobs: Path) -> None:  # M8
-    source.chmod(0)
+@contextmanager
+def as_somebody() -> Iterator[Path]:
+    """Yield a directory of one whom files may be forbidden to: nobody, where this is root."""
+    with tempfile.TemporaryDirectory() as name:
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.chown(name, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        try:
+            yield Path(name)
+        finally:
+            if is_root:
+                os.seteuid(0)
 
-    assert refusal(source, blobs).code == "unreadable"
+
+def test_a_file_that_may_not_be_read_is_unreadable() -> None:  # M8
+    with as_somebody() as place:
+        source = place / "model.onnx"
+        source.write_bytes(CONTENT)
+        before = fetch(source, place / "blobs").digest
+        source.chmod(0)
+        found = refusal(source, place / "blobs")
+
+    assert (before, found.code) == (DIGEST, "unreadable")
+    assert "Permission denied" in found.reason
 
 
 @contextmanager

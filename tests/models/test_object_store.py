@@ -15,9 +15,6 @@ import pytest
 pytest.importorskip("s3fs", reason="object stores need the `s3` extra")
 pytest.importorskip("moto", reason="S3 is played by moto, of the `test` extra")
 
-import fsspec
-from moto.server import ThreadedMotoServer
-
 from gateway.core.errors import InvalidSettings
 from gateway.models.mirror import Follower, Mirror
 from gateway.models.objects import ObjectStore, StoreAway
@@ -25,6 +22,7 @@ from gateway.models.publishing import publish
 from gateway.models.repository import Repository
 from gateway.models.shared import publish_shared
 from gateway.models.tags import read_tags
+from tests.models.buckets import bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,16 +34,8 @@ FILES = {"model.onnx": b"graph", "metadata.yaml": b"notes: hello\n"}
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """The address of an S3 server with an empty bucket."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "y", "DEFAULT_REGION": "us-east-1"}.items():
-            patch.setenv(f"AWS_{name}", value)
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        fsspec.filesystem("s3").mkdir("bucket")
-        yield "s3://bucket"
-    server.stop()
+    with bucket() as address:
+        yield address
 
 
 @pytest.fixture(params=["memory", "s3"])
