@@ -10,6 +10,7 @@ from gateway.core.alarms import MAX_ALARMS, THEN
 from gateway.core.experiment import RULE
 from gateway.core.names import MODEL_NAME, VERSION_NUMBER
 from gateway.core.policies import POLICIES
+from gateway.core.reference import MAX_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,6 +106,23 @@ PLAN: Final[dict[str, Any]] = {
     },
 }
 
+DRIFT: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "what is made of drift",
+    "required": ["pause"],
+    "additionalProperties": False,
+    "properties": {
+        "pause": {"type": "boolean", "description": "drift of a version of a running rollout holds it"},
+        "ignore": {
+            "type": "array",
+            "description": "columns that are shown and never count",
+            "items": {"type": "string", "minLength": 1},
+            "maxItems": MAX_COLUMNS,
+            "uniqueItems": True,
+        },
+    },
+}
+
 RECORD: Final[dict[str, Any]] = {
     "type": "object",
     "description": "what of the traffic is recorded, and what is hidden in it",
@@ -185,6 +203,7 @@ SCHEMAS: Final[dict[str, Any]] = {
             },
             "rollout": {"$ref": "#/components/schemas/Plan"},
             "record": RECORD,
+            "drift": DRIFT,
         },
     },
     "Plan": PLAN,

@@ -127,3 +127,17 @@ def deliveries_key(model: str) -> str:
 def undelivered_key(model: str) -> str:
     """Return the key of the stream that holds what was given up."""
     return f"gateway:{{{model}}}:undelivered"
+
+
+REFERENCE_SECONDS: Final = 90 * 24 * 3600
+"""How long a reference of live traffic is kept after it was asked for last."""
+
+
+def samples_key(model: str) -> str:
+    """Return the key of the stream that holds samples of what the versions of *model* are asked and answer."""
+    return f"gateway:{{{model}}}:samples"
+
+
+def reference_key(model: str, version: int, digest: str) -> str:
+    """Return the key of what *version*, whose model file has this *digest*, was asked and answered at first."""
+    return f"gateway:{{{model}}}:reference:{version}:{digest[:64]}"
