@@ -134,7 +134,7 @@ class DriftBoard:
 
     async def _compare(self, model: str, watched: Watched, sample: Sample) -> None:
         """Take a sample in the bins of the file beside the version."""
-        if watched.drift is None or watched.drift.reference.id != sample.bins:
+        if watched.drift is None or watched.drift.bins != sample.bins:
             found = await asyncio.to_thread(self._references, model, sample.version, sample.digest)
             if found is None or found.id != sample.bins:
                 return  # the file is another one by now, and so will be the next sample

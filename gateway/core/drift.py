@@ -217,6 +217,8 @@ class VersionDrift:
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
+        self.bins = reference.id
+        """What samples say that are in the bins of this reference."""
         self._columns = {each.name: ColumnDrift(each, len(reference.columns)) for each in reference.columns}
         self._sizes = {each.name: len(each.counts) for each in reference.columns}
         self.rows = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.core.outputs import BINS
 from gateway.core.reference import PREDICTION, Column, Reference
 from gateway.models.answers import binned, form_of
-from gateway.models.references import column_of_numbers, columns_of_texts, places_of, values_of
+from gateway.models.counting import column_of_numbers, columns_of_texts, places_of, values_of
 
 import numpy as np  # isort: skip - after gateway.convert, which sets what its libraries read
 

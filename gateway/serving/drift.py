@@ -19,7 +19,7 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.reference import PREDICTION, Reference
 from gateway.core.signature import FREE
 from gateway.models.answers import form_of
-from gateway.models.references import counted, places_of, values_of
+from gateway.models.counting import Counting, places_of
 from gateway.serving.outputs import OutputSample
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ ROWS_WITHOUT: Final = 32
 class RequestSample:
     """The requests of one version that were not counted yet. *room*: how many more are taken."""
 
-    __slots__ = ("_answers", "_form", "_held", "_places", "_turn", "reference", "room", "version")
+    __slots__ = ("_answers", "_bins", "_counting", "_form", "_held", "_places", "_turn", "reference", "room", "version")
 
     def __init__(self, version: LoadedVersion) -> None:
         signature = version.signature
@@ -58,6 +58,8 @@ class RequestSample:
     def use(self, reference: Reference | None) -> None:
         """Count in the bins of *reference* from now on; what was left before is dropped."""
         self.reference = reference
+        self._bins = reference.id if reference is not None else ""
+        self._counting = Counting(self._places, reference)
         column = reference.column(PREDICTION) if reference is not None else None
         edges = column.edges if column is not None else ()
         self._answers = OutputSample(self._form, edges) if self._form is not None else None
@@ -68,7 +70,12 @@ class RequestSample:
         for job, result in zip(batch, results, strict=True):
             if self.room and job.rows and not isinstance(result, Exception):
                 self.room -= 1
-                self._hold(job.feeds, job.rows, result)
+                if job.rows == 1:
+                    self._held.append(job.feeds)
+                    if self._answers is not None:
+                        self._answers.take(result)
+                else:
+                    self._take_one_of(job.rows, job.feeds, result)
 
     def read(self) -> Sample | None:
         """Return what was counted since the last call; None for nothing."""
@@ -78,21 +85,17 @@ class RequestSample:
         if not rows:
             return None
         tensors = [np.concatenate(parts) for parts in zip(*held, strict=True)]
-        values = {place.name: values_of(place, tensors) for place in self._places}
-        counts = counted(values, self.reference)
+        counts = self._counting.counts(tensors)
         if answers:
             counts[PREDICTION] = {int(kind.partition("_")[2]): many for kind, many in answers.items()}
-        bins = self.reference.id if self.reference is not None else ""
-        return Sample(self.version.version, self.version.digest, bins, rows, counts)
+        return Sample(self.version.version, self.version.digest, self._bins, rows, counts)
 
-    def _hold(self, feeds: tuple[Tensor, ...], rows: int, outputs: Sequence[Tensor]) -> None:
-        if rows > 1:  # a copy of one row: the whole request must not be kept for its sake
-            self._turn = row = (self._turn + 1) % rows
-            feeds = tuple(feed[row : row + 1].copy() for feed in feeds)
-            outputs = [output[row : row + 1].copy() if output.ndim else output for output in outputs]
-        self._held.append(feeds)
+    def _take_one_of(self, rows: int, feeds: tuple[Tensor, ...], outputs: Sequence[Tensor]) -> None:
+        """Take a copy of one row: the whole request must not be kept for its sake."""
+        self._turn = row = (self._turn + 1) % rows
+        self._held.append(tuple(feed[row : row + 1].copy() for feed in feeds))
         if self._answers is not None:
-            self._answers.take(outputs)
+            self._answers.take([output[row : row + 1].copy() if output.ndim else output for output in outputs])
 
     def _empty(self) -> None:
         self._held = []
