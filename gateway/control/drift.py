@@ -19,7 +19,7 @@ from gateway.core.drift import State, VersionDrift
 from gateway.core.drift_counts import read_sample
 from gateway.core.errors import InvalidDocument, StoreUnavailable
 from gateway.core.notification import Kind, noticed
-from gateway.core.reference import Reference, folded, frozen, read_reference
+from gateway.core.reference import LIVE, Reference, folded, frozen, read_reference
 from gateway.ports import SAMPLES_AT_ONCE, SAMPLES_SECONDS
 
 if TYPE_CHECKING:
@@ -145,7 +145,11 @@ class DriftBoard:
         watched.drift.look(counts, sample.rows)
 
     async def _compare_live(self, model: str, watched: Watched, sample: Sample) -> None:
-        """Take a sample in fine bins, of a version without a file."""
+        """Take a sample in fine bins, of a version without a file; one that has it by now is about to use it."""
+        if watched.drift is not None and watched.drift.reference.source != LIVE:
+            if await asyncio.to_thread(self._references, model, sample.version, sample.digest) is not None:
+                return
+            watched.drift = None
         if watched.drift is None:
             kept = b"" if watched.first_rows else await self._kept(model, watched, sample)
             if not kept:

@@ -40,29 +40,29 @@ ROWS_WITHOUT: Final = 32
 
 
 class RequestSample:
-    """The requests of one version that were not counted yet. *room*: how many more are taken."""
+    """The requests of one version that were not counted yet. *room*: how many more are taken; none before ``use``."""
 
-    __slots__ = ("_answers", "_bins", "_counting", "_form", "_held", "_places", "_turn", "reference", "room", "version")
+    __slots__ = (
+        "_answers", "_bins", "_counting", "_form", "_held", "_places", "_turn", "is_used", "reference", "room",
+        "version",
+    )  # fmt: skip
 
     def __init__(self, version: LoadedVersion) -> None:
         signature = version.signature
         self.version = version
         self.reference: Reference | None = None
+        self.is_used = False
         self._places = places_of(signature) if _is_by_row(signature) else ()
         self._form = form_of(signature) if self._places else None
         self._held: list[tuple[Tensor, ...]] = []
         self._turn = 0
         self.room = 0
-        self.use(None)
+        self._prepare(None)
 
     def use(self, reference: Reference | None) -> None:
-        """Count in the bins of *reference* from now on; what was left before is dropped."""
-        self.reference = reference
-        self._bins = reference.id if reference is not None else ""
-        self._counting = Counting(self._places, reference)
-        column = reference.column(PREDICTION) if reference is not None else None
-        edges = column.edges if column is not None else ()
-        self._answers = OutputSample(self._form, edges) if self._form is not None else None
+        """Take requests, and count in the bins of *reference* from now on; what was left before is dropped."""
+        self.is_used = True
+        self._prepare(reference)
         self._empty()
 
     def take(self, batch: Sequence[Job], results: Sequence[Result]) -> None:
@@ -89,6 +89,14 @@ class RequestSample:
         if answers:
             counts[PREDICTION] = {int(kind.partition("_")[2]): many for kind, many in answers.items()}
         return Sample(self.version.version, self.version.digest, self._bins, rows, counts)
+
+    def _prepare(self, reference: Reference | None) -> None:
+        self.reference = reference
+        self._bins = reference.id if reference is not None else ""
+        self._counting = Counting(self._places, reference)
+        column = reference.column(PREDICTION) if reference is not None else None
+        edges = column.edges if column is not None else ()
+        self._answers = OutputSample(self._form, edges) if self._form is not None else None
 
     def _take_one_of(self, rows: int, feeds: tuple[Tensor, ...], outputs: Sequence[Tensor]) -> None:
         """Take a copy of one row: the whole request must not be kept for its sake."""
@@ -135,7 +143,7 @@ class DriftDuty:
             await self._send(sample, found)
             version = sample.version
             known = await asyncio.to_thread(self._reference, version.model, version.version, version.digest)
-            if known is not sample.reference:
+            if known is not sample.reference or not sample.is_used:
                 sample.use(known)
 
     async def _send(self, sample: RequestSample, found: Sample | None) -> None:
