@@ -47,13 +47,12 @@ class AnomalyBoard:
         self._looked_at: float | None = None
         self._watches: dict[tuple[str, int], VersionWatch] = {}
         self._told: dict[tuple[str, int], set[str]] = {}
+        self._found: dict[str, dict[int, Sequence[Anomaly]]] = {}
+        """Replaced whole at each look: a scrape reads it in a thread of its own."""
 
     def anomalies(self) -> Mapping[str, Mapping[int, Sequence[Anomaly]]]:
         """Return model → version → what is out of the ordinary now, of every version that is watched."""
-        found: dict[str, dict[int, Sequence[Anomaly]]] = {}
-        for (model, version), watch in sorted(self._watches.items()):
-            found.setdefault(model, {})[version] = watch.anomalies(f"{model}/{version}")
-        return found
+        return self._found
 
     async def tick(self) -> None:
         """Take the window that ended, where one did."""
@@ -68,10 +67,14 @@ class AnomalyBoard:
         self._watches = {key: self._watches.get(key) or VersionWatch() for key in named}
         for key, window in named.items():
             self._watches[key].look(window.requests, window.failures, window.p95_seconds, now - before)
+        found: dict[str, dict[int, Sequence[Anomaly]]] = {}
+        for (model, version), watch in sorted(self._watches.items()):
+            found.setdefault(model, {})[version] = watch.anomalies(f"{model}/{version}")
+        self._found = found
         await self._tell()
 
     async def _tell(self) -> None:
-        for model, versions in self.anomalies().items():
+        for model, versions in self._found.items():
             for version, found in versions.items():
                 known = self._told.get((model, version), set())
                 self._told[model, version] = {each.series for each in found}

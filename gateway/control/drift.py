@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.control.operations import Operations
+    from gateway.control.route_reader import CurrentRoute
     from gateway.core.drift import ColumnFinding
     from gateway.core.drift_counts import Sample
     from gateway.core.drift_plan import DriftPlan
     from gateway.ports import Store
 
+    Findings = Mapping[str, Mapping[int, Sequence[ColumnFinding]]]
     References = Callable[[str, int, str], Reference | None]
     """Model, version, SHA-256 of its file → what lies beside it; may block."""
 
@@ -74,27 +76,21 @@ class DriftBoard:
         self._last: dict[str, str] = {}
         self._caught_up: set[str] = set()
         self._watched: dict[str, dict[int, Watched]] = {}
-        self._plans: dict[str, DriftPlan | None] = {}
+        self._findings: Findings = {}
+        self._rows: Mapping[str, Mapping[int, int]] = {}
+        """What is shown, replaced whole at each tick: a scrape reads it in a thread of its own."""
 
-    def findings(self) -> Mapping[str, Mapping[int, Sequence[ColumnFinding]]]:
-        """Return model → version → what is known of its columns."""
-        return {model: self.of(model) for model in self._watched}
+    def findings(self) -> Findings:
+        """Return model → version → what is known of its columns, those that the route ignores marked so."""
+        return self._findings
 
     def of(self, model: str) -> Mapping[int, Sequence[ColumnFinding]]:
-        """Return version → what is known of its columns, those that the route ignores marked so."""
-        plan = self._plans.get(model)
-        return {
-            version: [_marked(each, plan) for each in watched.drift.findings()]
-            for version, watched in sorted(self._watched.get(model, {}).items())
-            if watched.drift is not None
-        }
+        """Return version → what is known of its columns."""
+        return self._findings.get(model, {})
 
     def rows(self) -> Mapping[str, Mapping[int, int]]:
         """Return model → version → rows that were compared, and before there is a reference those that make it."""
-        return {
-            model: {number: each.first_rows + (each.drift.rows if each.drift else 0) for number, each in found.items()}
-            for model, found in self._watched.items()
-        }
+        return self._rows
 
     def reference(self, model: str, version: int) -> Reference | None:
         """Return what a version is compared with; None while there is nothing."""
@@ -111,7 +107,11 @@ class DriftBoard:
                     await self._take(model, payload)
                     self._last[model] = name
             self._forget(models)
-            await self._tell(found)
+            routes = await self._operations.routes(list(found))
+            self._show({model: routes.of(model) for model in found})
+            for model in found:
+                for version, findings in self.of(model).items():
+                    await self._tell_of(model, version, routes.of(model).revision, findings)
         except StoreUnavailable as exc:
             log.debug("drift is not looked at until the store answers: %s", exc)
             return
@@ -186,15 +186,20 @@ class DriftBoard:
             if model in models
         }
 
-    async def _tell(self, found: Mapping[str, object]) -> None:
-        if not found:
-            return
-        routes = await self._operations.routes(list(found))
-        for model in found:
-            current = routes.of(model)
-            self._plans[model] = current.document.drift if current.document is not None else None
-            for version, findings in self.of(model).items():
-                await self._tell_of(model, version, current.revision, findings)
+    def _show(self, news: Mapping[str, CurrentRoute]) -> None:
+        """Show what is known now; *news* are the routes of the models of which something came."""
+        findings = {}
+        for model, watched in self._watched.items():
+            if model in news:
+                document = news[model].document
+                findings[model] = _findings(watched, document.drift if document is not None else None)
+            else:
+                findings[model] = {number: each for number, each in self.of(model).items() if number in watched}
+        self._findings = findings
+        self._rows = {
+            model: {number: each.first_rows + (each.drift.rows if each.drift else 0) for number, each in found.items()}
+            for model, found in self._watched.items()
+        }
 
     async def _tell_of(self, model: str, version: int, revision: int, findings: Sequence[ColumnFinding]) -> None:
         drifted = [each for each in findings if each.state is State.DRIFTED]
@@ -220,6 +225,14 @@ def _compared_with(model: str, kept: bytes) -> VersionDrift | None:
 
 def _dense(counts: Mapping[int, int], size: int) -> list[int]:
     return [counts.get(number, 0) for number in range(size)]
+
+
+def _findings(watched: Mapping[int, Watched], plan: DriftPlan | None) -> dict[int, Sequence[ColumnFinding]]:
+    return {
+        number: [_marked(each, plan) for each in known.drift.findings()]
+        for number, known in sorted(watched.items())
+        if known.drift is not None
+    }
 
 
 def _marked(finding: ColumnFinding, plan: DriftPlan | None) -> ColumnFinding:

@@ -43,7 +43,8 @@ async def test_so_many_samples_come_at_once_and_so_many_are_kept(store: Store, m
     for each in range(0, SAMPLES_KEPT + 400, 50):
         await asyncio.gather(*(store.sampled(model, b"%d" % number) for number in range(each, each + 50)))
 
-    found, last = [], ""
+    found: list[tuple[str, bytes]] = []
+    last = ""
     while more := (await store.samples({model: last})).get(model):
         assert len(more) <= SAMPLES_AT_ONCE
         found += more

@@ -66,7 +66,8 @@ def test_every_bin_has_words(column: Column, number: int, words: str) -> None:
 
 
 def data(**changed: Any) -> dict[str, Any]:
-    return json.loads(REFERENCE.encoded()) | changed
+    found: dict[str, Any] = json.loads(REFERENCE.encoded())
+    return found | changed
 
 
 def column(**changed: Any) -> dict[str, Any]:
