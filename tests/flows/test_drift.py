@@ -22,8 +22,8 @@ datasets = pytest.importorskip("sklearn.datasets", reason="the rows are scikit-l
 pytest.importorskip("pandas", reason="tables are read with the `convert` extra")
 
 MODEL: Final = "breast-cancer"
-ROWS: Final = 250
-SHIFTED: Final = 100
+ROWS: Final = 130
+SHIFTED: Final = 60
 TOLD_SECONDS: Final = 10.0
 ROLLOUT: Final = {
     "candidate": "2", "steps": [{"weight": 50, "for": "1h"}], "guards": {"latency": {"enforce": "off"}},
