@@ -40,8 +40,8 @@ async def test_models_are_asked_together_and_those_without_samples_left_out(stor
 
 
 async def test_so_many_samples_come_at_once_and_so_many_are_kept(store: Store, model: str) -> None:
-    for each in range(0, SAMPLES_KEPT + 400, 50):
-        await asyncio.gather(*(store.sampled(model, b"%d" % number) for number in range(each, each + 50)))
+    for each in range(0, SAMPLES_KEPT + 400, 10):
+        await asyncio.gather(*(store.sampled(model, b"%d" % number) for number in range(each, each + 10)))
 
     found: list[tuple[str, bytes]] = []
     last = ""
