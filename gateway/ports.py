@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gateway.core.alarms import Answer, Silence, Standing
+    from gateway.core.anomalies import Anomaly
+    from gateway.core.drift import ColumnFinding
     from gateway.core.errors import GatewayError
     from gateway.core.feedback import Fact
     from gateway.core.keeping import Keeping
@@ -468,7 +470,42 @@ class FleetStore(Protocol):
         ...
 
 
-class Store(RouteStore, EvidenceStore, FeedbackStore, LabelledStore, NotificationStore, FleetStore, Protocol):
+class DriftStore(Protocol):
+    """Samples of what versions are asked and answer, as counts, on their way from the workers to whoever compares them.
+
+    Every call answers within a second or raises StoreUnavailable. Nothing here is exact: a sample whose call failed is
+    not sent again, and the oldest fall out.
+    """
+
+    async def sampled(self, model: str, payload: bytes) -> None:
+        """Append *payload* (``core.drift_counts.Sample.encoded``) to the samples of *model*."""
+        ...
+
+    async def samples(self, after: Mapping[str, str]) -> Mapping[str, Sequence[tuple[str, bytes]]]:
+        """Return the samples of each model that came after the named one, in one round trip, oldest first.
+
+        *after*: model → the name of the last sample that is known, empty for all that is kept. Each sample comes with
+        its name; at most SAMPLES_AT_ONCE of a model, and models without any are left out.
+        """
+        ...
+
+    async def keep_reference(self, model: str, version: int, digest: str, payload: bytes) -> bytes:
+        """Keep *payload* as the reference of a version whose model file has this *digest*, unless there is one.
+
+        Returns what is kept then; empty where *payload* is and nothing was kept.
+        """
+        ...
+
+
+SAMPLES_AT_ONCE: Final = 200
+SAMPLES_KEPT: Final = 1_000
+SAMPLES_SECONDS: Final = 3600.0
+"""A model keeps so many samples, and none when it had no request for so long."""
+
+
+class Store(
+    RouteStore, EvidenceStore, FeedbackStore, LabelledStore, NotificationStore, FleetStore, DriftStore, Protocol
+):
     """All of it in one."""
 
 
@@ -1011,6 +1048,42 @@ class TrafficFigures(Protocol):
 
     def of(self, model: str) -> Mapping[str, Traffic]:
         """Return version → figures of *model*, of what some worker has. Reads files, may block."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the workers of this replica counted of one version in a window of time.
+
+    *failures*: requests that it failed or was late for. *p95_seconds*: of a request, None where there was none.
+    """
+
+    requests: int
+    failures: int
+    p95_seconds: float | None
+
+
+class Windows(Protocol):
+    """What the workers of this replica counted since it was asked last."""
+
+    def take(self) -> Mapping[tuple[str, str], Window]:
+        """Return model and version → window since the last call, of those known then. Reads files, may block."""
+        ...
+
+
+class DriftMetrics(Protocol):
+    """What is known of drift and anomalies, for ``/metrics``."""
+
+    def findings(self) -> Mapping[str, Mapping[int, Sequence[ColumnFinding]]]:
+        """Return model → version → what is known of its columns."""
+        ...
+
+    def rows(self) -> Mapping[str, Mapping[int, int]]:
+        """Return model → version → rows that were compared since this process began."""
+        ...
+
+    def anomalies(self) -> Mapping[str, Mapping[int, Sequence[Anomaly]]]:
+        """Return model → version → what is out of the ordinary now, of every version that is watched."""
         ...
 
 

@@ -22,7 +22,10 @@ from gateway.cli import main
 from gateway.control import problems as admin_problems
 from gateway.control.admin_table import ENDPOINTS
 from gateway.core.alarms import Alarm, State, Watched
+from gateway.core.anomalies import SERIES
 from gateway.core.document import RouteDocument, parse
+from gateway.core.drift import ColumnFinding
+from gateway.core.drift import State as DriftState
 from gateway.core.errors import InvalidDocument
 from gateway.core.limits import DEFAULT
 from gateway.core.notification import Kind as Notified
@@ -49,6 +52,7 @@ from gateway.settings import CLIENT_VARIABLES, LIMITS, Settings, flag, variable
 from gateway.strict_yaml import read_document
 from gateway.telemetry.alarms import AlarmCollector
 from gateway.telemetry.collector import GatewayCollector
+from gateway.telemetry.drift import DriftCollector
 from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, FALLBACKS, REFUSALS
 from gateway.telemetry.notifications import NotificationCollector
 from gateway.telemetry.quality import QualityCollector
@@ -233,10 +237,15 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
     said = dict.fromkeys((*COUNTS, *SUMS), 1.0)
     board = SimpleNamespace(qualities=lambda: {"fraud": {1: Quality(said, {("a", "a"): 1}, {0: {"rows": 1.0}})}})
     alarms = SimpleNamespace(standings=lambda: {"fraud": [Watched(Alarm("up", "up"), 0.0, heard=1.0).standing(2.0)]})
+    finding = ColumnFinding("amount", DriftState.STABLE, 0.0, 1, 0.0, 1.0, "")
+    drift = SimpleNamespace(
+        findings=lambda: {"fraud": {1: [finding]}}, rows=lambda: {"fraud": {1: 1}}, anomalies=lambda: {"fraud": {1: []}}
+    )
     collectors = (
         GatewayCollector(slabs, workers, lambda: {"fraud": {1: 1.0}}), RolloutCollector(news), QualityCollector(board),
         NotificationCollector(lambda: {"ops": TargetFigures({"delivered": 1}, 0, 0.0)}),
         AlarmCollector(alarms),
+        DriftCollector(drift),
     )  # fmt: skip
 
     for family in chain.from_iterable(collector.collect() for collector in collectors):
@@ -258,6 +267,8 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
         ("outcome of recordings", RECORDING_OUTCOMES),
         ("outcome of notifications", NOTIFICATION_OUTCOMES),
         ("state of alarms", tuple(State)),
+        ("state of columns", tuple(DriftState)),
+        ("series of anomalies", tuple(series.name for series in SERIES)),
         ("outcome of copies", COPY_OUTCOMES),
         ("reason of dropped", COPY_DROPS),
         ("reason of feedback", tuple(DROPS)),

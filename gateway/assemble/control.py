@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway import __version__
 from gateway.control.admin import create_admin
 from gateway.control.alarms import Alarms
+from gateway.control.anomalies import AnomalyBoard
 from gateway.control.auth import LoopbackDoor, TokenFile
 from gateway.control.controller import Controller
+from gateway.control.drift import DriftBoard
+from gateway.control.drift_answers import Boards
 from gateway.control.events import Events
 from gateway.control.operations import Operations
 from gateway.control.rollout_news import RolloutNews
@@ -26,6 +29,7 @@ from gateway.models.evaluations import has_passed
 from gateway.models.metadata import read_metadata
 from gateway.models.mirror import Follower
 from gateway.models.pedigree import Pedigree
+from gateway.models.references import References
 from gateway.models.repository import Repository
 from gateway.models.tags import tags_of
 from gateway.notifications.courier import Courier
@@ -39,6 +43,7 @@ from gateway.settings import secret_variable
 from gateway.store.redis_store import RedisRouteStore
 from gateway.telemetry.alarms import AlarmCollector
 from gateway.telemetry.collector import GatewayCollector
+from gateway.telemetry.drift import DriftCollector
 from gateway.telemetry.failure_rate import failure_rate
 from gateway.telemetry.notifications import NotificationCollector
 from gateway.telemetry.prometheus import Prometheus
@@ -46,6 +51,7 @@ from gateway.telemetry.quality import QualityCollector
 from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory
 from gateway.telemetry.traffic import SlabTraffic
+from gateway.telemetry.windows import SlabWindows
 
 if TYPE_CHECKING:
     import socket
@@ -74,6 +80,7 @@ class ControlParts:
     server: HttpServer
     events: Events
     courier: Courier
+    drift: Boards
     follower: Follower | None
 
     def stop(self) -> None:
@@ -136,6 +143,10 @@ def build_control(start: Start) -> ControlParts:
     collector.registry.register(QualityCollector(board))
     courier = Courier(store, operations.models, targets_of(settings))
     collector.registry.register(NotificationCollector(courier.figures))
+    holder = secrets.token_hex(8)
+    drifts = DriftBoard(operations, store, References(settings.repository).of, holder)
+    boards = Boards(drifts, AnomalyBoard(operations, store, SlabWindows(slabs), holder))
+    collector.registry.register(DriftCollector(boards))
     events = Events(partial(look, operations, workers), store.nudges)
     admin = create_admin(
         operations,
@@ -150,13 +161,14 @@ def build_control(start: Start) -> ControlParts:
         events=events,
         notifications=courier,
         recordings=RecordingFiles(settings.state_dir / "recordings"),
+        drift=boards,
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
-    controller = Controller(operations, store, news, holder=secrets.token_hex(8))
+    controller = Controller(operations, store, news, holder=holder, drift=drifts.of)
     server = HttpServer(admin, start.sock, guarded(settings.limits))
     follower = Follower(settings.models_url, settings.repository) if settings.models_url else None
-    return ControlParts(steward, controller, board, workers, store, server, events, courier, follower)
+    return ControlParts(steward, controller, board, workers, store, server, events, courier, boards, follower)
 
 
 def targets_of(settings: Settings) -> Sequence[Target]:

@@ -23,6 +23,7 @@ from gateway.labels.evidence import LabelEvidence
 from gateway.labels.memory import WorkerMemory
 from gateway.models.budget import Budget
 from gateway.models.catalog import Catalog
+from gateway.models.references import References
 from gateway.models.repository import Repository
 from gateway.ports import WorkerReport
 from gateway.processes.http_server import HttpServer
@@ -34,6 +35,7 @@ from gateway.rest.app import InferencePort, Metadata
 from gateway.rest.exchange import Inference
 from gateway.rest.shortcut import shortcut
 from gateway.serving.adoption import Adoption
+from gateway.serving.drift import DriftDuty
 from gateway.serving.evidence import EvidenceDuty
 from gateway.serving.lanes import Lanes
 from gateway.serving.live import LiveRoute, LiveTable
@@ -84,6 +86,7 @@ class WorkerParts:
     inference: Inference
     server: HttpServer
     recordings: RecordingDesk
+    drift: DriftDuty
     labels: LabelDuty | None
     """None where feedback is off."""
     rpc: GrpcServer | None
@@ -213,6 +216,7 @@ def build_worker(start: Start) -> WorkerParts:
         inference=inference,
         server=HttpServer(InferencePort(inference, described.app()), start.sock, shortcut(inference, settings.limits)),
         recordings=recordings,
+        drift=DriftDuty(lanes.samples, store, References(repository.root).of),
         labels=labels,
         rpc=_rpc(start.rpc_sock, inference, catalog, lambda: reasons, control, figures, desk),
         report_file=ReportFile(start.reports, start.slot),

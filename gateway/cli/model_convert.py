@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         done = convert(Wish(
             source.file, args.name, copy.root, args.data or args.sample, args.data is not None, args.trust,
             args.tolerance, args.beyond, args.notes, tuple(args.parent), args.timeout, args.golden, source.known,
-            copy.publish,
+            publish=copy.publish,
         ))  # fmt: skip
     place = f"{copy.name}/{done.name}/{done.version}"
     for note in done.notes:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 EXAMPLE: Final = """example: gateway models evaluate fraud --versions 1 2 --data labelled.csv --gates gates.yaml
 
 The first version is the baseline. Each is asked every row in a process of its own. What was found out is kept as
-evaluation.json beside each version. Exit code 1 where a gate fails, or a score that it names cannot be known."""
+evaluation.json beside each version, and what rows and answers looked like as reference.json, which traffic is compared
+with. Exit code 1 where a gate fails, or a score that it names cannot be known."""
 
 
 def add_parser(verbs: Any) -> None:

@@ -8,6 +8,7 @@ from gateway.cli import (
     model_adapt,
     model_check,
     model_convert,
+    model_drift,
     model_evaluate,
     model_golden,
     model_optimize,
@@ -34,6 +35,7 @@ def add_parser(subparsers: Any) -> None:
     add_flags(listing)
     model_convert.add_parser(verbs)
     model_check.add_parser(verbs)
+    model_drift.add_parser(verbs)
     model_adapt.add_parser(verbs)
     model_golden.add_parser(verbs)
     model_evaluate.add_parser(verbs)
@@ -50,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         "list": _list,
         "convert": model_convert.run,
         "check": model_check.run,
+        "drift": model_drift.run,
         "adapt": model_adapt.run,
         "golden": model_golden.run,
         "evaluate": model_evaluate.run,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.control.auth import Door, Principal
+    from gateway.control.drift_answers import Boards
     from gateway.control.events import Events
     from gateway.control.fleet import FleetVersion
     from gateway.control.operations import Operations
@@ -60,7 +61,7 @@ class Admin:
 
     *events* tells what changes, *about* names this gateway, *describe* returns a version's metadata, *lineage* that of
     all, *tags* what is said of versions of a model; all may block. *notifications* knows who is told of decisions,
-    *recordings* what was recorded.
+    *recordings* what was recorded, *drift* what is known of drift and anomalies; None where nobody looks.
     """
 
     operations: Operations
@@ -75,6 +76,7 @@ class Admin:
     traffic: TrafficFigures = field(default_factory=Uncounted)
     notifications: NotificationDesk = field(default_factory=NobodyIsTold)
     recordings: RecordingShelf = field(default_factory=NothingRecorded)
+    drift: Boards | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 
 from gateway.control import admin_answers as answers
 from gateway.control import console
+from gateway.control import drift_answers as drift
 from gateway.control import experiment_answers as experiments
 from gateway.control import lineage_answers as lineage
 from gateway.control import notification_answers as notifications
@@ -147,6 +148,10 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET", MODEL + "/quality", Role.VIEWER, quality.show_quality,
         "What labels said of each version, ever and in the last five minutes, hour and day",
+    ),
+    Endpoint(
+        "GET", MODEL + "/drift", Role.VIEWER, drift.show_drift,
+        "Whether each version is asked, answers and behaves as it used to, with reasons",
     ),
     Endpoint(
         "GET", MODEL + "/experiments/report", Role.VIEWER, experiments.show_report,

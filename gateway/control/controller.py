@@ -18,14 +18,17 @@ from gateway.core.errors import GatewayError, RevisionConflict, StoreUnavailable
 from gateway.core.steering import Rollback, Snapshot, Wait, next_action
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.control.operations import Operations
     from gateway.control.rollout_news import RolloutNews
     from gateway.control.rollout_status import Assessed
     from gateway.control.route_reader import CurrentRoute
+    from gateway.core.drift import ColumnFinding
     from gateway.core.steering import Action
     from gateway.ports import Store
+
+    Drift = Callable[[str], Mapping[int, Sequence[ColumnFinding]]]
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +46,11 @@ class Controller:
         news: RolloutNews,
         holder: str,
         *,
+        drift: Drift = lambda _model: {},
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """*drift* returns, of a model, version → what is known of its columns."""
+        self._drift = drift
         self._operations = operations
         self._store = store
         self._news = news
@@ -96,6 +102,8 @@ class Controller:
             return
         alarms = self._operations.rollouts.alarms.look(model, rollout)
         assessment = (await assessed(self._store, model, rollout)).with_alarms(alarms)
+        if current.document is not None and current.document.drift is not None:
+            assessment = assessment.with_drift(current.document.drift, self._drift(model))
         self._news.judged(model, assessment)
         action = self._next(model, current, assessment)
         after = rollout.after_evidence(assessment.evidence)

@@ -11,6 +11,7 @@ from gateway.core.experiment import RULE
 from gateway.core.keeping import STREAM_MOST
 from gateway.core.names import MODEL_NAME, VERSION_NUMBER
 from gateway.core.policies import POLICIES
+from gateway.core.reference import MAX_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,6 +124,23 @@ REDACT: Final[dict[str, Any]] = {
     "maxProperties": 1_000,
 }
 
+DRIFT: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "what is made of drift",
+    "required": ["pause"],
+    "additionalProperties": False,
+    "properties": {
+        "pause": {"type": "boolean", "description": "drift of a version of a running rollout holds it"},
+        "ignore": {
+            "type": "array",
+            "description": "columns that are shown and never count",
+            "items": {"type": "string", "minLength": 1},
+            "maxItems": MAX_COLUMNS,
+            "uniqueItems": True,
+        },
+    },
+}
+
 RECORD: Final[dict[str, Any]] = {
     "type": "object",
     "description": "what of the traffic is recorded, and what is hidden in it",
@@ -207,6 +225,7 @@ SCHEMAS: Final[dict[str, Any]] = {
             "rollout": {"$ref": "#/components/schemas/Plan"},
             "record": RECORD,
             "feedback": KEEPING,
+            "drift": DRIFT,
         },
     },
     "Plan": PLAN,

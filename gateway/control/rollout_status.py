@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.alarms import gated
+from gateway.core.drift_plan import held
 from gateway.core.evidence import read_evidence
 from gateway.core.judgement import judge
 from gateway.core.phases import ENDED, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gateway.core.alarms import Standing
     from gateway.core.document import RouteDocument
+    from gateway.core.drift import ColumnFinding
+    from gateway.core.drift_plan import DriftPlan
     from gateway.core.evidence import Evidence
     from gateway.core.rollout import Rollout
     from gateway.core.verdicts import Verdict
@@ -44,6 +47,10 @@ class Assessed:
         """Return the same with what *alarms* say of it, in its verdict too."""
         has_traffic = self.rollout.goal in {Phase.STEP, Phase.BAKE}
         return replace(self, verdict=gated(self.verdict, alarms, has_traffic=has_traffic), alarms=alarms)
+
+    def with_drift(self, plan: DriftPlan, found: Mapping[int, Sequence[ColumnFinding]]) -> Assessed:
+        """Return the same, held where the *plan* of its route wants that and a version of it drifted."""
+        return replace(self, verdict=held(self.verdict, self.rollout, plan, found))
 
     @property
     def seconds_in_goal(self) -> float:

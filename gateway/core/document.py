@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.aliases import aliases_of
+from gateway.core.drift_plan import read_drift
 from gateway.core.errors import InvalidDocument
 from gateway.core.keeping import read_keeping
 from gateway.core.members import at, check_choice, members_of, shown, text_of
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.core.keeping import Keeping
+    from gateway.core.drift_plan import DriftPlan
     from gateway.core.plan import Plan
     from gateway.core.recording import Record
     from gateway.core.rules import Rule, Source
 
 MEMBERS: Final = (
     "model", "split", "assign", "rules", "shadow", "baseline", "fallback", "aliases", "rollout", "record", "feedback",
+    "drift",
     "schema",
 )  # fmt: skip
 MISSING: Final = ("random", "baseline")
@@ -61,7 +64,8 @@ class RouteDocument:
     *aliases* map a name to the version that it pins; they ascend by name and cannot be changed either.
     *shadow* maps a version to the percent of the requests that it gets copies of, and answers none of. *rollout* is the
     plan of the rollouts that are started without one; it starts none by itself. *record* says what of the traffic is
-    recorded; None: nothing is. *feedback* says which inputs are kept for labels to come; None: none are.
+    recorded; None: nothing is. *feedback* says which inputs are kept for labels to come; None: none are. *drift* says
+    what is made of drift; None: it is shown.
     """
 
     model: str
@@ -75,6 +79,7 @@ class RouteDocument:
     rollout: Plan | None = None
     record: Record | None = None
     feedback: Keeping | None = None
+    drift: DriftPlan | None = None
 
     def __post_init__(self) -> None:
         if not is_model_name(self.model):
@@ -111,8 +116,8 @@ class RouteDocument:
     def as_dict(self) -> dict[str, Any]:
         """Return the document in its own form: ``parse`` reads the same value from it.
 
-        Every member is spelled out but *shadow*, *aliases*, *rollout*, *record* and *feedback* where there is none:
-        releases that do not know them can still read such a route.
+        Every member is spelled out but *shadow*, *aliases*, *rollout*, *record*, *feedback* and *drift* where there is
+        none: releases that do not know them can still read such a route.
         """
         optional = {
             "aliases": {name: str(version) for name, version in self.aliases.items()},
@@ -120,6 +125,7 @@ class RouteDocument:
             "rollout": self.rollout.as_dict() if self.rollout is not None else None,
             "record": self.record.as_dict() if self.record is not None else None,
             "feedback": self.feedback.as_dict() if self.feedback is not None else None,
+            "drift": self.drift.as_dict() if self.drift is not None else None,
         }
         return {
             "model": self.model,
@@ -164,6 +170,8 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         record = read_record(members["record"]) if "record" in members else None
     with at("feedback"):
         feedback = read_keeping(members["feedback"]) if "feedback" in members else None
+    with at("drift"):
+        drift = read_drift(members["drift"]) if "drift" in members else None
     return RouteDocument(
         name,
         split,
@@ -176,6 +184,7 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         plan,
         record,
         feedback,
+        drift,
     )
 
 

@@ -48,6 +48,10 @@ class Kind(StrEnum):
     QUARANTINED = "version.quarantined"
     ALERT = "breaker.alert"
     """One worker alone finds a canary bad and asks it no more; the fleet does not."""
+    DRIFTED = "drift.found"
+    """What a version is asked, or what it answers, looks like its reference no more."""
+    UNUSUAL = "anomaly.found"
+    """A version's latency, errors or traffic are out of its own ordinary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,11 @@ def of_change(before: Held | None, after: Held, *, revision: int, who: str, reas
 def alert(model: str, revision: int, *, actor: str, reason: str, version: int) -> Notification:
     """Return what one worker says of *version*, of which it finds more wrong than the fleet does."""
     return Notification(Kind.ALERT, model, revision, actor, reason, {}, {}, version=version)
+
+
+def noticed(kind: Kind, model: str, revision: int, *, actor: str, reason: str, version: int) -> Notification:
+    """Return what was seen of *version* that nobody decided: of *kind* DRIFTED or UNUSUAL."""
+    return Notification(kind, model, revision, actor, reason, {}, {}, version=version)
 
 
 @dataclass(frozen=True, slots=True)

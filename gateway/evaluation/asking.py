@@ -55,6 +55,8 @@ class Asked:
     batch: Latency
     size_bytes: int
     sha256: str
+    reference: bytes = b""
+    """What the rows and the answers look like, as ``core.reference`` reads it; whoever reads it checks it."""
 
 
 def ask(
@@ -82,7 +84,7 @@ def ask(
         if report.refusal:
             raise CannotEvaluate(f"{called}: {report.refusal}")
         answers = messages.read_answers(scratch)
-    return Asked(answers, report.load_ms, *_latencies(called, report), size, sha256)
+    return Asked(answers, report.load_ms, *_latencies(called, report), size, sha256, report.reference.encode())
 
 
 def copy_model(model: Path, to: Path, *, called: str) -> tuple[str, int]:

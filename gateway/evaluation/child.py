@@ -19,6 +19,7 @@ from gateway.core.signature import FREE
 from gateway.engine.onnx import OnnxEngine
 from gateway.evaluation import messages
 from gateway.evaluation.messages import Report, Times
+from gateway.evaluation.reference import reference_of
 from gateway.evaluation.tensors import pack, unpack
 from gateway.models.adapting import adapted
 from gateway.models.metadata import Metadata
@@ -73,6 +74,7 @@ def _ask(scratch: Path, order: Order) -> Report:
         load_ms=load_ms,
         row=_timed(session, columns, fixed or 1),
         batch=_timed(session, columns, fixed or order.batch_rows),
+        reference=reference_of(session.signature, _asked(session.signature, columns), answers).encoded().decode(),
     )
 
 
@@ -99,6 +101,14 @@ def _answers(session: Session, columns: Mapping[str, Array]) -> dict[str, Array]
         name: np.concatenate(each) if each[0].ndim else each[0]
         for name, each in zip(names, zip(*parts, strict=True), strict=True)
     }
+
+
+def _asked(signature: Signature, columns: Mapping[str, Array]) -> list[Array]:
+    """Return the inputs over all rows, in the order of *signature*."""
+    rows = len(next(iter(columns.values())))
+    size = _fixed_rows(signature) or rows
+    parts = [(feeds(signature, some), new) for some, new in _chunks(columns, size, whole=True)]
+    return [np.concatenate([tensors[spec.name][:new] for tensors, new in parts]) for spec in signature.inputs]
 
 
 def _chunks(columns: Mapping[str, Array], size: int, *, whole: bool) -> Iterator[tuple[dict[str, Array], int]]:

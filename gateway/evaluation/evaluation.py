@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from gateway.convert import provenance
-from gateway.core.errors import InvalidModel
+from gateway.core.errors import InvalidDocument, InvalidModel
+from gateway.core.reference import MAX_NAME, read_reference
 from gateway.evaluation.asking import ask
 from gateway.evaluation.errors import CannotEvaluate
 from gateway.evaluation.gates import judge
@@ -19,12 +20,14 @@ from gateway.evaluation.scores import ClassScores, scores_of
 from gateway.evaluation.uncertainty import differences, disagreement
 from gateway.models.evaluations import FORMAT, Evaluation, GateResult, write_evaluation
 from gateway.models.metadata import Metadata, read_metadata
+from gateway.models.references import write_reference
 from gateway.models.repository import METADATA_FILE, MODEL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from gateway.core.reference import Reference
     from gateway.evaluation.asking import Asked
     from gateway.evaluation.gates import Gate, Gates, Judged
     from gateway.evaluation.labelled import Labelled
@@ -115,6 +118,7 @@ def record(outcome: Outcome, models: Path) -> None:
         directory = models / outcome.model / str(each.version)
         try:
             write_evaluation(directory, _evaluation(outcome, each))
+            write_reference(directory, _reference(outcome, each))
         except (OSError, ValueError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
             raise CannotEvaluate(
@@ -207,6 +211,22 @@ def _notes(found: Predictions, labelled: Labelled) -> list[str]:
     if missing and not found.why_no_chances:
         notes.append(f"no row is of class {', '.join(map(repr, missing[:5]))}, so roc_auc is not known")
     return notes
+
+
+def _reference(outcome: Outcome, each: Evaluated) -> Reference:
+    """Return what the rows and the answers to them looked like. The process that asked is not believed a thing."""
+    try:
+        found = read_reference(each.asked.reference)
+    except InvalidDocument as exc:
+        raise CannotEvaluate(
+            f"the process that asked version {each.version} left a reference that is none: {exc}; --no-record leaves "
+            f"it out"
+        ) from exc
+    rows = outcome.labelled
+    return replace(
+        found, rows=rows.rows, source=rows.file[:MAX_NAME], created=outcome.created, sha256=each.asked.sha256,
+        digest=f"sha256:{rows.digest}",
+    )  # fmt: skip
 
 
 def _evaluation(outcome: Outcome, each: Evaluated) -> Evaluation:

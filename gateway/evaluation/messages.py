@@ -48,12 +48,13 @@ class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How it went. *refusal* is empty where the answers lie beside it."""
+    """How it went. *refusal* is empty where the answers lie beside it; *reference* is ``Reference.encoded`` as text."""
 
     refusal: str = ""
     load_ms: float = 0.0
     row: Times = Times(1, [])
     batch: Times = Times(1, [])
+    reference: str = ""
 
 
 class Replayed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

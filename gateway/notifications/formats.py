@@ -36,6 +36,8 @@ TITLES: Final[Mapping[Kind, str]] = {
     Kind.CHANGED: "the route was changed",
     Kind.QUARANTINED: "version {version} is quarantined",
     Kind.ALERT: "one worker alone finds version {version} bad",
+    Kind.DRIFTED: "version {version} is asked or answers otherwise than it used to",
+    Kind.UNUSUAL: "version {version} is out of its ordinary",
 }
 
 

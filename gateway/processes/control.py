@@ -22,6 +22,8 @@ STEER_SECONDS: Final = 1.0
 """How often the controller looks at the rollouts."""
 TELL_SECONDS: Final = 1.0
 """How often the courier looks for what is to be told."""
+COMPARE_SECONDS: Final = 1.0
+"""How often what the versions are asked is compared with their references."""
 FOLLOW_SECONDS: Final = 2.0
 """How often an object store is asked for new versions."""
 FIRST_TICKS_SECONDS: Final = 0.02
@@ -48,7 +50,8 @@ class Control:
         """Serve the admin port until SIGTERM."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._parts.stop)
         forever = (
-            self._tick_forever, self._steer_forever, self._look_forever, self._tell_forever, self._follow_forever
+            self._tick_forever, self._steer_forever, self._look_forever, self._tell_forever, self._follow_forever,
+            self._compare_forever,
         )  # fmt: skip
         duties = [asyncio.create_task(each()) for each in forever]
         try:
@@ -93,6 +96,14 @@ class Control:
             except Exception:  # the outermost door of a task: its end must not end the process
                 log.exception("the courier failed and goes on")
             await asyncio.sleep(TELL_SECONDS)
+
+    async def _compare_forever(self) -> None:
+        while True:
+            try:
+                await self._parts.drift.tick()
+            except Exception:  # the outermost door of a task: its end must not end the process
+                log.exception("drift could not be looked at, and is looked at again")
+            await asyncio.sleep(COMPARE_SECONDS)
 
     async def _follow_forever(self) -> None:
         while (follower := self._parts.follower) is not None:

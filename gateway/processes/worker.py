@@ -99,6 +99,7 @@ class Worker:
             "rehearsals": parts.rehearsals.run_forever,
             "snapshot": parts.snapshot.write_forever,
             "recordings": parts.recordings.run_forever,
+            "drift": parts.drift.run_forever,
             "heartbeat": self._beat,
             **labels,
         }

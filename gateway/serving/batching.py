@@ -35,6 +35,7 @@ from gateway.core.limits import DEFAULT
 from gateway.core.signature import FREE
 from gateway.serving.answer_size import AnswerSize
 from gateway.serving.codec import FLOATS
+from gateway.serving.drift import RequestSample
 from gateway.serving.running import Runner
 
 if TYPE_CHECKING:
@@ -159,6 +160,8 @@ class Lane:
         self.batch_rows = 0
         self.last_run: tuple[int, float] | None = None
         """Rows and seconds of the run whose results are being told; None where a batch took several runs."""
+        self.sample = RequestSample(version)
+        """What is compared with the version's reference."""
         self._queue: list[Job] = []
         self._flush_scheduled = False
         self._loop = asyncio.get_running_loop()
@@ -396,6 +399,8 @@ class Lane:
         self.last_run = execution.runs[0] if len(execution.runs) == 1 else None
         if execution.nonfinite:
             self.cells.happened("nonfinite_out", execution.nonfinite)
+        if self.sample.room:
+            self.sample.take(batch, execution.results)
         version = self.version
         for job, result in zip(batch, execution.results, strict=True):
             if isinstance(result, Exception):

@@ -11,9 +11,12 @@ from gateway.serving.batching import Lane
 from gateway.serving.caching import CachingLane
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gateway.models.catalog import Catalog
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import RunLog
+    from gateway.serving.drift import RequestSample
     from gateway.serving.watchdog import Watchdog
 
 
@@ -54,6 +57,10 @@ class Lanes:
     def are_waited_for(self) -> bool:
         """Say whether a request queues for any version."""
         return any(lane.is_waited_for for lane in self._lanes.values())
+
+    def samples(self) -> Iterable[RequestSample]:
+        """Return what each lane sampled of its requests."""
+        return [lane.sample for lane in self._lanes.values()]
 
     def named(self, model: str, version: int) -> Lane:
         """Return the lane of a version that is named to learn of it.

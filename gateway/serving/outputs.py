@@ -2,24 +2,24 @@
 
 A request leaves a reference to one output. Several times a second what was left is joined and counted at once, so it
 costs a request a fraction of a microsecond. Which answers are taken depends on when they came and on nothing else, for
-both versions alike. Nothing here judges: ``core.outputs`` has the bins, ``core.analysis`` the verdict.
+both versions alike. Nothing here judges: ``core.outputs`` and ``models.answers`` have the bins, ``core.analysis`` the
+verdict.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from gateway.core.outputs import BINS, OUT_KINDS, VALUE_EDGES, VALUE_KINDS, bin_of_text
-from gateway.core.signature import FREE
-from gateway.serving.codec import FLOATS
+from gateway.core.outputs import OUT_KINDS, VALUE_EDGES, VALUE_KINDS
+from gateway.models.answers import binned, form_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.core.signature import Signature, TensorSpec
+    from gateway.core.signature import Signature
+    from gateway.models.answers import Form
     from gateway.ports import Tensor
 
 ROOM: Final = 4_096
@@ -29,43 +29,7 @@ ANSWER: Final = 16
 ROWS: Final = 64
 """Of one answer so many rows are counted: one large request must not speak for all."""
 
-COLUMNS: Final = 1_000
-"""Scores of more classes are not read."""
-
 _VALUE_EDGES: Final = np.array(VALUE_EDGES)
-
-
-class Form(NamedTuple):
-    """Which output, by its place, says what a version answered: ``labels``, ``scores`` of classes, or ``numbers``."""
-
-    place: int
-    kind: str
-
-
-def form_of(signature: Signature) -> Form | None:
-    """Return what is counted of outputs with *signature*; None where that is neither classes nor numbers.
-
-    A label is an output of integers, truth values or texts with one element per row, one called ``label`` first;
-    without one, the place of the highest of two or more scores per row; else a float with one element per row.
-    """
-    outputs = [*enumerate(signature.outputs)]
-    single = [(place, spec) for place, spec in outputs if _columns(spec) == 1]
-    labels = [(spec.name != "label", place) for place, spec in single if spec.datatype not in FLOATS]
-    if labels:
-        return Form(min(labels)[1], "labels")
-    floats = [(place, _columns(spec)) for place, spec in outputs if spec.datatype in FLOATS]
-    for kind, wanted in (("scores", range(2, COLUMNS + 1)), ("numbers", range(1, 2))):
-        for place, columns in floats:
-            if columns in wanted:
-                return Form(place, kind)
-    return None
-
-
-def _columns(spec: TensorSpec) -> int:
-    """Return the elements of a row; 0 where that is not known, or rows have rows of their own."""
-    if len(spec.shape) == 1:
-        return 1
-    return spec.shape[1] if len(spec.shape) == 2 and spec.shape[1] != FREE else 0
 
 
 def forms_of(baseline: Signature, canary: Signature) -> tuple[Form, Form] | None:
@@ -105,14 +69,4 @@ class OutputSample:
         return {self._kinds[number]: int(bins[number]) for number in np.flatnonzero(bins)}
 
     def _bins(self, held: Sequence[Tensor]) -> Tensor:
-        if self._form.kind == "scores":
-            return np.bincount(np.concatenate([each[:ROWS] for each in held]).argmax(axis=1) % BINS)
-        rows = np.concatenate([each[:ROWS].reshape(-1) for each in held])
-        if self._form.kind == "numbers":
-            return np.bincount(np.searchsorted(self._edges, rows.astype(np.float64)))
-        if rows.dtype.kind in "biu":
-            return np.bincount(rows.astype(np.int64) % BINS)
-        found = np.zeros(BINS, np.int64)
-        for text, many in Counter(rows.tolist()).items():
-            found[bin_of_text(text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text))] += many
-        return found
+        return binned(self._form.kind, [each[:ROWS] for each in held], self._edges)

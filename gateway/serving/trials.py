@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from gateway.core.evidence import Shares
     from gateway.core.rollout import Rollout
     from gateway.core.routing import Routing
+    from gateway.models.answers import Form
     from gateway.serving.batching import Lane
-    from gateway.serving.outputs import Form
 
 SAMPLE_MASK: Final = 15
 """Of a sticky route's keys those whose point ends in four zero bits stand for all in the check of the assignment."""

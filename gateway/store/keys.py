@@ -136,3 +136,17 @@ LABELLED_SECONDS: Final = 30 * 24 * 3600
 def labelled_key(model: str) -> str:
     """Return the key of the stream that holds the labelled answers of *model* with their inputs."""
     return f"gateway:{{{model}}}:labelled"
+
+
+REFERENCE_SECONDS: Final = 90 * 24 * 3600
+"""How long a reference of live traffic is kept after it was asked for last."""
+
+
+def samples_key(model: str) -> str:
+    """Return the key of the stream that holds samples of what the versions of *model* are asked and answer."""
+    return f"gateway:{{{model}}}:samples"
+
+
+def reference_key(model: str, version: int, digest: str) -> str:
+    """Return the key of what *version*, whose model file has this *digest*, was asked and answered at first."""
+    return f"gateway:{{{model}}}:reference:{version}:{digest[:64]}"

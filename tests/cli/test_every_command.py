@@ -24,7 +24,7 @@ WITHOUT_JSON: Final = {
 """Command → why it has no --json."""
 
 READS: Final = {
-    "completion", "context list", "demo", "doctor", "experiments report", "models check", "models list",
+    "completion", "context list", "demo", "doctor", "experiments report", "models check", "models drift", "models list",
     "models quality", "models replay", "notifications list", "recordings list", "rollouts list", "rollouts simulate",
     "rollouts status", "routes diff", "routes explain", "routes history", "routes lint", "routes list", "routes show",
     "serve", "top", "versions diff", "versions lineage", "versions list", "versions show",

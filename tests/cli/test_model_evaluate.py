@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.cli.main import main
+from gateway.core.reference import PREDICTION
 from gateway.models.evaluations import has_passed, read_evaluation
+from gateway.models.references import reference_in
 from tests.engine.graphs import FLOAT, INT64, graph, identity, node, value, weights
 
 if TYPE_CHECKING:
@@ -58,6 +60,11 @@ def test_versions_are_compared_recorded_and_drawn(evaluate: Callable[..., tuple[
     digest = re.search(r"sha256: (\w+)", (here / "models" / "breast-cancer" / "2" / "metadata.yaml").read_text())
     assert digest is not None
     assert has_passed(here / "models" / "breast-cancer" / "2", digest[1]) == (True, "")
+    reference = reference_in(here / "models" / "breast-cancer" / "2", digest[1])
+    assert reference is not None
+    assert (reference.source, reference.rows, reference.digest) == ("rows.csv", 120, kept.data["digest"])
+    assert [column.name for column in reference.columns] == [*(f"input[{n}]" for n in range(30)), PREDICTION]
+    assert {column.rows for column in reference.columns} == {120}
     assert not has_passed(here / "models" / "breast-cancer" / "1", digest[1])[0]
     page, picture = (here / "report.html").read_text(), (here / "report.svg").read_text()
     assert picture in page

@@ -69,6 +69,18 @@ CASES: Final[dict[str, Case]] = {
     "GatewayNotificationsWait": Case(
         {'gateway_notifications_oldest_age_seconds{target="ops"}': "0+60x30"}, "15m", {"target": "ops"}, "5m"
     ),
+    "GatewayDrifted": Case(
+        {'gateway_drift_columns{instance="a",model="m",version="2",state="drifted"}': "0 0 3+0x30"},
+        "9m",
+        VERSION,
+        "5m",
+    ),
+    "GatewayVersionUnusual": Case(
+        {'gateway_anomaly{instance="a",model="m",version="2",series="traffic"}': "0 0 1+0x30"},
+        "5m",
+        {**HERE, **VERSION, "series": "traffic"},
+        "2m",
+    ),
     "GatewayGone": Case({UP: "_x30"}, "5m", {}, "1m"),
     "GatewayStoreDown": Case({'gateway_store_up{instance="a"}': "1 1 1 0+0x30"}, "10m", HERE, "2m"),
     "GatewayRoutesStale": Case({'gateway_route_staleness_seconds{instance="a"}': "0+60x30"}, "10m", HERE, "1m"),
@@ -119,6 +131,9 @@ HEALTHY: Final = {
     'gateway_workers{instance="a"}': "2+0x400",
     'gateway_version_events_total{instance="a",model="m",version="2",event="crashed"}': "4+0x400",
     'gateway_worker_loop_lag_seconds{instance="a"}': "0.01+0x400",
+    'gateway_drift_columns{instance="a",model="m",version="2",state="drifted"}': "0+0x400",
+    'gateway_drift_columns{instance="a",model="m",version="2",state="stable"}': "3+0x400",
+    'gateway_anomaly{instance="a",model="m",version="2",series="traffic"}': "0+0x400",
     'gateway_notifications_oldest_age_seconds{target="ops"}': "1+0x400",
     'gateway_notifications_total{target="ops",outcome="given_up"}': "2+0x400",
 }

@@ -12,7 +12,8 @@ import pytest
 from gateway.core.outputs import BINS, bin_of_text
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.watching import Mark
-from gateway.serving.outputs import ANSWER, ROOM, ROWS, Form, OutputSample, form_of, forms_of
+from gateway.models.answers import Form, form_of
+from gateway.serving.outputs import ANSWER, ROOM, ROWS, OutputSample, forms_of
 from tests.serving.fakes import Dispatched, Floor, compiled, pairs, rollout_of
 from tests.serving.test_watched import REVISION, arm_of, raising
 
