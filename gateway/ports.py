@@ -216,6 +216,10 @@ REPLICA_SECONDS: Final = 10.0
 REPLICA_BYTES: Final = 1 << 20
 
 
+NO_COHORT: Final[tuple[int, Mapping[str, float]]] = (0, {})
+"""Of a label that the split's cohorts do not count."""
+
+
 class FeedbackStore(Protocol):
     """What was served and what was said of it. Every call answers within a second or raises StoreUnavailable."""
 
@@ -237,12 +241,21 @@ class FeedbackStore(Protocol):
         """Return what shadows predicted for the request of the answer *served*, one payload each, in no order."""
         ...
 
-    async def label(self, model: str, served: str, fact: str, text: str, counts: Mapping[str, float]) -> str:
+    async def label(
+        self,
+        model: str,
+        served: str,
+        fact: str,
+        text: str,
+        counts: Mapping[str, float],
+        cohort: tuple[int, Mapping[str, float]] = NO_COHORT,
+    ) -> str:
         """Say *text* as the *fact* (``label`` or ``reward``) of the answer *served*, once, and add *counts* by that.
 
-        *counts*: field of ``core.quality`` → what is added. Returns ``counted``, ``duplicate`` where the same was
-        said before, ``conflict`` where something else was, ``unknown`` where the answer is remembered no more. Only
-        ``counted`` adds anything. After StoreUnavailable it may have landed.
+        *counts*: field of ``core.quality`` → what is added. *cohort*: the hour of the answer, since the epoch, and
+        field of ``core.cohorts`` → what is added for that hour, which is kept for HOURS_KEPT. Returns ``counted``,
+        ``duplicate`` where the same was said before, ``conflict`` where something else was, ``unknown`` where the
+        answer is remembered no more. Only ``counted`` adds anything. After StoreUnavailable it may have landed.
         """
         ...
 
@@ -255,6 +268,10 @@ class FeedbackStore(Protocol):
 
     async def assigned(self, model: str) -> Mapping[str, str]:
         """Return ``revision|version`` → remembered answers that the split of that revision gave to the version."""
+        ...
+
+    async def cohorts(self, model: str, hours: Sequence[int]) -> Mapping[int, Mapping[str, str]]:
+        """Return hour → the hash that ``core.cohorts`` reads, of those of *hours* since the epoch that have one."""
         ...
 
 

@@ -17,6 +17,7 @@ from gateway.control.auth import LoopbackDoor, TokenFile
 from gateway.control.controller import Controller
 from gateway.control.events import Events
 from gateway.control.operations import Operations
+from gateway.control.optimizer import Optimizer
 from gateway.control.rollout_news import RolloutNews
 from gateway.control.steward import Steward
 from gateway.control.watching_answers import look
@@ -68,6 +69,7 @@ class ControlParts:
 
     steward: Steward
     controller: Controller
+    optimizer: Optimizer
     board: QualityBoard
     workers: Workers
     store: RedisRouteStore
@@ -153,10 +155,12 @@ def build_control(start: Start) -> ControlParts:
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
-    controller = Controller(operations, store, news, holder=secrets.token_hex(8))
+    holder = secrets.token_hex(8)
+    controller = Controller(operations, store, news, holder)
+    optimizer = Optimizer(operations, store, holder)
     server = HttpServer(admin, start.sock, guarded(settings.limits))
     follower = Follower(settings.models_url, settings.repository) if settings.models_url else None
-    return ControlParts(steward, controller, board, workers, store, server, events, courier, follower)
+    return ControlParts(steward, controller, optimizer, board, workers, store, server, events, courier, follower)
 
 
 def targets_of(settings: Settings) -> Sequence[Target]:

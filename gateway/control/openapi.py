@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.problems import MEDIA_TYPE
 from gateway.core.alarms import MAX_ALARMS, THEN
-from gateway.core.experiment import RULE
+from gateway.core.experiment import METRICS, RULE
 from gateway.core.names import MODEL_NAME, VERSION_NUMBER
+from gateway.core.optimize import LEAST_MIN_LABELS, MOST_MIN_LABELS, MOST_VERSIONS
 from gateway.core.policies import POLICIES
 
 if TYPE_CHECKING:
@@ -133,6 +134,28 @@ RECORD: Final[dict[str, Any]] = {
     },
 }
 
+OPTIMIZE: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "labels move the split between versions",
+    "required": ["by"],
+    "additionalProperties": False,
+    "properties": {
+        "by": {"enum": list(METRICS)},
+        "versions": {
+            "type": "array",
+            "items": {"type": ["string", "integer"]},
+            "minItems": 2,
+            "maxItems": MOST_VERSIONS,
+            "uniqueItems": True,
+        },
+        "floor": WEIGHT,
+        "step": WEIGHT,
+        "every": DURATION,
+        "min_labels": {"type": "integer", "minimum": LEAST_MIN_LABELS, "maximum": MOST_MIN_LABELS},
+        "half_life": DURATION,
+    },
+}
+
 SCHEMAS: Final[dict[str, Any]] = {
     "Split": SPLIT,
     "Route": {
@@ -185,6 +208,7 @@ SCHEMAS: Final[dict[str, Any]] = {
             },
             "rollout": {"$ref": "#/components/schemas/Plan"},
             "record": RECORD,
+            "optimize": OPTIMIZE,
         },
     },
     "Plan": PLAN,

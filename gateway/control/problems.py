@@ -32,6 +32,7 @@ TABLE: Final[Mapping[type[errors.GatewayError], tuple[int, str, str]]] = {
     errors.VersionInUse: (409, "version-in-use", "The version is needed"),
     errors.VersionQuarantined: (409, "version-quarantined", "The version was rolled back"),
     errors.RolloutUnderWay: (409, "rollout-under-way", "A rollout is under way"),
+    errors.RouteOptimized: (409, "route-optimized", "Labels move the weights"),
     MoveRefused: (409, "move-refused", "The rollout cannot do this now"),
     errors.NothingToRestore: (409, "nothing-to-restore", "There is nothing to restore"),
     errors.CorruptRoute: (409, "corrupt-route", "The stored route cannot be used"),

@@ -13,6 +13,7 @@ from gateway.core.aliases import aliases_of
 from gateway.core.errors import InvalidDocument
 from gateway.core.members import at, check_choice, members_of, shown, text_of
 from gateway.core.names import is_model_name, why_no_model_name
+from gateway.core.optimize import read_optimize
 from gateway.core.plan import read_plan
 from gateway.core.recording import read_record
 from gateway.core.rules import check_rules, rules_of, source_of
@@ -22,12 +23,14 @@ from gateway.core.strict_json import strict_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.core.optimize import Optimize
     from gateway.core.plan import Plan
     from gateway.core.recording import Record
     from gateway.core.rules import Rule, Source
 
 MEMBERS: Final = (
-    "model", "split", "assign", "rules", "shadow", "baseline", "fallback", "aliases", "rollout", "record", "schema"
+    "model", "split", "assign", "rules", "shadow", "baseline", "fallback", "aliases", "rollout", "record", "optimize",
+    "schema",
 )  # fmt: skip
 MISSING: Final = ("random", "baseline")
 FALLBACKS: Final = ("baseline", "none")
@@ -58,7 +61,7 @@ class RouteDocument:
     *aliases* map a name to the version that it pins; they ascend by name and cannot be changed either.
     *shadow* maps a version to the percent of the requests that it gets copies of, and answers none of. *rollout* is the
     plan of the rollouts that are started without one; it starts none by itself. *record* says what of the traffic is
-    recorded; None: nothing is.
+    recorded; None: nothing is. *optimize* lets labels move the split; None: only people and rollouts do.
     """
 
     model: str
@@ -71,6 +74,7 @@ class RouteDocument:
     shadow: Mapping[int, int] = field(default_factory=dict)
     rollout: Plan | None = None
     record: Record | None = None
+    optimize: Optimize | None = None
 
     def __post_init__(self) -> None:
         if not is_model_name(self.model):
@@ -87,6 +91,9 @@ class RouteDocument:
             object.__setattr__(self, "aliases", aliases_of(self.aliases))
         with at("shadow"):
             object.__setattr__(self, "shadow", percents_of(self.shadow))
+        if self.optimize is not None:
+            with at("optimize"):
+                self.optimize.check(self.split)
 
     def versions(self) -> frozenset[int]:
         """Return every version that is named anywhere, at whatever weight."""
@@ -107,14 +114,15 @@ class RouteDocument:
     def as_dict(self) -> dict[str, Any]:
         """Return the document in its own form: ``parse`` reads the same value from it.
 
-        Every member is spelled out but *shadow*, *aliases*, *rollout* and *record* where there is none: releases that
-        do not know them can still read such a route.
+        Every member is spelled out but *shadow*, *aliases*, *rollout*, *record* and *optimize* where there is none:
+        releases that do not know them can still read such a route.
         """
         optional = {
             "aliases": {name: str(version) for name, version in self.aliases.items()},
             "shadow": written(self.shadow),
             "rollout": self.rollout.as_dict() if self.rollout is not None else None,
             "record": self.record.as_dict() if self.record is not None else None,
+            "optimize": self.optimize.as_dict() if self.optimize is not None else None,
         }
         return {
             "model": self.model,
@@ -157,6 +165,8 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         plan = read_plan(members["rollout"]) if "rollout" in members else None
     with at("record"):
         record = read_record(members["record"]) if "record" in members else None
+    with at("optimize"):
+        optimize = read_optimize(members["optimize"]) if "optimize" in members else None
     return RouteDocument(
         name,
         split,
@@ -168,6 +178,7 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         members.get("shadow", {}),
         plan,
         record,
+        optimize,
     )
 
 

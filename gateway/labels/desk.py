@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Final
 
+from gateway.core.cohorts import cohort_fields, hour_of
 from gateway.core.errors import InvalidDocument, InvalidRequest, LabelConflict, LabelTooLate, UnknownPrediction
 from gateway.core.feedback import fields_of, is_wrong, read_prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.core.errors import GatewayError
     from gateway.core.feedback import Fact, Prediction
@@ -36,11 +38,13 @@ class FeedbackDesk:
         evidence: LabelEvidence,
         *,
         second_look_seconds: float = SECOND_LOOK_SECONDS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._memory = memory
         self._evidence = evidence
         self._second_look_seconds = second_look_seconds
+        self._clock = clock
 
     async def take(self, model: str, facts: Sequence[Fact]) -> Sequence[str | GatewayError]:
         """Return for each fact ``counted``, ``duplicate``, or why it is not counted. Raises StoreUnavailable.
@@ -72,7 +76,8 @@ class FeedbackDesk:
             return InvalidRequest(str(exc), "invalid_feedback")
         wrong = is_wrong(prediction, fact)
         copies = await self._copies_of(model, fact, prediction) if wrong is not None else []
-        came = await self._store.label(model, fact.id, fact.kind, fact.text, fields)
+        cohort = hour_of(self._clock() - held.age_seconds), cohort_fields(prediction, fields)
+        came = await self._store.label(model, fact.id, fact.kind, fact.text, fields, cohort)
         if came == "unknown":
             return UnknownPrediction(model, fact.id)
         if came == "conflict":

@@ -39,8 +39,10 @@ predictions were dropped.
 """
 
 LABEL: Final[Script] = script("""
-local served, fact, text, most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
-local counts = 4 + #KEYS - 2
+local served, fact, text, most, own = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local cohort, kept = own > 0 and #KEYS or 0, 5
+local counts = kept + #KEYS - 2
+local ours = counts + 2 * own
 for i = 2, #KEYS do
   local kind = redis.call('TYPE', KEYS[i])['ok']
   if kind ~= 'none' and kind ~= 'hash' then return kind end
@@ -56,20 +58,23 @@ for j = counts, #ARGV, 2 do
 end
 for i = 2, #KEYS do
   local room = most - redis.call('HLEN', KEYS[i])
-  for j = counts, #ARGV, 2 do
+  for j = i == cohort and counts or ours, i == cohort and ours - 2 or #ARGV, 2 do
     local field = ARGV[j]
     if is_cell[j] and redis.call('HEXISTS', KEYS[i], field) == 0 then
       if room <= 0 then field = string.match(field, '^%d+') .. '|uncelled' end
       room = room - 1
     end
-    redis.call(add[j], KEYS[i], field, ARGV[j + 1])
+    if i ~= cohort or room > 0 or redis.call('HEXISTS', KEYS[i], field) == 1 then
+      redis.call(add[j], KEYS[i], field, ARGV[j + 1])
+    end
   end
 end
-for i = 3, #KEYS do redis.call('EXPIRE', KEYS[i], ARGV[i + 1]) end
+for i = 3, #KEYS do redis.call('EXPIRE', KEYS[i], ARGV[kept + i - 3]) end
 return 'counted'
 """)
 """Say a fact of a prediction and count it, once. Answers counted, duplicate, conflict, unknown, or a wrong kind.
 
-KEYS: prediction, quality of all time, quality of each bucket. ARGV: fact, its text, the most fields of a hash, seconds
-that each bucket is kept, then pairs of a field and what is added to it.
+KEYS: prediction, quality of all time, quality of each bucket, the cohort of the answer where it has one. ARGV: fact,
+its text, the most fields of a hash, how many pairs are the cohort's, seconds that each bucket and the cohort are kept,
+then pairs of a field and what is added to it, the cohort's first. A cohort that is full takes no new field.
 """

@@ -114,6 +114,11 @@ def assigned_key(model: str) -> str:
     return f"gateway:{{{model}}}:assigned"
 
 
+def cohort_key(model: str, hour: int) -> str:
+    """Return the key of the hash that counts labels of answers of *hour*, since the epoch, by revision and version."""
+    return f"gateway:{{{model}}}:cohort:{hour}"
+
+
 def outbox_key(model: str) -> str:
     """Return the key of the stream that holds what is to be told of *model*."""
     return f"gateway:{{{model}}}:outbox"
