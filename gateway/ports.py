@@ -8,6 +8,7 @@ implementation of a port.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
@@ -364,6 +365,45 @@ class NotificationStore(Protocol):
         ...
 
 
+LINK_SECONDS: Final = 24 * 3600.0
+"""How long a link of a notification may be used, and as long again it is known to be too old."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLink:
+    """What a link lets somebody do (``core.links.Offer``), and whether that is over."""
+
+    payload: bytes
+    is_late: bool
+    is_used: bool
+
+
+def digest_of_link(token: str) -> str:
+    """Return what the store knows a link by: the SHA-256 of its *token*, hexadecimal."""
+    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class LinkStore(Protocol):
+    """The links of notifications, by ``digest_of_link``. Every call answers within a second or raises
+    StoreUnavailable."""
+
+    async def keep_link(self, model: str, digest: str, payload: bytes) -> None:
+        """Keep what a link of *model* lets somebody do, for LINK_SECONDS."""
+        ...
+
+    async def link(self, model: str, digest: str) -> KeptLink | None:
+        """Return what is kept, None for what is not, or was forgotten."""
+        ...
+
+    async def take_link(self, model: str, digest: str) -> bool:
+        """Mark a link as used. Returns False, having changed nothing, where it was: of two at once one gets it."""
+        ...
+
+    async def give_link_back(self, model: str, digest: str) -> None:
+        """Take the mark away: nothing came of it."""
+        ...
+
+
 NEW_TARGET_SECONDS: Final = 60.0
 OUTBOX_ENTRIES: Final = 2_000
 """The most that an outbox holds, told or not; the oldest fall out."""
@@ -420,7 +460,7 @@ class FleetStore(Protocol):
         ...
 
 
-class Store(RouteStore, EvidenceStore, FeedbackStore, NotificationStore, FleetStore, Protocol):
+class Store(RouteStore, EvidenceStore, FeedbackStore, NotificationStore, LinkStore, FleetStore, Protocol):
     """All of it in one."""
 
 

@@ -16,6 +16,7 @@ from gateway.control.alarms import Alarms
 from gateway.control.auth import LoopbackDoor, TokenFile
 from gateway.control.controller import Controller
 from gateway.control.events import Events
+from gateway.control.links import Links
 from gateway.control.operations import Operations
 from gateway.control.optimizer import Optimizer
 from gateway.control.rollout_news import RolloutNews
@@ -30,6 +31,7 @@ from gateway.models.pedigree import Pedigree
 from gateway.models.repository import Repository
 from gateway.models.tags import tags_of
 from gateway.notifications.courier import Courier
+from gateway.notifications.links import LinkMaker
 from gateway.notifications.targets import read_targets
 from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory
@@ -136,7 +138,8 @@ def build_control(start: Start) -> ControlParts:
     collector.registry.register(AlarmCollector(alarms))
     board = QualityBoard(store, operations.models)
     collector.registry.register(QualityCollector(board))
-    courier = Courier(store, operations.models, targets_of(settings))
+    maker = LinkMaker(store, settings.public_url) if settings.public_url else None
+    courier = Courier(store, operations.models, targets_of(settings), maker)
     collector.registry.register(NotificationCollector(courier.figures))
     events = Events(partial(look, operations, workers), store.nudges)
     admin = create_admin(
@@ -152,6 +155,7 @@ def build_control(start: Start) -> ControlParts:
         events=events,
         notifications=courier,
         recordings=RecordingFiles(settings.state_dir / "recordings"),
+        links=Links(operations, store) if settings.public_url else None,
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from gateway.control.auth import Door
     from gateway.control.endpoint import Endpoint
+    from gateway.control.links import Links
     from gateway.control.operations import Operations
     from gateway.core.lineage import Lineage
     from gateway.ports import NotificationDesk, RecordingShelf, TrafficFigures, Workers
@@ -61,6 +62,7 @@ def create_admin(
     events: Events | None = None,
     notifications: NotificationDesk | None = None,
     recordings: RecordingShelf | None = None,
+    links: Links | None = None,
 ) -> Starlette:
     """Return the admin application.
 
@@ -72,7 +74,7 @@ def create_admin(
     """
     given = {
         "describe": describe, "lineage": lineage, "tags": tags, "traffic": traffic, "notifications": notifications,
-        "recordings": recordings,
+        "recordings": recordings, "links": links,
     }  # fmt: skip
     known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     events = events or Events(partial(look, operations, workers))

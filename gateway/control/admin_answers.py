@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.control.auth import Door, Principal
     from gateway.control.events import Events
     from gateway.control.fleet import FleetVersion
+    from gateway.control.links import Links
     from gateway.control.operations import Operations
     from gateway.control.route_reader import CurrentRoute
     from gateway.core.document import RouteDocument
@@ -60,7 +61,7 @@ class Admin:
 
     *events* tells what changes, *about* names this gateway, *describe* returns a version's metadata, *lineage* that of
     all, *tags* what is said of versions of a model; all may block. *notifications* knows who is told of decisions,
-    *recordings* what was recorded.
+    *recordings* what was recorded. *links* are those of notifications, None where there are none.
     """
 
     operations: Operations
@@ -75,6 +76,7 @@ class Admin:
     traffic: TrafficFigures = field(default_factory=Uncounted)
     notifications: NotificationDesk = field(default_factory=NobodyIsTold)
     recordings: RecordingShelf = field(default_factory=NothingRecorded)
+    links: Links | None = None
 
 
 @dataclass(frozen=True, slots=True)

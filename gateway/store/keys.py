@@ -129,6 +129,16 @@ def deliveries_key(model: str) -> str:
     return f"gateway:{{{model}}}:deliveries"
 
 
+def link_key(model: str, digest: str) -> str:
+    """Return the key that holds what the link whose token has this *digest* lets somebody do."""
+    return f"gateway:{{{model}}}:link:{digest}"
+
+
+def used_link_key(model: str, digest: str) -> str:
+    """Return the key that is there once the link was used."""
+    return f"{link_key(model, digest)}:used"
+
+
 def undelivered_key(model: str) -> str:
     """Return the key of the stream that holds what was given up."""
     return f"gateway:{{{model}}}:undelivered"

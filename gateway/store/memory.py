@@ -18,6 +18,7 @@ from gateway.ports import AuditEntry, RouteHead, StoredRoute
 from gateway.store.evidence_records import check_fence
 from gateway.store.keys import AUDIT_ENTRIES, HISTORY_LIMIT
 from gateway.store.memory_fleet import MemoryFleet
+from gateway.store.memory_links import MemoryLinks
 from gateway.store.memory_notifications import MemoryNotifications
 from gateway.store.records import (
     HEAD_FIELDS,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from gateway.ports import Fence
 
 
-class MemoryRouteStore(MemoryNotifications, MemoryFleet):
+class MemoryRouteStore(MemoryNotifications, MemoryLinks, MemoryFleet):
     """Implements ``ports.Store``. It can be away: ``stop`` and ``start``."""
 
     def __init__(self) -> None:

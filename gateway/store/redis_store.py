@@ -46,6 +46,7 @@ from gateway.store.records import (
     too_large,
 )
 from gateway.store.redis_fleet import RedisFleet
+from gateway.store.redis_links import RedisLinks
 from gateway.store.redis_notifications import RedisNotifications
 from gateway.store.scripts import ORDER, WRITE
 
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from gateway.ports import AuditEntry, Fence
 
 
-class RedisRouteStore(RedisNotifications, RedisFleet):
+class RedisRouteStore(RedisNotifications, RedisLinks, RedisFleet):
     """Implements ``ports.Store``. Another connection carries the nudges."""
 
     def __init__(self, url: str, *, timeout_seconds: float = 0.4) -> None:

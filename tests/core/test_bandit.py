@@ -83,6 +83,10 @@ def test_a_stratum_in_which_one_version_has_no_label_tells_nothing() -> None:
     assert pooled([whole, stratum(2, v1=(0, 500)), stratum(3, v1=(0, 5), v2=(0, 0))], (1, 2)) == pooled([whole], (1, 2))
 
 
+def test_without_a_stratum_that_tells_something_nobody_has_labels() -> None:
+    assert pooled([stratum(v1=(1, 2))], (1, 2)) == {1: Arm(0, 0), 2: Arm(0, 0)}
+
+
 def test_old_labels_count_less_where_they_are_discounted() -> None:
     old, new = stratum(1, 0.25, v1=(0, 100), v2=(0, 100)), stratum(1, v1=(100, 100), v2=(100, 100))
 
