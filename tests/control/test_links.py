@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from gateway.control.admin import create_admin
-from gateway.control.links import Links
+from gateway.control.links import Links, State
 from gateway.core.links import Act, Offer
 from gateway.core.notification import Kind, read_notification
 from gateway.core.phases import Event, Phase
@@ -171,6 +172,22 @@ async def test_without_a_public_address_there_are_no_links(house: RolloutHouse) 
 
     for page in (client.get("/links/fraud/x"), client.post("/links/fraud/x")):
         assert (page.status_code, "--public-url" in page.json()["detail"]) == (404, True)
+
+
+async def test_of_two_clicks_at_once_one_acts(house: RolloutHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    await to_the_gate(house)
+    token, links = (await links_told(house))["approve"].rpartition("/")[2], Links(house.operations, house.store)
+    take = house.store.take_link
+
+    async def slowly(model: str, digest: str) -> bool:
+        await asyncio.sleep(0.01)  # both have looked by then
+        return await take(model, digest)
+
+    monkeypatch.setattr(house.store, "take_link", slowly)
+
+    came = await asyncio.gather(*(links.act("fraud", token) for _ in range(2)))
+
+    assert sorted(each.state for each in came) == [State.DONE, State.USED]
 
 
 async def test_no_token_is_in_the_store(house: RolloutHouse) -> None:

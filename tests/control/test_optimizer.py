@@ -21,6 +21,8 @@ from tests.control.fakes import FAILED, no_metrics
 from tests.control.rollout_house import RolloutHouse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from tests.control.fakes import House
 
 EVEN = {"1": 50, "2": 50}
@@ -131,6 +133,25 @@ async def test_only_whoever_holds_the_lease_moves_weights(house: Labelled, monke
     monkeypatch.setattr("time.time", lambda: later)
     await house.look()
     assert await house.revision() == 2
+
+
+async def test_who_changes_the_weights_meanwhile_is_not_overruled(
+    house: Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.route(EVEN, optimize=BY_ACCURACY)
+    await serve(house, 1, 80, 40)
+    await serve(house, 2, 115, 5)
+    read = house.store.cohorts
+
+    async def meanwhile(model: str, hours: Sequence[int]) -> Mapping[int, Mapping[str, str]]:
+        await house.operations.set_weights("fraud", {"1": 70, "2": 30}, expected=None, who="ann", reason="")
+        return await read(model, hours)
+
+    monkeypatch.setattr(house.store, "cohorts", meanwhile)
+
+    await house.look()
+
+    assert await house.split() == {1: 70, 2: 30}
 
 
 async def test_a_store_that_is_away_moves_nothing_and_is_no_failure(house: Labelled) -> None:
