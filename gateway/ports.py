@@ -8,6 +8,7 @@ implementation of a port.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.core.providers import CPU
@@ -225,6 +226,10 @@ REPLICA_SECONDS: Final = 10.0
 REPLICA_BYTES: Final = 1 << 20
 
 
+NO_COHORT: Final[tuple[int, Mapping[str, float]]] = (0, {})
+"""Of a label that the split's cohorts do not count."""
+
+
 class FeedbackStore(Protocol):
     """What was served and what was said of it. Every call answers within a second or raises StoreUnavailable."""
 
@@ -258,6 +263,7 @@ class FeedbackStore(Protocol):
         fact: str,
         text: str,
         counts: Mapping[str, float],
+        cohort: tuple[int, Mapping[str, float]] = NO_COHORT,
         *,
         example: Mapping[str, str] | None = None,
     ) -> str:
@@ -266,9 +272,10 @@ class FeedbackStore(Protocol):
         Where the answer's inputs are kept, the fields of *example* go with them, and with the time, into the stream of
         labelled answers in the same step.
 
-        *counts*: field of ``core.quality`` → what is added. Returns ``counted``, ``duplicate`` where the same was
-        said before, ``conflict`` where something else was, ``unknown`` where the answer is remembered no more. Only
-        ``counted`` adds anything. After StoreUnavailable it may have landed.
+        *counts*: field of ``core.quality`` → what is added. *cohort*: the hour of the answer, since the epoch, and
+        field of ``core.cohorts`` → what is added for that hour, which is kept for HOURS_KEPT. Returns ``counted``,
+        ``duplicate`` where the same was said before, ``conflict`` where something else was, ``unknown`` where the
+        answer is remembered no more. Only ``counted`` adds anything. After StoreUnavailable it may have landed.
         """
         ...
 
@@ -281,6 +288,10 @@ class FeedbackStore(Protocol):
 
     async def assigned(self, model: str) -> Mapping[str, str]:
         """Return ``revision|version`` → remembered answers that the split of that revision gave to the version."""
+        ...
+
+    async def cohorts(self, model: str, hours: Sequence[int]) -> Mapping[int, Mapping[str, str]]:
+        """Return hour → the hash that ``core.cohorts`` reads, of those of *hours* since the epoch that have one."""
         ...
 
 
@@ -370,6 +381,45 @@ class NotificationStore(Protocol):
 
     async def again(self, model: str, key: str) -> bool:
         """Put what was given up back into the outbox, for its target only; False where there is no such *key*."""
+        ...
+
+
+LINK_SECONDS: Final = 24 * 3600.0
+"""How long a link of a notification may be used, and as long again it is known to be too old."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLink:
+    """What a link lets somebody do (``core.links.Offer``), and whether that is over."""
+
+    payload: bytes
+    is_late: bool
+    is_used: bool
+
+
+def digest_of_link(token: str) -> str:
+    """Return what the store knows a link by: the SHA-256 of its *token*, hexadecimal."""
+    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class LinkStore(Protocol):
+    """The links of notifications, by ``digest_of_link``. Every call answers within a second or raises
+    StoreUnavailable."""
+
+    async def keep_link(self, model: str, digest: str, payload: bytes) -> None:
+        """Keep what a link of *model* lets somebody do, for LINK_SECONDS."""
+        ...
+
+    async def link(self, model: str, digest: str) -> KeptLink | None:
+        """Return what is kept, None for what is not, or was forgotten."""
+        ...
+
+    async def take_link(self, model: str, digest: str) -> bool:
+        """Mark a link as used. Returns False, having changed nothing, where it was: of two at once one gets it."""
+        ...
+
+    async def give_link_back(self, model: str, digest: str) -> None:
+        """Take the mark away: nothing came of it."""
         ...
 
 
@@ -504,8 +554,9 @@ SAMPLES_SECONDS: Final = 3600.0
 
 
 class Store(
-    RouteStore, EvidenceStore, FeedbackStore, LabelledStore, NotificationStore, FleetStore, DriftStore, Protocol
-):
+    RouteStore, EvidenceStore, FeedbackStore, LabelledStore, NotificationStore, LinkStore, FleetStore, DriftStore,
+    Protocol,
+):  # fmt: skip
     """All of it in one."""
 
 

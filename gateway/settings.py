@@ -133,6 +133,15 @@ def _prometheus_url(text: str) -> str:
     return text
 
 
+def _public_url(text: str) -> str:
+    if text:
+        parts = urlsplit(text)
+        is_plain = re.fullmatch(r"[!-~]+", text, re.ASCII) is not None and not set(text) & set('?#@<>|"\\')
+        if not is_plain or parts.scheme not in {"http", "https"} or not parts.hostname or not _has_port(parts):
+            raise ValueError("must be an address such as https://gateway.example.com, perhaps with a path")
+    return text
+
+
 LIMITS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     **{name: (f"{name}_seconds", _some_seconds) for name in ("head", "body", "write", "idle")},
     **{name: (name.replace("-", "_"), _bytes) for name in ("head-bytes", "url-bytes", "json-bytes", "output-bytes")},
@@ -240,6 +249,10 @@ class Settings:
         "", _limits, "what one caller may take, such as head=10s,connections=4096,json-bytes=8m; see the documentation"
     )
     webhooks: Path | None = _setting("", _file, "file that says who is told of decisions, where and how")
+    public_url: str = _setting(
+        "", _public_url, "http:// or https:// address of the admin port as people reach it: notifications of rollouts "
+        "that wait or are held then carry links to approve them or roll back"
+    )  # fmt: skip
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "what is logged")
     log_format: str = _setting("auto", _choice("auto", "json", "human"), "auto is human on a terminal, else JSON lines")
 

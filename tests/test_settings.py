@@ -39,6 +39,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "prometheus_url": ("https://ann:pw@prometheus:9090/prom", "https://ann:pw@prometheus:9090/prom"),
     "limits": ("head=2s,json-depth=9,url-bytes=1k", Limits(head_seconds=2.0, json_depth=9, url_bytes=1024)),
     "webhooks": ("/etc/gateway/webhooks.yaml", Path("/etc/gateway/webhooks.yaml")),
+    "public_url": ("https://gateway.example.com/admin", "https://gateway.example.com/admin"),
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
 }
@@ -77,6 +78,7 @@ BAD: dict[str, list[str]] = {
     ],
     "limits": ["head", "head=", "head=0", "head=1s,head=2s", "connections=0", "tail=1s", "head=1s,", "json_depth=5"],
     "webhooks": [],
+    "public_url": ["gateway.example.com", "ftp://x", "https://", "https://x/?q=1", "https://x|y", "https://x y"],
     "log_level": ["trace", "INFO"],
     "log_format": ["text"],
 }
@@ -92,7 +94,7 @@ def test_every_setting_is_tried_here() -> None:
 
 def test_there_are_few_settings() -> None:
     # Most operators touch a handful. Whoever adds one asks first whether a plan, a route or the metadata is its place.
-    assert len(FIELDS) <= 27
+    assert len(FIELDS) <= 28
 
 
 @pytest.mark.parametrize("name", ["redis_url", "prometheus_url"])

@@ -19,7 +19,9 @@ from gateway.control.controller import Controller
 from gateway.control.drift import DriftBoard
 from gateway.control.drift_answers import Boards
 from gateway.control.events import Events
+from gateway.control.links import Links
 from gateway.control.operations import Operations
+from gateway.control.optimizer import Optimizer
 from gateway.control.rollout_news import RolloutNews
 from gateway.control.steward import Steward
 from gateway.control.watching_answers import look
@@ -33,6 +35,7 @@ from gateway.models.references import References
 from gateway.models.repository import Repository
 from gateway.models.tags import tags_of
 from gateway.notifications.courier import Courier
+from gateway.notifications.links import LinkMaker
 from gateway.notifications.targets import read_targets
 from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory
@@ -74,6 +77,7 @@ class ControlParts:
 
     steward: Steward
     controller: Controller
+    optimizer: Optimizer
     board: QualityBoard
     workers: Workers
     store: RedisRouteStore
@@ -141,7 +145,8 @@ def build_control(start: Start) -> ControlParts:
     collector.registry.register(AlarmCollector(alarms))
     board = QualityBoard(store, operations.models)
     collector.registry.register(QualityCollector(board))
-    courier = Courier(store, operations.models, targets_of(settings))
+    maker = LinkMaker(store, settings.public_url) if settings.public_url else None
+    courier = Courier(store, operations.models, targets_of(settings), maker)
     collector.registry.register(NotificationCollector(courier.figures))
     holder = secrets.token_hex(8)
     drifts = DriftBoard(operations, store, References(settings.repository).of, holder)
@@ -162,13 +167,17 @@ def build_control(start: Start) -> ControlParts:
         notifications=courier,
         recordings=RecordingFiles(settings.state_dir / "recordings"),
         drift=boards,
+        links=Links(operations, store) if settings.public_url else None,
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
     controller = Controller(operations, store, news, holder=holder, drift=drifts.of)
+    optimizer = Optimizer(operations, store, holder)
     server = HttpServer(admin, start.sock, guarded(settings.limits))
     follower = Follower(settings.models_url, settings.repository) if settings.models_url else None
-    return ControlParts(steward, controller, board, workers, store, server, events, courier, boards, follower)
+    return ControlParts(
+        steward, controller, optimizer, board, workers, store, server, events, courier, boards, follower
+    )
 
 
 def targets_of(settings: Settings) -> Sequence[Target]:

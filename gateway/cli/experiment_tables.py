@@ -66,6 +66,8 @@ def remarks(answer: Answer) -> Iterator[str]:
             f"each interval is wrong ever with at most {answer['alpha']:.4g} of chance, however often you look; a star "
             f"marks a difference without zero; the chance is a posterior with the prior {answer['prior']}"
         )
+    if answer["optimize"] is not None:
+        yield optimized(answer["optimize"])
     if rule != "split":
         yield f"{rule!r} did not assign by chance unless its own split did: other requests may explain a difference"
     fair = answer["assignment"]
@@ -76,6 +78,17 @@ def remarks(answer: Answer) -> Iterator[str]:
         )
     elif rule == "split" and fair is None:
         yield "the proportion of the split is not checked: no revision assigned single requests to both versions"
+
+
+def optimized(found: Mapping[str, Any]) -> str:
+    """Return how the weights follow the labels, and what happens next, in one line."""
+    shares = ", ".join(
+        f"{each['version']} {100 * each['share']:.4g} %"
+        + ("" if each["chance_best"] is None else f" (best with {each['chance_best']:.3f})")
+        for each in found["versions"]
+    )
+    following = "they move with the next look" if found["moves"] else "they stay for now"
+    return f"weights follow {found['by']} every {found['every']}: {shares}; {following}: {found['reason']}"
 
 
 def interval(found: Mapping[str, float | None], sign: str = "") -> str:

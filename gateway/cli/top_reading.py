@@ -108,15 +108,17 @@ def _rates(old: tuple[float, ...] | None, new: tuple[float, ...] | None, seconds
 def _rollout(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if data is None:
         return None
-    verdict = data["verdict"]
     members = (
         "phase", "origin", "step", "steps", "candidate", "candidates", "baseline", "gate", "must_choose", "reason",
         "is_over", "seconds_left",
     )  # fmt: skip
     return {name: data[name] for name in members} | {
-        "verdict": verdict["kind"],
+        "verdict": data["verdict"]["kind"],
         "guards": {
-            guard: {"e_value": value, "threshold": verdict["thresholds"].get(guard)}
-            for guard, value in verdict["e_values"].items()
+            version: {
+                guard: {"e_value": value, "threshold": each["thresholds"].get(guard)}
+                for guard, value in each["e_values"].items()
+            }
+            for version, each in data["verdicts"].items()
         },
     }

@@ -61,17 +61,28 @@ def _cells(version: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def rollout_lines(rollout: Mapping[str, Any]) -> list[str]:
-    """Return where a rollout stands, and the e-value of each guard against what it rolls back at."""
+    """Return where a rollout stands, and per candidate each guard's e-value against what it rolls back at."""
     against = f"version {live(rollout)} against {rollout['baseline']}"
     left = f", {rollout['seconds_left']:.0f} s left" if rollout["seconds_left"] is not None else ""
-    guards = [
-        f"{guard} {values['e_value']:.3g} of {values['threshold']:.4g}"
-        for guard, values in rollout["guards"].items()
-        if values["threshold"] is not None
-    ]
+    where = plain(f"rollout of {against}: {phase(rollout)}{left}, {rollout['verdict']}")
+    if rollout["is_over"]:
+        return [where]
+    found = {version: _e_values(guards) for version, guards in rollout["guards"].items()}
     return [
-        plain(f"rollout of {against}: {phase(rollout)}{left}, {rollout['verdict']}"),
-        *([plain(f"e-values: {', '.join(guards)}")] if guards and not rollout["is_over"] else []),
+        where,
+        *(
+            plain(f"e-values{f' of version {version}' if len(found) > 1 else ''}: {', '.join(values)}")
+            for version, values in found.items()
+            if values
+        ),
+    ]
+
+
+def _e_values(guards: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{guard} {values['e_value']:.3g} of {values['threshold']:.4g}"
+        for guard, values in guards.items()
+        if values["threshold"] is not None
     ]
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.control.auth import Door
     from gateway.control.drift_answers import Boards
     from gateway.control.endpoint import Endpoint
+    from gateway.control.links import Links
     from gateway.control.operations import Operations
     from gateway.core.lineage import Lineage
     from gateway.ports import NotificationDesk, RecordingShelf, TrafficFigures, Workers
@@ -63,6 +64,7 @@ def create_admin(
     notifications: NotificationDesk | None = None,
     recordings: RecordingShelf | None = None,
     drift: Boards | None = None,
+    links: Links | None = None,
 ) -> Starlette:
     """Return the admin application.
 
@@ -74,7 +76,7 @@ def create_admin(
     """
     given = {
         "describe": describe, "lineage": lineage, "tags": tags, "traffic": traffic, "notifications": notifications,
-        "recordings": recordings, "drift": drift,
+        "recordings": recordings, "drift": drift, "links": links,
     }  # fmt: skip
     known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     events = events or Events(partial(look, operations, workers))

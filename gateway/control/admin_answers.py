@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.control.drift_answers import Boards
     from gateway.control.events import Events
     from gateway.control.fleet import FleetVersion
+    from gateway.control.links import Links
     from gateway.control.operations import Operations
     from gateway.control.route_reader import CurrentRoute
     from gateway.core.document import RouteDocument
@@ -61,7 +62,8 @@ class Admin:
 
     *events* tells what changes, *about* names this gateway, *describe* returns a version's metadata, *lineage* that of
     all, *tags* what is said of versions of a model; all may block. *notifications* knows who is told of decisions,
-    *recordings* what was recorded, *drift* what is known of drift and anomalies; None where nobody looks.
+    *recordings* what was recorded, *drift* what is known of drift and anomalies; None where nobody looks. *links* are
+    those of notifications, None where there are none.
     """
 
     operations: Operations
@@ -77,6 +79,7 @@ class Admin:
     notifications: NotificationDesk = field(default_factory=NobodyIsTold)
     recordings: RecordingShelf = field(default_factory=NothingRecorded)
     drift: Boards | None = None
+    links: Links | None = None
 
 
 @dataclass(frozen=True, slots=True)

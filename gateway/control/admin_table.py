@@ -11,6 +11,7 @@ from gateway.control import console
 from gateway.control import drift_answers as drift
 from gateway.control import experiment_answers as experiments
 from gateway.control import lineage_answers as lineage
+from gateway.control import link_answers as links
 from gateway.control import notification_answers as notifications
 from gateway.control import quality_answers as quality
 from gateway.control import recording_answers as recordings
@@ -28,6 +29,7 @@ MODEL: Final = "/api/v1/models/{model}"
 VERSION: Final = MODEL + "/versions/{version}"
 ROLLOUTS: Final = MODEL + "/rollouts"
 CURRENT: Final = ROLLOUTS + "/current"
+LINK: Final = "/links/{model}/{token}"
 
 WEIGHTS: Final = {"$ref": "#/components/schemas/Split"}
 REASON: Final = {"type": "string", "maxLength": 500}
@@ -185,6 +187,14 @@ ENDPOINTS: Final = (
     Endpoint(
         "POST", "/api/v1/notifications/retry", Role.OPERATOR, notifications.retry_notifications,
         "Try again what was given up of a model: one key, or all", status=202, body=notifications.RETRY,
+    ),
+    Endpoint(
+        "GET", LINK, None, links.show_link, "What a link of a notification would do, as a page with a button",
+        media_type="text/html",
+    ),
+    Endpoint(
+        "POST", LINK, None, links.use_link, "Do what the link offers, once; the token is the permission",
+        media_type="text/html",
     ),
     Endpoint("GET", "/api/v1/fleet", Role.VIEWER, watching.show_fleet, "The workers, what they serve, and the store"),
     Endpoint("GET", "/api/v1/me", Role.VIEWER, watching.show_me, "Who the gateway takes you for, and your role"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.control.fleet import is_last_ready
 from gateway.core.compatibility import compare, compare_inputs, explain, misfits
 from gateway.core.errors import InvalidDocument, UnknownVersion, VersionInUse, VersionUnavailable
+from gateway.core.phases import ENDED
 from gateway.core.versions import VersionState
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.control.fleet import FleetVersion
     from gateway.core.compatibility import Finding
     from gateway.core.document import RouteDocument
+    from gateway.core.rollout import Rollout
     from gateway.core.signature import Signature
     from gateway.ports import WorkerReport
 
@@ -27,6 +29,17 @@ MAX_REASON: Final = 500
 
 MAX_FINDINGS: Final = 4
 """Differences that one refusal names; a version with other columns differs in dozens."""
+
+
+def check_optimize(document: RouteDocument, rollout: Rollout | None) -> None:
+    """Refuse to let labels move the weights that a *rollout* is moving. Raises InvalidDocument."""
+    if document.optimize is None or rollout is None or rollout.phase in ENDED:
+        return
+    versions = ", ".join(map(str, rollout.candidates))
+    raise InvalidDocument(
+        "optimize", f"a rollout of version {versions} moves the weights ({rollout.phase}); let it end or abort it "
+        f"(`gateway rollouts abort {document.model}`), or leave optimize out",
+    )  # fmt: skip
 
 
 def check_presence(

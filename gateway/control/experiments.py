@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.control.optimizer import standing
 from gateway.core import experiment
 from gateway.core.confidence import PRIOR
 from gateway.core.slots import seats
@@ -50,6 +52,7 @@ async def report(operations: Operations, model: str, asked: Asked) -> dict[str, 
             for metric, each in found.items()
         },
         "assignment": fair.as_dict() if fair is not None else None,
+        "optimize": await standing(operations, model, time.time()),
     }
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.problems import MEDIA_TYPE
 from gateway.core.alarms import MAX_ALARMS, THEN
-from gateway.core.experiment import RULE
+from gateway.core.experiment import METRICS, RULE
 from gateway.core.keeping import STREAM_MOST
 from gateway.core.names import MODEL_NAME, VERSION_NUMBER
+from gateway.core.optimize import LEAST_MIN_LABELS, MOST_MIN_LABELS, MOST_VERSIONS
 from gateway.core.policies import POLICIES
 from gateway.core.reference import MAX_COLUMNS
 
@@ -172,6 +173,28 @@ KEEPING: Final[dict[str, Any]] = {
     },
 }
 
+OPTIMIZE: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "labels move the split between versions",
+    "required": ["by"],
+    "additionalProperties": False,
+    "properties": {
+        "by": {"enum": list(METRICS)},
+        "versions": {
+            "type": "array",
+            "items": {"type": ["string", "integer"]},
+            "minItems": 2,
+            "maxItems": MOST_VERSIONS,
+            "uniqueItems": True,
+        },
+        "floor": WEIGHT,
+        "step": WEIGHT,
+        "every": DURATION,
+        "min_labels": {"type": "integer", "minimum": LEAST_MIN_LABELS, "maximum": MOST_MIN_LABELS},
+        "half_life": DURATION,
+    },
+}
+
 SCHEMAS: Final[dict[str, Any]] = {
     "Split": SPLIT,
     "Route": {
@@ -226,6 +249,7 @@ SCHEMAS: Final[dict[str, Any]] = {
             "record": RECORD,
             "feedback": KEEPING,
             "drift": DRIFT,
+            "optimize": OPTIMIZE,
         },
     },
     "Plan": PLAN,

@@ -15,6 +15,7 @@ from gateway.control.alarms import Alarms
 from gateway.control.checks import (
     check_feedback,
     check_health,
+    check_optimize,
     check_presence,
     check_reason,
     check_record,
@@ -139,6 +140,12 @@ class Operations:
         self._check_model(model)
         async with answered_within(self._write_seconds):
             return await self._store.assigned(model)
+
+    async def cohorts(self, model: str, hours: Sequence[int]) -> Mapping[int, Mapping[str, str]]:
+        """Return hour since the epoch → what labels of its answers counted by revision, over the fleet."""
+        self._check_model(model)
+        async with answered_within(self._write_seconds):
+            return await self._store.cohorts(model, hours)
 
     async def explain(self, model: str, key: bytes, values: Values) -> dict[str, Any]:
         """Return which version a unit with *key* gets and why, with the revision that says so.
@@ -328,6 +335,7 @@ class Operations:
 
     def _check(self, current: CurrentRoute, new: RouteDocument, *, force: bool) -> tuple[Quarantined, ...]:
         """Refuse what cannot be routed here and now; return the quarantine as the write leaves it."""
+        check_optimize(new, current.rollout)
         fleet, on_disk = self.versions(new.model), self._known().get(new.model, ())
         check_presence(new, fleet, on_disk, before=current.document)
         check_health(new, fleet)

@@ -32,6 +32,7 @@ TABLE: Final[Mapping[type[errors.GatewayError], tuple[int, str, str]]] = {
     errors.VersionInUse: (409, "version-in-use", "The version is needed"),
     errors.VersionQuarantined: (409, "version-quarantined", "The version was rolled back"),
     errors.RolloutUnderWay: (409, "rollout-under-way", "A rollout is under way"),
+    errors.RouteOptimized: (409, "route-optimized", "Labels move the weights"),
     MoveRefused: (409, "move-refused", "The rollout cannot do this now"),
     errors.NothingToRestore: (409, "nothing-to-restore", "There is nothing to restore"),
     errors.CorruptRoute: (409, "corrupt-route", "The stored route cannot be used"),
@@ -56,9 +57,19 @@ UNREAD: Final = frozenset({401, 403, 408, 413, 415, 429})
 async def answer_error(request: Request, error: Exception) -> Response:
     """Return the problem document for an error of the domain."""
     assert isinstance(error, errors.GatewayError)
-    status, kind, title = next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
+    status, kind, title = _row(error)
     members = {name: value for name in MEMBERS if (value := getattr(error, name, None)) not in {None, ""}}
     return _problem(request, status, kind, title, str(error), headers=_headers(error), **members)
+
+
+def status_and_title(error: errors.GatewayError) -> tuple[int, str]:
+    """Return what a page for people says of an error."""
+    status, _, title = _row(error)
+    return status, title
+
+
+def _row(error: errors.GatewayError) -> tuple[int, str, str]:
+    return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
 
 
 async def answer_http(request: Request, error: Exception) -> Response:

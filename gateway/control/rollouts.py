@@ -22,6 +22,7 @@ from gateway.core.errors import (
     NoRollout,
     RevisionConflict,
     RolloutUnderWay,
+    RouteOptimized,
     UnknownRoute,
     VersionQuarantined,
 )
@@ -105,7 +106,8 @@ class Rollouts:
         *plan* is what a route's member ``rollout`` holds; empty takes the route's. *supersede* ends a rollout that is
         under way and returns to the split before it. *force* lifts the quarantine of a file that was taken back. With
         *dry_run* all is checked and nothing written: the rollout is the one that would be, the revision the one now.
-        Raises UnknownVersion, VersionUnavailable, VersionQuarantined, RolloutUnderWay or InvalidDocument.
+        Raises UnknownVersion, VersionUnavailable, VersionQuarantined, RolloutUnderWay, RouteOptimized or
+        InvalidDocument.
         """
         given = read_plan(plan) if plan else None
 
@@ -242,6 +244,8 @@ class Rollouts:
 
     def _check_start(self, held: Held, candidates: Sequence[int], *, supersede: bool, force: bool) -> None:
         model, fleet = held.document.model, self._fleet_of(held.document.model)
+        if held.document.optimize is not None:
+            raise RouteOptimized(model)
         for candidate in candidates:
             with at("candidate" if len(candidates) == 1 else "candidates"):
                 check_candidate(held.document, candidate, fleet)
@@ -266,6 +270,8 @@ class Rollouts:
     def _again(self, held: Held, old: Rollout, change: Change) -> Change:
         """Return the *change* of a retry for the route as it is now, which may not be what the *old* one left."""
         model, document = held.document.model, held.document
+        if document.optimize is not None:
+            raise RouteOptimized(model)
         if document.baseline != old.baseline:
             why = f" because version {document.baseline} is the baseline by now; start a new one"
             raise MoveRefused(old.phase, Event.RETRY, why)

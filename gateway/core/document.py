@@ -15,6 +15,7 @@ from gateway.core.errors import InvalidDocument
 from gateway.core.keeping import read_keeping
 from gateway.core.members import at, check_choice, members_of, shown, text_of
 from gateway.core.names import is_model_name, why_no_model_name
+from gateway.core.optimize import read_optimize
 from gateway.core.plan import read_plan
 from gateway.core.recording import read_record
 from gateway.core.rules import check_rules, rules_of, source_of
@@ -24,15 +25,16 @@ from gateway.core.strict_json import strict_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.core.keeping import Keeping
     from gateway.core.drift_plan import DriftPlan
+    from gateway.core.keeping import Keeping
+    from gateway.core.optimize import Optimize
     from gateway.core.plan import Plan
     from gateway.core.recording import Record
     from gateway.core.rules import Rule, Source
 
 MEMBERS: Final = (
     "model", "split", "assign", "rules", "shadow", "baseline", "fallback", "aliases", "rollout", "record", "feedback",
-    "drift",
+    "drift", "optimize",
     "schema",
 )  # fmt: skip
 MISSING: Final = ("random", "baseline")
@@ -65,7 +67,7 @@ class RouteDocument:
     *shadow* maps a version to the percent of the requests that it gets copies of, and answers none of. *rollout* is the
     plan of the rollouts that are started without one; it starts none by itself. *record* says what of the traffic is
     recorded; None: nothing is. *feedback* says which inputs are kept for labels to come; None: none are. *drift* says
-    what is made of drift; None: it is shown.
+    what is made of drift; None: it is shown. *optimize* lets labels move the split; None: only people and rollouts do.
     """
 
     model: str
@@ -80,6 +82,7 @@ class RouteDocument:
     record: Record | None = None
     feedback: Keeping | None = None
     drift: DriftPlan | None = None
+    optimize: Optimize | None = None
 
     def __post_init__(self) -> None:
         if not is_model_name(self.model):
@@ -96,6 +99,9 @@ class RouteDocument:
             object.__setattr__(self, "aliases", aliases_of(self.aliases))
         with at("shadow"):
             object.__setattr__(self, "shadow", percents_of(self.shadow))
+        if self.optimize is not None:
+            with at("optimize"):
+                self.optimize.check(self.split)
 
     def versions(self) -> frozenset[int]:
         """Return every version that is named anywhere, at whatever weight."""
@@ -116,8 +122,8 @@ class RouteDocument:
     def as_dict(self) -> dict[str, Any]:
         """Return the document in its own form: ``parse`` reads the same value from it.
 
-        Every member is spelled out but *shadow*, *aliases*, *rollout*, *record*, *feedback* and *drift* where there is
-        none: releases that do not know them can still read such a route.
+        Every member is spelled out but *shadow*, *aliases*, *rollout*, *record*, *feedback*, *drift* and *optimize*
+        where there is none: releases that do not know them can still read such a route.
         """
         optional = {
             "aliases": {name: str(version) for name, version in self.aliases.items()},
@@ -126,6 +132,7 @@ class RouteDocument:
             "record": self.record.as_dict() if self.record is not None else None,
             "feedback": self.feedback.as_dict() if self.feedback is not None else None,
             "drift": self.drift.as_dict() if self.drift is not None else None,
+            "optimize": self.optimize.as_dict() if self.optimize is not None else None,
         }
         return {
             "model": self.model,
@@ -172,6 +179,8 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         feedback = read_keeping(members["feedback"]) if "feedback" in members else None
     with at("drift"):
         drift = read_drift(members["drift"]) if "drift" in members else None
+    with at("optimize"):
+        optimize = read_optimize(members["optimize"]) if "optimize" in members else None
     return RouteDocument(
         name,
         split,
@@ -185,6 +194,7 @@ def parse(data: object, *, model: str | None = None) -> RouteDocument:
         record,
         feedback,
         drift,
+        optimize,
     )
 
 

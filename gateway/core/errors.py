@@ -162,6 +162,17 @@ class RolloutUnderWay(GatewayError):
         self.state = phase
 
 
+class RouteOptimized(GatewayError):
+    """Labels move the weights of the route, so no rollout can."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"labels move the weights of model {model!r}; write its route without the member optimize before a rollout "
+            f"moves them (`gateway routes get {model}`, `gateway routes apply`)"
+        )
+        self.model = model
+
+
 class NothingToRestore(GatewayError):
     """A restore names a revision, or a snapshot, that is not there."""
 

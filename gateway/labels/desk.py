@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from gateway.core.cohorts import cohort_fields, hour_of
 from gateway.core.errors import (
     FeedbackOverloaded,
     InvalidDocument,
@@ -23,7 +25,7 @@ from gateway.core.feedback import fields_of, is_wrong, read_prediction
 from gateway.core.labelled import example_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from gateway.core.errors import GatewayError
     from gateway.core.feedback import Fact, Prediction
@@ -53,12 +55,14 @@ class FeedbackDesk:
         evidence: LabelEvidence,
         *,
         second_look_seconds: float = SECOND_LOOK_SECONDS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._memory = memory
         self._evidence = evidence
         self._second_look_seconds = second_look_seconds
         self._places = asyncio.Semaphore(AT_WORK)
+        self._clock = clock
 
     async def take(self, model: str, facts: Sequence[Fact]) -> Sequence[str | GatewayError]:
         """Return for each fact ``counted``, ``duplicate``, or why it is not counted.
@@ -114,8 +118,9 @@ class FeedbackDesk:
             return InvalidRequest(str(exc), "invalid_feedback")
         wrong = is_wrong(prediction, fact)
         copies = await self._copies_of(model, fact, prediction) if wrong is not None else []
+        cohort = hour_of(self._clock() - held.age_seconds), cohort_fields(prediction, fields)
         came = await self._store.label(
-            model, fact.id, fact.kind, fact.text, fields, example=example_of(prediction, fact)
+            model, fact.id, fact.kind, fact.text, fields, cohort, example=example_of(prediction, fact)
         )
         if came == "unknown":
             return UnknownPrediction(model, fact.id)

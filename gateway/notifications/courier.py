@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from gateway.core.notification import Notification
+    from gateway.notifications.links import LinkMaker
     from gateway.notifications.post import Reply
     from gateway.notifications.targets import Target
     from gateway.ports import Backlog, Claimed, NotificationStore, Undelivered
@@ -58,6 +59,7 @@ class Courier:
         store: NotificationStore,
         models: Callable[[], Collection[str]],
         targets: Sequence[Target],
+        links: LinkMaker | None = None,
         *,
         deliver: Post = post,
         chance: Callable[[], float] = random.random,
@@ -66,6 +68,7 @@ class Courier:
         self._store = store
         self._models = models
         self._targets = {target.name: target for target in targets}
+        self._links = links
         self._deliver = deliver
         self._chance = chance
         self._clock = clock
@@ -142,10 +145,12 @@ class Courier:
             return await self._store.settle(model, target.name, claimed)
         try:
             notification = read_notification(claimed.payload)
-            headers, body = self._letter(target, notification, claimed)
+            is_wanted = bool(claimed.addressee) or target.wants(notification)
+            links = await self._links.links(notification, target.name) if self._links and is_wanted else {}
+            headers, body = self._letter(target, notification, claimed, links)
         except (InvalidDocument, ValueError, OverflowError) as exc:
             return await self._give_up(model, target, claimed, f"it cannot be read: {exc}")
-        if not (claimed.addressee or target.wants(notification)):
+        if not is_wanted:
             return await self._store.settle(model, target.name, claimed)
         try:
             reply = await self._deliver(target.url, headers, body)
@@ -159,11 +164,13 @@ class Courier:
             return await self._give_up(model, target, claimed, why)
         return await self._fail(model, target, claimed, why, reply.retry_after_seconds)
 
-    def _letter(self, target: Target, notification: Notification, claimed: Claimed) -> tuple[Mapping[str, str], bytes]:
+    def _letter(
+        self, target: Target, notification: Notification, claimed: Claimed, links: Mapping[str, str]
+    ) -> tuple[Mapping[str, str], bytes]:
         """Return headers and body. Raises ValueError or OverflowError for an id or a time that nobody could have."""
         if ID.fullmatch(claimed.id) is None:
             raise ValueError("its id is none")
-        body = body_of(target.format, notification, claimed.id, claimed.at_ms)
+        body = body_of(target.format, notification, claimed.id, claimed.at_ms, links)
         return (signed(claimed.id, int(self._clock()), body, target.secrets) if target.secrets else {}), body
 
     async def _fail(self, model: str, target: Target, claimed: Claimed, why: str, at_least: float = 0.0) -> bool:

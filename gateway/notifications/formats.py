@@ -41,10 +41,16 @@ TITLES: Final[Mapping[Kind, str]] = {
 }
 
 
-def body_of(kind: str, notification: Notification, name: str, at_ms: int) -> bytes:
-    """Return the body for a target of format *kind*. name: the notification's id; at_ms: since the epoch."""
+NO_LINKS: Final[Mapping[str, str]] = {}
+
+
+def body_of(kind: str, notification: Notification, name: str, at_ms: int, links: Mapping[str, str] = NO_LINKS) -> bytes:
+    """Return the body for a target of format *kind*. name: the notification's id; at_ms: since the epoch.
+
+    links: what its reader may do (``core.links.Act``) → the address of a page that asks once more.
+    """
     make = {"generic": _generic, "slack": _slack, "teams": _teams}[kind]
-    return json.dumps(make(notification, name, at_ms), separators=(",", ":")).encode()
+    return json.dumps(make(notification, name, at_ms, links), separators=(",", ":")).encode()
 
 
 def title_of(notification: Notification) -> str:
@@ -62,15 +68,18 @@ def _candidates(rollout: Mapping[str, Any]) -> str:
     return ", ".join(map(str, listed)) if isinstance(listed, list) else ""
 
 
-def _generic(notification: Notification, name: str, at_ms: int) -> dict[str, Any]:
+def _generic(notification: Notification, name: str, at_ms: int, links: Mapping[str, str]) -> dict[str, Any]:
     data = notification.as_dict()
     kind = data.pop("type")
-    return {"type": kind, "timestamp": _time(at_ms), "id": name, "data": {"title": title_of(notification), **data}}
+    data = {"title": title_of(notification), **data} | ({"links": dict(links)} if links else {})
+    return {"type": kind, "timestamp": _time(at_ms), "id": name, "data": data}
 
 
-def _slack(notification: Notification, _name: str, at_ms: int) -> dict[str, Any]:
+def _slack(notification: Notification, _name: str, at_ms: int, links: Mapping[str, str]) -> dict[str, Any]:
     title = title_of(notification)
     lines = [f"*{_escaped(label)}:* {_escaped(text)}" for label, text in _facts(notification, at_ms)]
+    if links:
+        lines.append("  ".join(f"<{_escaped(address)}|{_label(act)} …>" for act, address in links.items()))
     return {
         "text": _escaped(title),
         "blocks": [
@@ -80,17 +89,25 @@ def _slack(notification: Notification, _name: str, at_ms: int) -> dict[str, Any]
     }
 
 
-def _teams(notification: Notification, _name: str, at_ms: int) -> dict[str, Any]:
+def _teams(notification: Notification, _name: str, at_ms: int, links: Mapping[str, str]) -> dict[str, Any]:
     runs = [[_run(title_of(notification), size="large", weight="bolder")]]
     runs += [[_run(f"{label}: ", weight="bolder"), _run(text)] for label, text in _facts(notification, at_ms)]
-    card = {
+    card: dict[str, Any] = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
         "body": [{"type": "RichTextBlock", "inlines": inlines} for inlines in runs],
     }
+    if links:
+        card["actions"] = [
+            {"type": "Action.OpenUrl", "title": f"{_label(act)} …", "url": address} for act, address in links.items()
+        ]
     content_type = "application/vnd.microsoft.card.adaptive"
     return {"type": "message", "attachments": [{"contentType": content_type, "contentUrl": None, "content": card}]}
+
+
+def _label(act: str) -> str:
+    return act.replace("_", " ").capitalize()
 
 
 def _run(text: str, **look: str) -> dict[str, str]:

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 TICK_SECONDS: Final = 0.25
 STEER_SECONDS: Final = 1.0
 """How often the controller looks at the rollouts."""
+OPTIMIZE_SECONDS: Final = 1.5
+"""How often the optimizer looks which routes are due, and renews its leases: two looks fit into one."""
 TELL_SECONDS: Final = 1.0
 """How often the courier looks for what is to be told."""
 COMPARE_SECONDS: Final = 1.0
@@ -51,7 +53,7 @@ class Control:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._parts.stop)
         forever = (
             self._tick_forever, self._steer_forever, self._look_forever, self._tell_forever, self._follow_forever,
-            self._compare_forever,
+            self._compare_forever, self._optimize_forever,
         )  # fmt: skip
         duties = [asyncio.create_task(each()) for each in forever]
         try:
@@ -80,6 +82,14 @@ class Control:
             except Exception:  # the outermost door of a task: its end must not end the process
                 log.exception("the controller failed and goes on")
             await asyncio.sleep(STEER_SECONDS)
+
+    async def _optimize_forever(self) -> None:
+        while True:
+            try:
+                await self._parts.optimizer.tick()
+            except Exception:  # the outermost door of a task: its end must not end the process
+                log.exception("the optimizer failed and goes on")
+            await asyncio.sleep(OPTIMIZE_SECONDS)
 
     async def _look_forever(self) -> None:
         while True:

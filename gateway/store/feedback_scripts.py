@@ -42,8 +42,10 @@ field of quality and what is added to it for what was dropped.
 
 LABEL: Final[Script] = script("""
 local served, labelled, fact, text, most = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3])
-local words = tonumber(ARGV[5])
-local counts = 6 + words + #KEYS - 3
+local own, words = tonumber(ARGV[4]), tonumber(ARGV[6])
+local cohort, kept = own > 0 and #KEYS or 0, 7 + words
+local counts = kept + #KEYS - 3
+local ours = counts + 2 * own
 for i = 3, #KEYS do
   local kind = redis.call('TYPE', KEYS[i])['ok']
   if kind ~= 'none' and kind ~= 'hash' then return kind end
@@ -56,10 +58,10 @@ if held[3] and words > 0 then
   if kind ~= 'none' and kind ~= 'stream' then return kind end
   local now, space = redis.call('TIME'), string.find(held[3], ' ', 1, true)
   local at = string.format('%.0f', tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000))
-  local fields = {unpack(ARGV, 6, 5 + words)}
+  local fields = {unpack(ARGV, 7, 6 + words)}
   for _, each in ipairs({'at', at, 'inputs', string.sub(held[3], space + 1)}) do fields[#fields + 1] = each end
   redis.call('XADD', labelled, 'MAXLEN', '~', string.sub(held[3], 1, space - 1), '*', unpack(fields))
-  redis.call('EXPIRE', labelled, ARGV[4])
+  redis.call('EXPIRE', labelled, ARGV[5])
 end
 redis.call('HSET', served, fact, text)
 local is_cell, add = {}, {}
@@ -69,21 +71,25 @@ for j = counts, #ARGV, 2 do
 end
 for i = 3, #KEYS do
   local room = most - redis.call('HLEN', KEYS[i])
-  for j = counts, #ARGV, 2 do
+  for j = i == cohort and counts or ours, i == cohort and ours - 2 or #ARGV, 2 do
     local field = ARGV[j]
     if is_cell[j] and redis.call('HEXISTS', KEYS[i], field) == 0 then
       if room <= 0 then field = string.match(field, '^%d+') .. '|uncelled' end
       room = room - 1
     end
-    redis.call(add[j], KEYS[i], field, ARGV[j + 1])
+    if i ~= cohort or room > 0 or redis.call('HEXISTS', KEYS[i], field) == 1 then
+      redis.call(add[j], KEYS[i], field, ARGV[j + 1])
+    end
   end
 end
-for i = 4, #KEYS do redis.call('EXPIRE', KEYS[i], ARGV[i + words + 2]) end
+for i = 4, #KEYS do redis.call('EXPIRE', KEYS[i], ARGV[kept + i - 4]) end
 return 'counted'
 """)
 """Say a fact of a prediction and count it, once. Answers counted, duplicate, conflict, unknown, or a wrong kind.
 
-KEYS: prediction, labelled, quality of all time, quality of each bucket. ARGV: fact, its text, the most fields of a
-hash, seconds that labelled answers are kept, how many words of an entry follow and those words (the entry goes there
-where the answer's inputs are kept), seconds that each bucket is kept, then pairs of a field and what is added to it.
+KEYS: prediction, labelled, quality of all time, quality of each bucket, the cohort of the answer where it has one.
+ARGV: fact, its text, the most fields of a hash, how many pairs are the cohort's, seconds that labelled answers are
+kept, how many words of an entry follow and those words (the entry goes there where the answer's inputs are kept),
+seconds that each bucket and the cohort are kept, then pairs of a field and what is added to it, the cohort's first. A
+cohort that is full takes no new field.
 """

@@ -114,6 +114,11 @@ def assigned_key(model: str) -> str:
     return f"gateway:{{{model}}}:assigned"
 
 
+def cohort_key(model: str, hour: int) -> str:
+    """Return the key of the hash that counts labels of answers of *hour*, since the epoch, by revision and version."""
+    return f"gateway:{{{model}}}:cohort:{hour}"
+
+
 def outbox_key(model: str) -> str:
     """Return the key of the stream that holds what is to be told of *model*."""
     return f"gateway:{{{model}}}:outbox"
@@ -122,6 +127,16 @@ def outbox_key(model: str) -> str:
 def deliveries_key(model: str) -> str:
     """Return the key of the hash that holds how far each target was told of *model*."""
     return f"gateway:{{{model}}}:deliveries"
+
+
+def link_key(model: str, digest: str) -> str:
+    """Return the key that holds what the link whose token has this *digest* lets somebody do."""
+    return f"gateway:{{{model}}}:link:{digest}"
+
+
+def used_link_key(model: str, digest: str) -> str:
+    """Return the key that is there once the link was used."""
+    return f"{link_key(model, digest)}:used"
 
 
 def undelivered_key(model: str) -> str:

@@ -19,6 +19,7 @@ from gateway.store.evidence_records import check_fence
 from gateway.store.keys import AUDIT_ENTRIES, HISTORY_LIMIT
 from gateway.store.memory_drift import MemoryDrift
 from gateway.store.memory_fleet import MemoryFleet
+from gateway.store.memory_links import MemoryLinks
 from gateway.store.memory_notifications import MemoryNotifications
 from gateway.store.records import (
     HEAD_FIELDS,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from gateway.ports import Fence
 
 
-class MemoryRouteStore(MemoryNotifications, MemoryFleet, MemoryDrift):
+class MemoryRouteStore(MemoryNotifications, MemoryLinks, MemoryFleet, MemoryDrift):
     """Implements ``ports.Store``. It can be away: ``stop`` and ``start``."""
 
     def __init__(self) -> None:

@@ -6,11 +6,12 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from gateway.ports import Remembered
+from gateway.ports import NO_COHORT, Remembered
 from gateway.store.keys import (
     ASSIGNED_FIELDS,
     QUALITY_FIELDS,
     assigned_key,
+    cohort_key,
     copied_key,
     quality_key,
     quality_keys_at,
@@ -90,10 +91,11 @@ class MemoryFeedback(MemoryEvidence):
         fact: str,
         text: str,
         counts: Mapping[str, float],
+        cohort: tuple[int, Mapping[str, float]] = NO_COHORT,
         *,
         example: Mapping[str, str] | None = None,
     ) -> str:
-        """Say a fact once and add *counts* by that."""
+        """Say a fact once and add what it counts."""
         self._answer()
         key = served_key(model, served)
         if self._age(key) is None:
@@ -108,6 +110,9 @@ class MemoryFeedback(MemoryEvidence):
         for hash_key in (quality_key(model), *quality_keys_at(model, time.time())):
             for field, count in counts.items():
                 self._count(hash_key, field, count)
+        hour, own = cohort
+        for field, count in own.items():
+            self._count_cohort(cohort_key(model, hour), field, count)
         return "counted"
 
     async def quality(self, model: str, *, seconds: float | None = None) -> Sequence[Mapping[str, str]]:
@@ -121,6 +126,12 @@ class MemoryFeedback(MemoryEvidence):
         """Return what was counted by revision and version."""
         self._answer()
         return {field: str(count) for field, count in self._assigned.get(assigned_key(model), {}).items()}
+
+    async def cohorts(self, model: str, hours: Sequence[int]) -> Mapping[int, Mapping[str, str]]:
+        """Return what was counted of answers of each of *hours*."""
+        self._answer()
+        found = {hour: self._quality.get(cohort_key(model, hour), {}) for hour in hours}
+        return {hour: {field: repr(count) for field, count in held.items()} for hour, held in found.items() if held}
 
     def _age(self, key: str) -> float | None:
         """Return how long *key* has been held, None where it is not, or no longer."""
@@ -138,6 +149,11 @@ class MemoryFeedback(MemoryEvidence):
         held = self._assigned.setdefault(key, {})
         if field in held or len(held) < ASSIGNED_FIELDS:
             held[field] = held.get(field, 0) + 1
+
+    def _count_cohort(self, key: str, field: str, count: float) -> None:
+        held = self._quality.setdefault(key, {})
+        if field in held or len(held) < QUALITY_FIELDS:
+            held[field] = held.get(field, 0) + count
 
     def _count(self, key: str, field: str, count: float) -> None:
         held = self._quality.setdefault(key, {})

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
+from gateway.core.cohorts import HOUR_SECONDS, HOURS_KEPT
 from gateway.core.errors import CorruptRoute
-from gateway.ports import QUALITY_BUCKETS, Remembered
+from gateway.ports import NO_COHORT, QUALITY_BUCKETS, Remembered
 from gateway.store.calls import run_script
 from gateway.store.feedback_scripts import LABEL, REMEMBER
 from gateway.store.guard import is_wrong_type
@@ -17,6 +18,7 @@ from gateway.store.keys import (
     LABELLED_SECONDS,
     QUALITY_FIELDS,
     assigned_key,
+    cohort_key,
     copied_key,
     labelled_key,
     quality_key,
@@ -83,17 +85,23 @@ class RedisFeedback(RedisEvidence):
         fact: str,
         text: str,
         counts: Mapping[str, float],
+        cohort: tuple[int, Mapping[str, float]] = NO_COHORT,
         *,
         example: Mapping[str, str] | None = None,
     ) -> str:
-        """Say a fact once and add *counts* by that. Raises CorruptRoute, StoreUnavailable: it may have landed."""
+        """Say a fact once and add what it counts. Raises CorruptRoute, StoreUnavailable: it may have landed."""
+        hour, own = cohort
         lasting = (served_key(model, served), labelled_key(model), quality_key(model))
         keys = [*lasting, *quality_keys_at(model, time.time())]
-        words: list[Any] = [fact, text, QUALITY_FIELDS, LABELLED_SECONDS, 2 * len(example or {})]
+        kept = [round(each) + 2 * width for width, each in QUALITY_BUCKETS]
+        if own:
+            keys.append(cohort_key(model, hour))
+            kept.append((HOURS_KEPT + 1) * HOUR_SECONDS)
+        words: list[Any] = [fact, text, QUALITY_FIELDS, len(own), LABELLED_SECONDS, 2 * len(example or {})]
         for pair in (example or {}).items():
             words += pair
-        words += [round(kept) + 2 * width for width, kept in QUALITY_BUCKETS]
-        for field, count in counts.items():
+        words += kept
+        for field, count in (*own.items(), *counts.items()):
             words += [field, repr(count)]
         async with self._calls.bounded() as ask:
             reply = await run_script(ask, LABEL, keys, words)
@@ -115,6 +123,12 @@ class RedisFeedback(RedisEvidence):
         (reply,) = await self._calls.ask_each([("HGETALL", assigned_key(model))])
         async with self._calls.bounded():
             return _texts(model, reply)
+
+    async def cohorts(self, model: str, hours: Sequence[int]) -> Mapping[int, Mapping[str, str]]:
+        """Return what was counted of answers of each of *hours*. Raises CorruptRoute for what is no hash."""
+        replies = await self._calls.ask_each([("HGETALL", cohort_key(model, hour)) for hour in hours])
+        async with self._calls.bounded():
+            return {hour: _texts(model, reply) for hour, reply in zip(hours, replies, strict=True) if reply}
 
 
 def _remembered(held: Any, left: Any) -> Remembered | None:

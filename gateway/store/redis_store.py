@@ -47,6 +47,7 @@ from gateway.store.records import (
 )
 from gateway.store.redis_drift import RedisDrift
 from gateway.store.redis_fleet import RedisFleet
+from gateway.store.redis_links import RedisLinks
 from gateway.store.redis_notifications import RedisNotifications
 from gateway.store.scripts import ORDER, WRITE
 
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from gateway.ports import AuditEntry, Fence
 
 
-class RedisRouteStore(RedisNotifications, RedisFleet, RedisDrift):
+class RedisRouteStore(RedisNotifications, RedisLinks, RedisFleet, RedisDrift):
     """Implements ``ports.Store``. Another connection carries the nudges."""
 
     def __init__(self, url: str, *, timeout_seconds: float = 0.4) -> None:

@@ -211,3 +211,9 @@ def test_a_gateway_stops_at_once_although_a_console_is_open(begin: Begin, look: 
     shown(page.get_by_role("status").first, "live")
 
     assert gateway.stop(within=10) == 0
+
+
+def test_weights_that_labels_move_say_so(begin: Begin, look: Look) -> None:
+    gateway = begin(route='split: {"1": 50, "2": 50}\noptimize: {by: reward, floor: 10%}')
+
+    shown(model_page(look, gateway), "Labels move these weights by reward every 1m: at least 10% each, at most 10%")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.cli.experiment_tables import duration
+from gateway.cli.experiment_tables import duration, optimized
 from tests.control.test_experiments import serve
 
 if TYPE_CHECKING:
@@ -99,3 +99,15 @@ def test_a_file_that_cannot_be_written_is_an_error_with_its_name(played: Termina
 )
 def test_a_time_is_said_in_the_largest_unit_of_which_there_is_one(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_weights_that_follow_labels_are_told_with_their_chances_and_what_is_next() -> None:
+    versions = [
+        {"version": "1", "share": 0.4, "chance_best": 0.02},
+        {"version": "2", "share": 0.6, "chance_best": None},
+    ]
+    told = {"by": "reward", "every": "1m", "moves": True, "reason": "because", "versions": versions}
+
+    assert optimized(told) == (
+        "weights follow reward every 1m: 1 40 % (best with 0.020), 2 60 %; they move with the next look: because"
+    )

@@ -35,7 +35,13 @@ ROLLOUT: dict[str, Any] = {
     "phase": "step", "origin": None, "step": 2, "steps": 3, "candidate": "2", "must_choose": False,
     "candidates": [{"version": "2", "state": "live", "reason": ""}], "baseline": "1", "gate": False,
     "reason": "", "is_over": False, "seconds_left": 41.0,
-    "verdict": {"kind": "inconclusive", "e_values": {"errors": 3.25}, "thresholds": {"errors": 100.0}},
+    "verdict": {"kind": "inconclusive"},
+    "verdicts": {
+        "2": {
+            "e_values": {"errors": 3.25, "latency": 0.5, "shadow": 1.0},
+            "thresholds": {"errors": 100.0, "latency": 400.0},
+        },
+    },
 }  # fmt: skip
 
 
@@ -94,8 +100,27 @@ def test_a_rollout_is_shown_with_each_e_value_against_its_threshold() -> None:
     lines = top_view.body(compare(a_look(0, 0), a_look(1, 0, rollout=ROLLOUT)))
 
     assert lines[3:] == [
-        "  rollout of version 2 against 1: step 2 of 3, 41 s left, inconclusive", "  e-values: errors 3.25 of 100"
+        "  rollout of version 2 against 1: step 2 of 3, 41 s left, inconclusive",
+        "  e-values: errors 3.25 of 100, latency 0.5 of 400",
+    ]
+
+
+def test_of_several_candidates_each_has_its_e_values_and_not_only_the_one_that_decides() -> None:
+    other = {"e_values": {"errors": 0.75}, "thresholds": {"errors": 50.0}}
+    candidates = [{"version": version, "state": "live", "reason": ""} for version in ("2", "3")]
+    several = {**ROLLOUT, "candidates": candidates, "verdicts": {**ROLLOUT["verdicts"], "3": other}}
+
+    lines = top_view.body(compare(a_look(0, 0), a_look(1, 0, rollout=several)))
+
+    assert lines[4:] == [
+        "  e-values of version 2: errors 3.25 of 100, latency 0.5 of 400", "  e-values of version 3: errors 0.75 of 50",
     ]  # fmt: skip
+
+
+def test_what_is_over_has_no_e_values() -> None:
+    lines = top_view.body(compare(a_look(0, 0), a_look(1, 0, rollout={**ROLLOUT, "is_over": True})))
+
+    assert len(lines) == 4
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (20, 5), (1, 1), (200, 3)])

@@ -219,3 +219,32 @@ async def test_a_key_that_counts_nothing_is_refused_and_nothing_is_written(url: 
             await store.remember(model, [Served("b", 1, b"p")], ttl_seconds=60)
         assert await client.hget(served_key(model, "a"), "label") is None
     assert await store.recall(model, ["s", "b"]) == [None, None]
+
+
+async def test_a_label_counts_for_the_cohort_of_its_answer_once_and_hours_are_kept_apart(
+    store: Store, model: str
+) -> None:
+    await store.remember(model, [ONE, Served("b", 1, b"p"), Served("c", 1, b"p")], ttl_seconds=60)
+    own = {"7|1|classed": 1, "7|1|sum_reward": 0.25}
+
+    for name in ("a", "a", "b"):
+        await store.label(model, name, "label", "1", RIGHT, (40, own))
+    await store.label(model, "c", "label", "1", RIGHT, (41, {"8|1|classed": 1}))
+
+    found = await store.cohorts(model, [39, 40, 41])
+    assert {hour: {name: float(text) for name, text in held.items()} for hour, held in found.items()} == {
+        40: {"7|1|classed": 2, "7|1|sum_reward": 0.5}, 41: {"8|1|classed": 1},
+    }  # fmt: skip
+    assert read_quality(await store.quality(model))[1].count("labelled") == 3
+
+
+async def test_a_full_cohort_takes_no_new_field_and_counts_on_in_those_it_has(store: Store, model: str) -> None:
+    await store.remember(model, [Served(name, 1, b"p") for name in "abc"], ttl_seconds=60)
+    full = {f"{revision}|1|classed": 1 for revision in range(1, QUALITY_FIELDS + 1)}
+
+    await store.label(model, "a", "label", "1", RIGHT, (40, dict(list(full.items())[:1000])))
+    await store.label(model, "b", "label", "1", RIGHT, (40, dict(list(full.items())[1000:])))
+    await store.label(model, "c", "label", "1", RIGHT, (40, {"9999|1|classed": 1, "1|1|classed": 1}))
+
+    held = (await store.cohorts(model, [40]))[40]
+    assert (len(held), float(held["1|1|classed"]), "9999|1|classed" in held) == (QUALITY_FIELDS, 2, False)

@@ -29,6 +29,7 @@ FULL: dict[str, Any] = {
     "shadow": {"3": 20},
     "rollout": read_plan({"steps": [{"weight": 5, "for": "1m"}]}).as_dict(),
     "record": {"percent": 1, "redact": {"email": "drop"}, "keep": "1h", "max_bytes": "8m"},
+    "optimize": {"by": "accuracy", "floor": "5%", "step": "10%", "every": "1m", "min_labels": 100},
 }
 
 HUGE = pytest.param(10**5000, id="a number that cannot be printed")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.confidence import Arm
-from gateway.core.posterior import beta_chances, chance_higher
+from gateway.core.posterior import beta_chances, chance_higher, chances_best
 
 # Computed by scipy 1.17: the integral of the first distribution function over the second one's quantiles.
 CHANCES = [
@@ -42,3 +42,16 @@ def test_a_distribution_of_whole_parameters_is_a_sum_of_binomials() -> None:
     half = sum(Fraction(comb(a + b - 1, k), 2 ** (a + b - 1)) for k in range(a, a + b))
 
     assert fsum(chance for place, chance in beta_chances(a, b) if place < 0) == pytest.approx(float(half), abs=1e-3)
+
+
+@pytest.mark.parametrize(("first", "second", "chance"), CHANCES)
+def test_of_two_the_chance_of_being_best_is_that_of_being_higher(
+    first: tuple[int, int], second: tuple[int, int], chance: float
+) -> None:
+    assert chances_best([Arm(*first), Arm(*second)]) == pytest.approx([1 - chance, chance], abs=2e-3)
+
+
+def test_equal_arms_share_the_chance_and_a_hopeless_one_has_none() -> None:
+    equal, hopeless = Arm(50, 100), Arm(1, 100)
+
+    assert chances_best([equal, hopeless, equal, equal]) == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3], abs=2e-3)

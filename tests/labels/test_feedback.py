@@ -379,3 +379,15 @@ async def test_a_copy_for_which_there_is_no_room_or_that_is_too_large_is_no_drop
 
     assert await store.quality("fraud") == []
     assert await store.copies("fraud", "a") == []
+
+
+async def test_a_label_counts_for_the_hour_of_its_answer_under_the_revision_that_served_it(
+    store: MemoryRouteStore, worker: Worker
+) -> None:
+    worker.serve("a", 1, version=2)
+    await worker.duty.go_round()
+    hours = FeedbackDesk(store, worker.memory, worker.evidence, second_look_seconds=0, clock=lambda: 7 * 3600.0 + 60)
+
+    assert await hours.take("fraud", [label("a")]) == ["counted"]
+
+    assert await store.cohorts("fraud", [6, 7, 8]) == {7: {"1|2|classed": "1", "1|2|correct": "1"}}

@@ -12,6 +12,7 @@ import pytest
 from gateway.core.notification import Kind, Notification
 from gateway.notifications import courier as couriers
 from gateway.notifications.courier import GIVE_UP_SECONDS, LONGEST_PAUSE_SECONDS, Courier, pause_seconds
+from gateway.notifications.links import LinkMaker
 from gateway.notifications.post import PostFailed, Reply
 from gateway.notifications.targets import Target
 from gateway.store.memory import MemoryRouteStore
@@ -353,3 +354,24 @@ async def test_it_goes_by_the_clock_that_it_was_given() -> None:
     await house.tick()
 
     assert before <= int(house.post.sent[0][1]["webhook-timestamp"]) <= time.time()
+
+
+GATE = {"id": "r1", "candidate": "2", "candidates": ["2"], "baseline": "1", "phase": "paused", "step": 1, "steps": 2,
+        "gate": True}  # fmt: skip
+
+
+async def test_each_target_gets_links_of_its_own_about_what_waits_and_none_about_what_it_is_not_told() -> None:
+    house = House(OPS, CHAT, Target("two", "http://two/", secrets=(b"k" * 24,)))
+    maker = LinkMaker(house.store, "https://gw")
+    house.courier = Courier(house.store, lambda: ["fraud"], house.targets, maker, deliver=house.post)
+    await house.store.tell(Notification(Kind.PAUSED, "fraud", 3, "gateway", "gate", {}, {1: 100}, rollout=GATE))
+    await house.tell("held by hand", Kind.ADVANCED)
+
+    await house.tick()
+
+    links = {name: body["data"].get("links") for name, _, body in house.post.sent if body["type"] == "rollout.paused"}
+    assert sorted(links) == ["ops", "two"]
+    assert [list(each) for each in links.values()] == [["approve", "roll_back"]] * 2
+    assert not set(links["ops"].values()) & set(links["two"].values())
+    assert len(house.store._links) == 4
+    assert all("links" not in body["data"] for _, _, body in house.post.sent if body["type"] == "rollout.advanced")

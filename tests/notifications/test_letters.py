@@ -151,3 +151,21 @@ def test_a_section_is_as_short_as_slack_wants_it_whatever_is_in_it() -> None:
     longest = Notification(Kind.CHANGED, "fraud", 1, "&" * 64, "&" * 1_000, many, {**many, 255: 1})
 
     assert len(body("slack", longest)["blocks"][1]["text"]["text"]) <= 3_000
+
+
+LINKS = {"approve": "https://gw/links/fraud/a?x&y", "roll_back": "https://gw/links/fraud/b"}
+
+
+def test_links_are_where_each_format_has_them_and_nowhere_without() -> None:
+    letters = {kind: json.loads(body_of(kind, news(), "id-1", AT_MS, LINKS)) for kind in ("generic", "slack", "teams")}
+
+    assert letters["generic"]["data"]["links"] == LINKS
+    assert letters["slack"]["blocks"][1]["text"]["text"].endswith(
+        "\n<https://gw/links/fraud/a?x&amp;y|Approve …>  <https://gw/links/fraud/b|Roll back …>"
+    )
+    assert letters["teams"]["attachments"][0]["content"]["actions"] == [
+        {"type": "Action.OpenUrl", "title": "Approve …", "url": LINKS["approve"]},
+        {"type": "Action.OpenUrl", "title": "Roll back …", "url": LINKS["roll_back"]},
+    ]
+    assert "links" not in body("generic", news())["data"]
+    assert "actions" not in body("teams", news())["attachments"][0]["content"]

@@ -8,6 +8,7 @@ import { h } from "/console/dom.js";
 
 export function weightsPanel(name, mayChange) {
   const fields = h("div");
+  const follows = h("p", { hidden: true });
   const result = h("p", { role: "status" });
   const conflict = h("div", { role: "alert" });
   const reason = h("input", { type: "text", id: "weights-reason", maxlength: "500", disabled: !mayChange });
@@ -21,6 +22,11 @@ export function weightsPanel(name, mayChange) {
 
   function told(model) {
     latest = model;
+    const optimize = model.route?.optimize;
+    follows.hidden = !optimize;
+    if (optimize) {
+      follows.textContent = `Labels move these weights by ${optimize.by} every ${optimize.every}: at least ${optimize.floor} each, at most ${optimize.step} at once.`;
+    }
     const names = model.versions.map((each) => each.version);
     const isNew = names.join() !== [...inputs.keys()].join();
     if (isNew) rebuild(model);
@@ -91,5 +97,5 @@ export function weightsPanel(name, mayChange) {
     }
   }
 
-  return { element: h("section", { "aria-label": "weights" }, h("h2", {}, "Weights"), form, conflict, result), told };
+  return { element: h("section", { "aria-label": "weights" }, h("h2", {}, "Weights"), follows, form, conflict, result), told };
 }
