@@ -83,6 +83,7 @@ STARTS_PROCESSES = (
     "gateway.cli.demo_gateway",
     "gateway.cli.doctor",
     "gateway.cli.checkup",
+    "gateway.cli.security_checks",
     "gateway.cli.store_checks",
 )
 """The commands that look behind the admin API, because they start what answers it or ask why it does not."""

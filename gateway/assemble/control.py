@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway import __version__
 from gateway.control.admin import create_admin
 from gateway.control.alarms import Alarms
-from gateway.control.auth import LoopbackDoor, TokenFile
+from gateway.control.auth import LoopbackDoor
 from gateway.control.controller import Controller
 from gateway.control.events import Events
 from gateway.control.operations import Operations
+from gateway.control.proxy import ProxyDoor
 from gateway.control.rollout_news import RolloutNews
 from gateway.control.steward import Steward
+from gateway.control.token_file import TokenFile
 from gateway.control.watching_answers import look
 from gateway.core.errors import InvalidSettings
 from gateway.labels.board import QualityBoard
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Collection, Mapping, Sequence
 
+    from gateway.control.auth import Door
     from gateway.notifications.targets import Target
     from gateway.ports import Workers
     from gateway.processes.start import Start
@@ -127,7 +130,6 @@ def build_control(start: Start) -> ControlParts:
         replica=replica_name(start.sock),
         alarms=alarms,
     )
-    door = TokenFile(settings.admin_token_file) if settings.admin_token_file else LoopbackDoor()
     collector = GatewayCollector(slabs, workers, lambda: shares(workers))
     news = RolloutNews()
     collector.registry.register(RolloutCollector(news))
@@ -140,7 +142,7 @@ def build_control(start: Start) -> ControlParts:
     admin = create_admin(
         operations,
         workers,
-        door,
+        door_of(settings),
         collector.render,
         {"name": "canary-gateway", "version": __version__},
         describe=describe,
@@ -154,9 +156,17 @@ def build_control(start: Start) -> ControlParts:
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
     controller = Controller(operations, store, news, holder=secrets.token_hex(8))
-    server = HttpServer(admin, start.sock, guarded(settings.limits))
+    server = HttpServer(admin, start.sock, guarded(settings.limits), start.tls.admin)
     follower = Follower(settings.models_url, settings.repository) if settings.models_url else None
     return ControlParts(steward, controller, board, workers, store, server, events, courier, follower)
+
+
+def door_of(settings: Settings) -> Door:
+    """Return who decides who is let in at the admin port. Raises InvalidSettings for a file that cannot be used."""
+    if settings.admin_token_file is None:
+        return LoopbackDoor()
+    tokens = TokenFile(settings.admin_token_file)
+    return ProxyDoor(tokens, settings.admin_proxy_secret_file) if settings.admin_proxy_secret_file else tokens
 
 
 def targets_of(settings: Settings) -> Sequence[Target]:

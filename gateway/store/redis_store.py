@@ -7,6 +7,7 @@ It translates and decides nothing. Every change is one script, and every call ke
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
@@ -34,6 +35,7 @@ from gateway.store.records import (
     HEAD_FIELDS,
     ROUTE_FIELDS,
     audit_fields,
+    check_entry_id,
     check_incarnation,
     check_order,
     check_size,
@@ -42,6 +44,7 @@ from gateway.store.records import (
     entry_of,
     head_of,
     new_incarnation,
+    previous_of,
     route_of,
     too_large,
 )
@@ -115,7 +118,8 @@ class RedisRouteStore(RedisNotifications, RedisFleet):
         """Write *payload* with its audit entry, and what is *told*, if the revision is still *expected* (0: none).
 
         *fence* opens the new revision for the evidence of its rollout. Whatever the rollout that the route was in had
-        counted expires EVIDENCE_SECONDS after a write that takes the route out of it; only that write asks twice.
+        counted expires EVIDENCE_SECONDS after a write that takes the route out of it. Each write but
+        the first asks twice, to link its entry, and that one three times.
 
         *expected* is what ``heads`` shows, so CORRUPT_REVISION replaces garbage by a route at revision 1, with a
         fresh incarnation. A reply that is lost and asked for again is still one write with one entry.
@@ -132,22 +136,27 @@ class RedisRouteStore(RedisNotifications, RedisFleet):
         args += [fence.rollout, fence.slots] if fence else ["", ""]
         opened = [evidence_key(model, fence.rollout)] if fence else []
         words = [OUTBOX_ENTRIES, len(told), *(each.encoded() for each in told)]
-        reply = await self._write(model, expected, opened, args, _change_words(model, entry, words))
+        reply = await self._write(model, expected, opened, args, entry, words)
         return StoredRoute(reply[2].decode(), int(reply[1]), digest, payload)
 
     async def _write(
-        self, model: str, expected: int, opened: list[str], args: list[Any], change: list[Any]
+        self, model: str, expected: int, opened: list[str], args: list[Any], entry: AuditEntry, told: list[Any]
     ) -> list[Any]:
-        """Run WRITE, again with the keys of the rollout that ends where it asks for them, within one deadline."""
+        """Run WRITE until its entry is linked to the newest, within one deadline.
+
+        It is run again with the keys of the rollout that ends where it asks for them.
+        """
         ending, keys = "", [route_key(model), audit_key(model), outbox_key(model), *opened]
+        linked = _Linked(model, entry)
         async with self._calls.bounded() as ask:
             while True:
                 ended = rollout_keys(model, ending) if ending else ()
-                words = [*args, ending, EVIDENCE_SECONDS, *change]
+                words = [*args, ending, EVIDENCE_SECONDS, *linked.words(told)]
                 reply = await run_script(ask, WRITE, [*keys, *ended], words)
-                if reply[0] != b"undeclared":
+                if reply[0] == b"undeclared":
+                    ending = reply[1].decode()
+                elif not linked.is_behind(reply):
                     return _accepted(model, expected, reply)
-                ending = reply[1].decode()
 
     async def order(self, model: str, version: int, verb: str, entry: AuditEntry) -> None:
         """Record that *version* is to be loaded or unloaded; the revision of *entry* becomes that of the route, or 0.
@@ -156,22 +165,29 @@ class RedisRouteStore(RedisNotifications, RedisFleet):
         """
         check_order(version, verb)
         async with self._calls.bounded() as ask:
-            keys, words = [route_key(model), audit_key(model)], [version, verb, *_change_words(model, entry)]
-            _accepted(model, None, await run_script(ask, ORDER, keys, words))
+            keys, linked = [route_key(model), audit_key(model)], _Linked(model, entry)
+            while linked.is_behind(reply := await run_script(ask, ORDER, keys, [version, verb, *linked.words()])):
+                pass
+            _accepted(model, None, reply)
 
-    async def history(self, model: str, *, limit: int) -> Sequence[AuditEntry]:
-        """Return at most *limit* audit entries, and at most HISTORY_LIMIT, newest first, without garbage."""
+    async def history(self, model: str, *, limit: int, before: str = "") -> Sequence[AuditEntry]:
+        """Return at most *limit* audit entries, and at most HISTORY_LIMIT, newest first, without garbage.
+
+        *before* is the id of an entry; those older than it are meant.
+        """
+        if before:
+            check_entry_id(before)
         if limit < 1:
             return []
-        count = min(limit, HISTORY_LIMIT)
+        count, last = min(limit, HISTORY_LIMIT), f"({before}" if before else "+"
         async with self._calls.bounded() as ask:
             try:
-                rows = await ask("XREVRANGE", audit_key(model), "+", "-", "COUNT", count)
+                rows = await ask("XREVRANGE", audit_key(model), last, "-", "COUNT", count)
             except ResponseError as exc:
                 if is_wrong_type(exc):
                     raise CorruptRoute(model, "audit", "the key of its history holds no stream") from exc
                 raise
-        entries = (entry_of(int(row_id.partition(b"-")[0]), fields) for row_id, fields in rows)
+        entries = (entry_of(row_id, fields) for row_id, fields in rows)
         return [entry for entry in entries if entry is not None]
 
     def nudges(self) -> AsyncIterator[None]:
@@ -193,10 +209,28 @@ class RedisRouteStore(RedisNotifications, RedisFleet):
         await self._calls.close()
 
 
-def _change_words(model: str, entry: AuditEntry, own: Sequence[Any] = ()) -> list[Any]:
-    """Return the last words of a script that changes something; the first names this call, *own* are the script's."""
-    pairs = [part for pair in audit_fields(entry).items() for part in pair]
-    return [secrets.token_hex(16), AUDIT_ENTRIES, CHANGES, model, *own, *pairs]
+class _Linked:
+    """One change's entry, linked to the newest one: at first to none, then to what the script says that is."""
+
+    def __init__(self, model: str, entry: AuditEntry) -> None:
+        self._model = model
+        self._entry = entry
+        self._write_id = secrets.token_hex(16)
+        self._after, self._previous = b"", previous_of(None)
+
+    def words(self, own: Sequence[Any] = ()) -> list[Any]:
+        """Return the last words of the script; the first names this change, *own* are the script's."""
+        pairs = [part for pair in audit_fields(replace(self._entry, previous=self._previous)).items() for part in pair]
+        return [self._write_id, AUDIT_ENTRIES, CHANGES, self._model, self._after, *own, *pairs]
+
+    def is_behind(self, reply: list[Any]) -> bool:
+        """Say whether *reply* tells of a newer entry, and link to that one."""
+        if reply[0] != b"behind":
+            return False
+        self._after, fields = reply[1], reply[2]
+        newest = entry_of(self._after, dict(zip(fields[::2], fields[1::2], strict=True))) if self._after else None
+        self._previous = previous_of(newest)
+        return True
 
 
 def _accepted(model: str, expected: int | None, reply: list[Any]) -> list[Any]:

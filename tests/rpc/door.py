@@ -17,6 +17,7 @@ from gateway.rpc.service import HEALTH, INFERENCE, Service
 from tests.rest.door import FakeDoor, send_all_to
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping, Sequence
 
 LOCAL = "127.0.0.1"
@@ -35,7 +36,7 @@ class Said:
 class RpcDoor(FakeDoor):
     """Versions that are Python functions, behind both doors of one worker."""
 
-    def __init__(self, *, limits: Limits = DEFAULT, **how: Any) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT, tls: ssl.SSLContext | None = None, **how: Any) -> None:
         super().__init__(**how)
         self.inference.limits = limits
         self.floor.held.hold("fraud", 1, lambda feeds: [feeds["x"] + 100])
@@ -46,7 +47,7 @@ class RpcDoor(FakeDoor):
         self.address = f"{LOCAL}:{self.port}"
         self.reasons: dict[str, str] = {}
         self.service = Service(self.inference, self.floor.catalog, lambda: self.reasons, self.control, self.statistics)
-        self.server = GrpcServer(self.service, self.inference, self._port)
+        self.server = GrpcServer(self.service, self.inference, self._port, tls)
 
     async def open(self) -> None:
         self.serving = asyncio.create_task(self.server.run())
