@@ -6,9 +6,7 @@ It translates and decides nothing. Every change is one script, and every call ke
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ResponseError
 
@@ -19,7 +17,6 @@ from gateway.store.calls import Calls, run_script
 from gateway.store.evidence_records import check_fence, refusal
 from gateway.store.guard import is_wrong_type
 from gateway.store.keys import (
-    AUDIT_ENTRIES,
     CHANGES,
     EVIDENCE_SECONDS,
     HISTORY_LIMIT,
@@ -30,11 +27,11 @@ from gateway.store.keys import (
     rollout_keys,
     route_key,
 )
+from gateway.store.links import Linked, Newest
 from gateway.store.nudges import Subscriber
 from gateway.store.records import (
     HEAD_FIELDS,
     ROUTE_FIELDS,
-    audit_fields,
     check_entry_id,
     check_incarnation,
     check_order,
@@ -44,7 +41,6 @@ from gateway.store.records import (
     entry_of,
     head_of,
     new_incarnation,
-    previous_of,
     route_of,
     too_large,
 )
@@ -59,6 +55,10 @@ if TYPE_CHECKING:
     from gateway.ports import AuditEntry, Fence
 
 
+WRITTEN_BEFORE: Final = 3
+"""So many words has the answer to a change that landed when it was asked for before, and its reply was lost."""
+
+
 class RedisRouteStore(RedisNotifications, RedisFleet):
     """Implements ``ports.Store``. Another connection carries the nudges."""
 
@@ -70,6 +70,7 @@ class RedisRouteStore(RedisNotifications, RedisFleet):
         address = Address.parse(url, timeout_seconds)
         super().__init__(Calls(address))
         self._subscriber = Subscriber(address, CHANGES)
+        self._newest: Newest = {}
 
     async def heads(self, models: Sequence[str]) -> Mapping[str, RouteHead]:
         """Return the heads of those of *models* that have one, in one round trip.
@@ -118,8 +119,8 @@ class RedisRouteStore(RedisNotifications, RedisFleet):
         """Write *payload* with its audit entry, and what is *told*, if the revision is still *expected* (0: none).
 
         *fence* opens the new revision for the evidence of its rollout. Whatever the rollout that the route was in had
-        counted expires EVIDENCE_SECONDS after a write that takes the route out of it. Each write but
-        the first asks twice, to link its entry, and that one three times.
+        counted expires EVIDENCE_SECONDS after a write that takes the route out of it; only that write asks twice,
+        and one that others came before in the history, to link its entry to theirs.
 
         *expected* is what ``heads`` shows, so CORRUPT_REVISION replaces garbage by a route at revision 1, with a
         fresh incarnation. A reply that is lost and asked for again is still one write with one entry.
@@ -147,7 +148,7 @@ class RedisRouteStore(RedisNotifications, RedisFleet):
         It is run again with the keys of the rollout that ends where it asks for them.
         """
         ending, keys = "", [route_key(model), audit_key(model), outbox_key(model), *opened]
-        linked = _Linked(model, entry)
+        linked = Linked(self._newest, model, entry)
         async with self._calls.bounded() as ask:
             while True:
                 ended = rollout_keys(model, ending) if ending else ()
@@ -156,7 +157,11 @@ class RedisRouteStore(RedisNotifications, RedisFleet):
                 if reply[0] == b"undeclared":
                     ending = reply[1].decode()
                 elif not linked.is_behind(reply):
-                    return _accepted(model, expected, reply)
+                    break
+        accepted = _accepted(model, expected, reply)
+        if len(accepted) > WRITTEN_BEFORE:
+            linked.is_written(accepted[1], accepted[3])
+        return accepted
 
     async def order(self, model: str, version: int, verb: str, entry: AuditEntry) -> None:
         """Record that *version* is to be loaded or unloaded; the revision of *entry* becomes that of the route, or 0.
@@ -165,10 +170,13 @@ class RedisRouteStore(RedisNotifications, RedisFleet):
         """
         check_order(version, verb)
         async with self._calls.bounded() as ask:
-            keys, linked = [route_key(model), audit_key(model)], _Linked(model, entry)
+            keys = [route_key(model), audit_key(model)]
+            linked = Linked(self._newest, model, entry, {b"version": str(version).encode()})
             while linked.is_behind(reply := await run_script(ask, ORDER, keys, [version, verb, *linked.words()])):
                 pass
-            _accepted(model, None, reply)
+        accepted = _accepted(model, None, reply)
+        if len(accepted) > WRITTEN_BEFORE:
+            linked.is_written(accepted[1], accepted[3])
 
     async def history(self, model: str, *, limit: int, before: str = "") -> Sequence[AuditEntry]:
         """Return at most *limit* audit entries, and at most HISTORY_LIMIT, newest first, without garbage.
@@ -207,30 +215,6 @@ class RedisRouteStore(RedisNotifications, RedisFleet):
         """Give back all connections."""
         self._subscriber.close()
         await self._calls.close()
-
-
-class _Linked:
-    """One change's entry, linked to the newest one: at first to none, then to what the script says that is."""
-
-    def __init__(self, model: str, entry: AuditEntry) -> None:
-        self._model = model
-        self._entry = entry
-        self._write_id = secrets.token_hex(16)
-        self._after, self._previous = b"", previous_of(None)
-
-    def words(self, own: Sequence[Any] = ()) -> list[Any]:
-        """Return the last words of the script; the first names this change, *own* are the script's."""
-        pairs = [part for pair in audit_fields(replace(self._entry, previous=self._previous)).items() for part in pair]
-        return [self._write_id, AUDIT_ENTRIES, CHANGES, self._model, self._after, *own, *pairs]
-
-    def is_behind(self, reply: list[Any]) -> bool:
-        """Say whether *reply* tells of a newer entry, and link to that one."""
-        if reply[0] != b"behind":
-            return False
-        self._after, fields = reply[1], reply[2]
-        newest = entry_of(self._after, dict(zip(fields[::2], fields[1::2], strict=True))) if self._after else None
-        self._previous = previous_of(newest)
-        return True
 
 
 def _accepted(model: str, expected: int | None, reply: list[Any]) -> list[Any]:

@@ -137,7 +137,7 @@ if evidence and evidence_kind ~= 'none' and evidence_kind ~= 'hash' then
   return {'corrupt', 'evidence', 'a ' .. evidence_kind}
 end
 
-redis.call('XADD', audit, 'MAXLEN', '~', keep, '*',
+local id = redis.call('XADD', audit, 'MAXLEN', '~', keep, '*',
   'revision', revision, 'incarnation', incarnation, 'write', write_id, unpack(ARGV, 18 + told_count))
 local told = {}
 for i = 1, told_count do told[i] = {'id', write_id .. '-' .. i, 'payload', ARGV[17 + i]} end
@@ -155,7 +155,7 @@ elseif held_rollout then
 end
 for i = first_ending, #KEYS do redis.call('EXPIRE', KEYS[i], ending_seconds) end
 redis.pcall('PUBLISH', channel, model)
-return {'written', revision, incarnation}
+return {'written', revision, incarnation, id}
 """,
 )
 """Compare-and-set of a route.
@@ -195,11 +195,11 @@ end
 local revision = redis.call('HGET', route, 'revision') or '0'
 if not is_revision(revision) then revision = '0' end
 
-redis.call('XADD', audit, 'MAXLEN', '~', keep, '*',
+local id = redis.call('XADD', audit, 'MAXLEN', '~', keep, '*',
   'revision', revision, 'version', version, 'write', write_id, unpack(ARGV, 8))
 redis.call('HSET', route, 'orders', cjson.encode(orders))
 redis.pcall('PUBLISH', channel, model)
-return {'written'}
+return {'written', revision, version, id}
 """,
 )
 """Record what an operator asked for a version. Orders that cannot be read are dropped: the new one replaces them."""

@@ -11,6 +11,8 @@ from gateway.core.audit import GENESIS, entry_digest, follow, link_of, members_o
 from gateway.core.errors import InvalidDocument, RevisionConflict
 from gateway.core.versions import WHOLE_MODEL
 from gateway.ports import AuditEntry
+from gateway.store.keys import audit_key, route_key
+from gateway.store.redis_store import RedisRouteStore
 
 if TYPE_CHECKING:
     from gateway.ports import RouteStore
@@ -87,3 +89,29 @@ async def test_a_history_is_read_in_pages_without_a_gap(store: RouteStore, model
 async def test_what_is_no_id_of_an_entry_is_refused(store: RouteStore, model: str, before: str) -> None:
     with pytest.raises(InvalidDocument):
         await store.history(model, limit=9, before=before)
+
+
+async def test_what_a_store_knows_of_a_history_that_was_wiped_is_no_link(store: RouteStore, model: str) -> None:
+    await three_changes(store, model)
+    if not isinstance(store, RedisRouteStore):
+        pytest.skip("the store in memory cannot be wiped")
+    await store._calls._ask("DEL", route_key(model), audit_key(model))
+
+    await store.write(model, b"new", entry(), expected=0)
+
+    assert [each.previous for each in await store.history(model, limit=9)] == [GENESIS]
+
+
+async def test_two_stores_at_one_history_leave_one_chain(store: RouteStore, model: str) -> None:
+    if not isinstance(store, RedisRouteStore):
+        pytest.skip("the store in memory is alone")
+    other = RedisRouteStore.__new__(RedisRouteStore)
+    other.__dict__.update(store.__dict__, _newest={})
+    for revision in range(0, 6, 2):
+        await store.write(model, b"one", entry(), expected=revision)
+        await other.order(model, 1, "load", entry("load"))
+        await other.write(model, b"two", entry(), expected=revision + 1)
+
+    chain = follow(link_of(each) for each in await store.history(model, limit=99))
+
+    assert (chain.entries, chain.linked, chain.breaks, chain.is_whole) == (9, 9, (), True)

@@ -234,7 +234,7 @@ async def flush(store: RedisRouteStore, seq: int = 1) -> Mapping[str, str] | Non
     return await store.flush("m", "r", worker="w", seq=seq, deltas=ONE_FAILURE)
 
 
-async def test_a_first_write_is_one_call_a_linked_one_two_and_the_end_of_a_rollout_three(
+async def test_a_plain_route_and_a_step_are_written_in_one_call_and_the_end_of_a_rollout_in_two(
     store: RedisRouteStore, command: Command
 ) -> None:
     async def calls(expected: int, fence: Fence | None) -> int:
@@ -247,7 +247,7 @@ async def test_a_first_write_is_one_call_a_linked_one_two_and_the_end_of_a_rollo
 
     made = [await calls(expected, fence) for expected, fence in enumerate([None, None, FENCE, FENCE, None, None])]
 
-    assert made == [1, 2, 2, 2, 3, 2]
+    assert made == [1, 1, 1, 1, 2, 1]
 
 
 async def test_evidence_of_another_kind_refuses_the_write_before_anything_is_changed(
