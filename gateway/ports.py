@@ -69,7 +69,9 @@ class AuditEntry:
     """Who did what to a model, and why. *before* and *after* are bare route documents, or None where there was none.
 
     *action* is ``route``, ``rollout``, ``load`` or ``unload``; *at_ms* is the store's clock, milliseconds since the
-    epoch.
+    epoch. *address* is where *who* spoke from, empty for the gateway itself; *version* what an order names, ``all`` for
+    the whole model, else empty. *id* and *previous*, the digest of the entry before (``core.audit``), are the store's
+    to set; *previous* is empty in entries from before there was a chain.
     """
 
     revision: int
@@ -79,6 +81,10 @@ class AuditEntry:
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
     at_ms: int = 0
+    address: str = ""
+    version: str = ""
+    id: str = ""
+    previous: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +138,8 @@ class RouteStore(Protocol):
         """
         ...
 
-    async def history(self, model: str, *, limit: int) -> Sequence[AuditEntry]:
-        """Return at most *limit* audit entries, newest first."""
+    async def history(self, model: str, *, limit: int, before: str = "") -> Sequence[AuditEntry]:
+        """Return at most *limit* audit entries, newest first; of those older than the entry with the id *before*."""
         ...
 
     def nudges(self) -> AsyncIterator[None]:
@@ -1031,8 +1037,11 @@ class RepositoryControl(Protocol):
     UnknownVersion, StoreUnavailable where the order was not taken, VersionUnavailable where it takes too long.
     """
 
-    def admit(self, caller: Caller) -> str:
-        """Return the name of *caller* for the audit. Raises Unauthenticated, Forbidden or TooManyAttempts."""
+    def admit(self, caller: Caller, model: str) -> str:
+        """Return the name of *caller* for the audit, if it may order about *model*.
+
+        Raises Unauthenticated, Forbidden or TooManyAttempts.
+        """
         ...
 
     async def load(self, model: str, version: int | None, *, who: str) -> None:

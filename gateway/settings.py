@@ -219,6 +219,17 @@ class Settings:
     admin_token_file: Path | None = _setting(
         "", _file, "file of admin tokens; without it the admin port is loopback only"
     )
+    admin_proxy_secret_file: Path | None = _setting(
+        "", _file, "file of the secret by which a reverse proxy is believed who its user is"
+    )
+    tls_cert: Path | None = _setting("", _file, "certificate (PEM) of the inference and gRPC ports, for TLS")
+    tls_key: Path | None = _setting("", _file, "key of --tls-cert; without it the key lies in that file")
+    tls_client_ca: Path | None = _setting("", _file, "callers must show a certificate that one in this file signed")
+    admin_tls_cert: Path | None = _setting("", _file, "certificate (PEM) of the admin port, for TLS")
+    admin_tls_key: Path | None = _setting("", _file, "key of --admin-tls-cert; without it the key lies in that file")
+    admin_tls_client_ca: Path | None = _setting(
+        "", _file, "who comes to the admin port must show a certificate that one in this file signed"
+    )
     redis_server: Path | None = _setting("", _file, "redis-server or valkey-server binary for the embedded store")
     drain_delay: float = _setting("5s", seconds, "how long a stopping gateway is not ready and still answers")
     load: str = _setting("all", _choice("all", "routed"), "load every version found, or only what routes name")
@@ -291,7 +302,8 @@ def client_from_environment(environ: Mapping[str, str] | None = None) -> ClientS
     environ = os.environ if environ is None else environ
     host = environ.get(variable("admin_host"), "127.0.0.1")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what a server listens on, read as "here"
-    here = f"http://{f'[{host}]' if ':' in host else host}:{environ.get(variable('admin_port'), '9090')}"
+    scheme = "https" if environ.get(variable("admin_tls_cert")) else "http"
+    here = f"{scheme}://{f'[{host}]' if ':' in host else host}:{environ.get(variable('admin_port'), '9090')}"
     named = environ.get("GATEWAY_URL")
     return ClientSettings(
         named or here, environ.get("GATEWAY_TOKEN"), bool(named), environ.get("GATEWAY_CONTEXT") or None

@@ -86,6 +86,7 @@ STARTS_PROCESSES = (
     "gateway.cli.demo_gateway",
     "gateway.cli.doctor",
     "gateway.cli.checkup",
+    "gateway.cli.security_checks",
     "gateway.cli.store_checks",
     "gateway.cli.learn",
 )

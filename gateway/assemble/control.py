@@ -14,7 +14,7 @@ from gateway import __version__
 from gateway.control.admin import create_admin
 from gateway.control.alarms import Alarms
 from gateway.control.anomalies import AnomalyBoard
-from gateway.control.auth import LoopbackDoor, TokenFile
+from gateway.control.auth import LoopbackDoor
 from gateway.control.controller import Controller
 from gateway.control.drift import DriftBoard
 from gateway.control.drift_answers import Boards
@@ -22,8 +22,10 @@ from gateway.control.events import Events
 from gateway.control.links import Links
 from gateway.control.operations import Operations
 from gateway.control.optimizer import Optimizer
+from gateway.control.proxy import ProxyDoor
 from gateway.control.rollout_news import RolloutNews
 from gateway.control.steward import Steward
+from gateway.control.token_file import TokenFile
 from gateway.control.watching_answers import look
 from gateway.core.errors import InvalidSettings
 from gateway.labels.board import QualityBoard
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Collection, Mapping, Sequence
 
+    from gateway.control.auth import Door
     from gateway.notifications.targets import Target
     from gateway.ports import Evaluated, Workers
     from gateway.processes.start import Start
@@ -138,7 +141,6 @@ def build_control(start: Start) -> ControlParts:
         replica=replica_name(start.sock, start.mark),
         alarms=alarms,
     )
-    door = TokenFile(settings.admin_token_file) if settings.admin_token_file else LoopbackDoor()
     collector = GatewayCollector(slabs, workers, lambda: shares(workers))
     news = RolloutNews()
     collector.registry.register(RolloutCollector(news))
@@ -156,7 +158,7 @@ def build_control(start: Start) -> ControlParts:
     admin = create_admin(
         operations,
         workers,
-        door,
+        door_of(settings),
         collector.render,
         {"name": "canary-gateway", "version": __version__},
         describe=describe,
@@ -173,11 +175,19 @@ def build_control(start: Start) -> ControlParts:
     steward = Steward(operations, store, workers, routes, snapshot)
     controller = Controller(operations, store, news, holder=holder, drift=drifts.of)
     optimizer = Optimizer(operations, store, holder)
-    server = HttpServer(admin, start.sock, guarded(settings.limits))
+    server = HttpServer(admin, start.sock, guarded(settings.limits), start.tls.admin)
     follower = Follower(settings.models_url, settings.repository) if settings.models_url else None
     return ControlParts(
         steward, controller, optimizer, board, workers, store, server, events, courier, boards, follower
     )
+
+
+def door_of(settings: Settings) -> Door:
+    """Return who decides who is let in at the admin port. Raises InvalidSettings for a file that cannot be used."""
+    if settings.admin_token_file is None:
+        return LoopbackDoor()
+    tokens = TokenFile(settings.admin_token_file)
+    return ProxyDoor(tokens, settings.admin_proxy_secret_file) if settings.admin_proxy_secret_file else tokens
 
 
 def targets_of(settings: Settings) -> Sequence[Target]:

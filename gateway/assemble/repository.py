@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.control.auth import LoopbackDoor, TokenFile
+from gateway.control.auth import LoopbackDoor
 from gateway.control.inference_orders import ClosedDoor, InferenceOrders
 from gateway.control.operations import Operations
+from gateway.control.token_file import TokenFile
 from gateway.core.errors import Forbidden, InvalidSettings
 
 if TYPE_CHECKING:

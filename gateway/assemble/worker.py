@@ -53,7 +53,6 @@ from gateway.telemetry.slab import SlabDirectory, WorkerSlab
 from gateway.verification.asking import RemoteVerifier
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
@@ -214,11 +213,16 @@ def build_worker(start: Start) -> WorkerParts:
         runs=runs,
         watchdog=watchdog,
         inference=inference,
-        server=HttpServer(InferencePort(inference, described.app()), start.sock, shortcut(inference, settings.limits)),
+        server=HttpServer(
+            InferencePort(inference, described.app()),
+            start.sock,
+            shortcut(inference, settings.limits),
+            start.tls.inference,
+        ),
         recordings=recordings,
         drift=DriftDuty(lanes.samples, store, References(repository.root).of),
         labels=labels,
-        rpc=_rpc(start.rpc_sock, inference, catalog, lambda: reasons, control, figures, desk),
+        rpc=_rpc(start, inference, catalog, lambda: reasons, control, figures, desk),
         report_file=ReportFile(start.reports, start.slot),
         files=_route_files(settings.routes),
         names=names,
@@ -261,7 +265,7 @@ def _feedback(
 
 
 def _rpc(
-    sock: socket.socket | None,
+    start: Start,
     inference: Inference,
     catalog: Catalog,
     not_ready: Callable[[], Mapping[str, str]],
@@ -270,13 +274,13 @@ def _rpc(
     desk: FeedbackDesk | None,
 ) -> GrpcServer | None:
     """Return the gRPC door, None where there is no socket for it."""
-    if sock is None:
+    if start.rpc_sock is None:
         return None
     from gateway.rpc.server import GrpcServer
     from gateway.rpc.service import Service
 
     service = Service(inference, catalog, not_ready, control, figures, desk)
-    return GrpcServer(service, inference, sock)
+    return GrpcServer(service, inference, start.rpc_sock, start.tls.rpc)
 
 
 def _route_files(directory: Path) -> Mapping[str, RouteDocument]:

@@ -13,8 +13,8 @@ from gateway.cli.client import Refused
 from gateway.cli.errors import CommandFailed
 from gateway.cli.findings import Finding
 from gateway.cli.machine_checks import descriptors, memory
+from gateway.cli.security_checks import check_certificates, check_tokens
 from gateway.cli.store_checks import check_store
-from gateway.control.auth import read_tokens
 from gateway.control.route_files import read_directory
 from gateway.core.errors import InvalidSettings
 from gateway.core.names import is_model_name, version_number
@@ -40,7 +40,8 @@ def check_all(settings: Settings, client: Client) -> list[Finding]:
         _models(settings.repository),
         _routes(settings.routes),
         _state(settings.state_dir, running=running),
-        _tokens(settings),
+        check_tokens(settings),
+        check_certificates(settings),
         *check_store(settings),
         descriptors(settings),
         memory(settings, running=running),
@@ -118,23 +119,6 @@ def _is_locked(path: Path) -> bool:
     except OSError:
         return False
     return False
-
-
-def _tokens(settings: Settings) -> Finding:
-    local = settings.admin_host in {"localhost", "::1"} or settings.admin_host.startswith("127.")
-    if settings.admin_token_file is None:
-        if local:
-            return Finding("admin tokens", "ok", "none: the admin API answers on this machine only")
-        return Finding(
-            "admin tokens",
-            "fail",
-            f"none, and the admin API would listen on {settings.admin_host}; set --admin-token-file",
-        )
-    try:
-        count = len(read_tokens(settings.admin_token_file))
-    except InvalidSettings as exc:
-        return Finding("admin tokens", "fail", str(exc))
-    return Finding("admin tokens", "ok", f"{count} tokens in {str(settings.admin_token_file)!r}")
 
 
 def _port(check: str, host: str, port: int, *, running: bool) -> Finding:

@@ -28,6 +28,7 @@ NOUNS: Final = {
     "rollouts": ("gateway.cli.rollouts", "walk a canary through its steps, watched by its guards"),
     "experiments": ("gateway.cli.experiments", "compare two versions by labels and rewards"),
     "notifications": ("gateway.cli.notifications", "who is told of decisions, and what could not be told"),
+    "history": ("gateway.cli.history", "who changed what: check that nobody rewrote it, and take it out"),
     "recordings": ("gateway.cli.recordings", "what was recorded of the traffic"),
     "learn": ("gateway.cli.learn", "learn from labelled answers, and send out what proves better"),
     "top": ("gateway.cli.top", "watch models, versions and rollouts live"),

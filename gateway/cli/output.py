@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli.errors import CommandFailed
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 
 def print_json(data: object) -> None:
@@ -44,3 +48,17 @@ def plain(value: object) -> str:
 def weights(split: Mapping[str, Any]) -> str:
     """Return a split as ``weights set`` reads it."""
     return " ".join(f"{version}={weight}" for version, weight in split.items())
+
+
+def write_lines(lines: Iterable[bytes], out: Path | None) -> int:
+    """Write *lines* as they come and return how many; *out* must not be there yet, None is stdout.
+
+    Raises CommandFailed where the file cannot be written.
+    """
+    if out is None:
+        return sum(1 for line in lines if sys.stdout.buffer.write(line))
+    try:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            return sum(1 for line in lines if file.write(line))
+    except OSError as exc:
+        raise CommandFailed(f"{out} cannot be written: {exc.strerror}; name another file with --out") from exc

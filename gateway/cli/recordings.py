@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from gateway.cli.client import add_flags, connect
-from gateway.cli.errors import CommandFailed
-from gateway.cli.output import plain, print_json, print_table, say
+from gateway.cli.output import plain, print_json, print_table, say, write_lines
 
 if TYPE_CHECKING:
     import argparse
@@ -67,16 +64,9 @@ def _export(args: argparse.Namespace) -> int:
     lines = recorded(args, args.model)
     if args.last:
         lines = iter(deque(lines, args.last))
-    if args.out is None:
-        for line in lines:
-            sys.stdout.buffer.write(line)
-        return 0
-    try:
-        with os.fdopen(os.open(args.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            count = sum(1 for line in lines if file.write(line))
-    except OSError as exc:
-        raise CommandFailed(f"{args.out} cannot be written: {exc.strerror}; name another file with --out") from exc
-    say(f"{count} requests of {args.model} are in {args.out}")
+    count = write_lines(lines, args.out)
+    if args.out is not None:
+        say(f"{count} requests of {args.model} are in {args.out}")
     return 0
 
 

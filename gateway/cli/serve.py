@@ -9,12 +9,15 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.samples import BENIGN
+from gateway.control.proxy import read_secrets
 from gateway.core.errors import GatewayError, InvalidSettings
 from gateway.notifications.targets import read_targets
+from gateway.processes.tls import read_contexts
 from gateway.settings import Settings, flag, from_environment, is_chosen, secret_variable, variable
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +78,9 @@ def check(settings: Settings) -> None:
         )
     if settings.admin_token_file is not None and not settings.admin_token_file.is_file():
         raise InvalidSettings(f"--admin-token-file {str(settings.admin_token_file)!r} is not a file")
+    if settings.admin_proxy_secret_file is not None:
+        _check_proxy(settings.admin_proxy_secret_file, settings.admin_token_file)
+    read_contexts(settings)
     if settings.webhooks is not None:
         read_targets(settings.webhooks, secret_variable)
     if settings.admin_token_file is None and settings.admin_host not in {"127.0.0.1", "::1", "localhost"}:
@@ -82,6 +88,15 @@ def check(settings: Settings) -> None:
             f"--admin-host {settings.admin_host} would open the admin API to the network without a token; "
             f"give --admin-token-file, or keep it on 127.0.0.1"
         )
+
+
+def _check_proxy(secret: Path, tokens: Path | None) -> None:
+    if tokens is None:
+        raise InvalidSettings(
+            f"--admin-proxy-secret-file {str(secret)!r} needs --admin-token-file too: what the groups of the proxy's "
+            f"users may do stands there, under `groups`"
+        )
+    read_secrets(secret)
 
 
 def _check_library(url: str) -> None:
@@ -133,14 +148,15 @@ def banner(settings: Settings, inference: str, admin: str, seconds: float) -> st
     """Return what is printed when the gateway is ready: the addresses, and three commands that work when pasted."""
     store = "Redis" if settings.redis_url else "embedded store"
     names = sorted(path.name for path in settings.repository.iterdir() if path.is_dir())
-    lines = [f"curl -s {inference}/v2/models"]
+    quietly = "-sk" if inference.startswith("https:") else "-s"  # a certificate of one's own is rarely for 127.0.0.1
+    lines = [f"curl {quietly} {inference}/v2/models"]
     if SHOWN in names:
         row = ",".join(map(str, BENIGN))
         body = f'{{"inputs":[{{"name":"input","shape":[1,30],"datatype":"FP32","data":[{row}]}}]}}'
-        lines.append(f"curl -si {inference}/v2/models/{SHOWN}/infer -H 'x-user-id: user-5' -d '{body}'")
+        lines.append(f"curl {quietly}i {inference}/v2/models/{SHOWN}/infer -H 'x-user-id: user-5' -d '{body}'")
     else:
-        lines.append(f"curl -s {inference}/v2/health/ready")
-    lines.append(f"curl -s {admin}/api/v1/models")
+        lines.append(f"curl {quietly} {inference}/v2/health/ready")
+    lines.append(f"curl {'-sk' if admin.startswith('https:') else '-s'} {admin}/api/v1/models")
     return "\n".join(
         [
             f"gateway is ready after {seconds:.2f} s: {settings.workers} workers, {store}",

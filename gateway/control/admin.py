@@ -117,6 +117,8 @@ class Resource:
         principal = self._admin.door.identify(request.client.host if request.client else None, request.headers)
         check_origin(request.headers, changes=request.method not in {"GET", "HEAD"})
         principal.check(endpoint.role)
+        if "model" in request.path_params:
+            principal.check_model(request.path_params["model"])
         return principal
 
 

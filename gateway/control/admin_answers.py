@@ -102,7 +102,7 @@ class Call:
 
 async def list_models(call: Call) -> Response:
     """Answers also while the store is away, from what the workers say and what was served last."""
-    fleets = {model: call.operations.versions(model) for model in call.operations.models()}
+    fleets = {model: call.operations.versions(model) for model in call.operations.models() if call.who.reaches(model)}
     reports = call.admin.workers.reports()
     now = await call.operations.routes(list(fleets))
     models = [views.model_view(model, now.of(model), fleet, reports) for model, fleet in fleets.items()]
@@ -150,13 +150,13 @@ async def show_version(call: Call) -> Response:
 
 async def load_version(call: Call) -> Response:
     model, version, reason = await _order(call)
-    await call.operations.load(model, version, who=call.who.name, reason=reason)
+    await call.operations.load(model, version, who=call.who.actor, reason=reason)
     return JSONResponse({"model": model, "version": str(version), "order": "load"}, 202)
 
 
 async def unload_version(call: Call) -> Response:
     model, version, reason = await _order(call)
-    await call.operations.unload(model, version, who=call.who.name, reason=reason)
+    await call.operations.unload(model, version, who=call.who.actor, reason=reason)
     return JSONResponse({"model": model, "version": str(version), "order": "unload"}, 202)
 
 
@@ -171,7 +171,7 @@ async def put_route(call: Call) -> Response:
     query = ask.query_members(call.request, ("reason", "force"))
     return _route(
         *await call.operations.put_route(
-            call.model, data, expected=expected, who=call.who.name, reason=query.get("reason", ""),
+            call.model, data, expected=expected, who=call.who.actor, reason=query.get("reason", ""),
             force=ask.truth(query.get("force", "false"), "force"),
         )
     )  # fmt: skip
@@ -190,7 +190,7 @@ async def patch_weights(call: Call) -> Response:
     reason, force = ask.text_member(data, "reason"), ask.truth_member(data, "force")
     return _route(
         *await call.operations.set_weights(
-            call.model, data["weights"], expected=expected, who=call.who.name, reason=reason, force=force
+            call.model, data["weights"], expected=expected, who=call.who.actor, reason=reason, force=force
         )
     )
 
@@ -205,7 +205,7 @@ async def restore_route(call: Call) -> Response:
         )
     expected = None if revision is None else ask.expected_revision(call.request)
     return _route(
-        *await call.operations.restore(call.model, revision, expected=expected, who=call.who.name, reason=reason)
+        *await call.operations.restore(call.model, revision, expected=expected, who=call.who.actor, reason=reason)
     )
 
 

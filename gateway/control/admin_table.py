@@ -10,6 +10,7 @@ from gateway.control import admin_answers as answers
 from gateway.control import console
 from gateway.control import drift_answers as drift
 from gateway.control import experiment_answers as experiments
+from gateway.control import history_answers as history
 from gateway.control import lineage_answers as lineage
 from gateway.control import link_answers as links
 from gateway.control import notification_answers as notifications
@@ -146,6 +147,14 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET", MODEL + "/history", Role.VIEWER, answers.show_history, "Who did what and why, newest first",
         query=("limit",),
+    ),
+    Endpoint(
+        "GET", MODEL + "/history/chain", Role.VIEWER, history.show_chain,
+        "Whether the history is what was written: each entry holds the digest of the one before", query=("noted",),
+    ),
+    Endpoint(
+        "GET", MODEL + "/history/export", Role.VIEWER, history.export_history,
+        "The whole history, one entry a line, newest first", media_type=history.LINES,
     ),
     Endpoint(
         "GET", MODEL + "/quality", Role.VIEWER, quality.show_quality,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.control.fleet import is_model_ready
 from gateway.control.rollout_views import rollout_brief
+from gateway.core.audit import entry_digest, members_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,19 +77,17 @@ def version_detail(
 
 
 def history_view(entries: Sequence[AuditEntry]) -> list[dict[str, Any]]:
-    """Return audit entries, newest first. *at_ms* is milliseconds since the epoch by the store's clock."""
-    return [
-        {
-            "revision": entry.revision,
-            "who": entry.who,
-            "reason": entry.reason,
-            "action": entry.action,
-            "before": entry.before,
-            "after": entry.after,
-            "at_ms": entry.at_ms,
-        }
-        for entry in entries
-    ]
+    """Return audit entries, newest first, each with its digest.
+
+    *at_ms* is milliseconds since the epoch by the store's clock.
+    """
+    return [entry_view(entry) for entry in entries]
+
+
+def entry_view(entry: AuditEntry) -> dict[str, Any]:
+    """Return what an audit entry says, and the digest that is over exactly this."""
+    said = members_of(entry)
+    return {**said, "digest": entry_digest(said)}
 
 
 def readiness_view(reports: Sequence[WorkerReport]) -> dict[str, Any]:

@@ -1,36 +1,28 @@
 """Who is at the admin door, and what they may do.
 
-With a token file every caller shows a bearer token; without one the door is for this machine only.
-Tokens are known by their SHA-256, so neither the file nor this process can give one away.
+Without a token file the door is for this machine only; ``token_file.py`` has the door with tokens, ``proxy.py`` the one
+behind a proxy that knows its users.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
-import logging
 import re
-import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
-from gateway.core.errors import Forbidden, InvalidSettings, TooManyAttempts, Unauthenticated
-from gateway.strict_yaml import read_documents
+from gateway.core.audit import Actor
+from gateway.core.errors import Forbidden, TooManyAttempts, Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-log = logging.getLogger(__name__)
 
 NAME: Final = re.compile(r"[!-~][ -~]{0,63}", re.ASCII)
 """Names that go into the audit: printable ASCII, at most 64."""
-SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
-MAX_FILE_BYTES: Final = 1 << 20
+EVERY_MODEL: Final = ("*",)
 
 WRONG_TOKENS: Final = 10
 """Wrong tokens that one address may show within WINDOW_SECONDS."""
@@ -48,15 +40,37 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody at the door. *name* goes into the audit."""
+    """Somebody at the door. *name* and *address*, empty for a local socket, go into the audit.
+
+    *models* are those within reach: names, or beginnings of names with a ``*`` behind.
+    """
 
     name: str
     role: Role
+    models: tuple[str, ...] = EVERY_MODEL
+    address: str = ""
+
+    @property
+    def actor(self) -> Actor:
+        """The name as the audit keeps it."""
+        return Actor(self.name, self.address)
 
     def check(self, needed: Role) -> None:
         """Raise Forbidden unless this one has the role that is *needed*."""
         if self.role < needed:
             raise Forbidden(f"{self.name!r} is {self.role.name.lower()}; this needs the role {needed.name.lower()}")
+
+    def reaches(self, model: str) -> bool:
+        """Say whether *model* is within reach."""
+        return any(model.startswith(each[:-1]) if each.endswith("*") else model == each for each in self.models)
+
+    def check_model(self, model: str) -> None:
+        """Raise Forbidden for a *model* out of reach, whether there is such a model or not."""
+        if not self.reaches(model):
+            raise Forbidden(
+                f"{self.name!r} reaches {', '.join(self.models)}, not {model[:63]!r}; "
+                f"ask for an entry of the token file that names it"
+            )
 
 
 class Door(Protocol):
@@ -81,59 +95,8 @@ class LoopbackDoor:
                 "without tokens the gateway is reached as localhost or by its address only, not by another name"
             )
         hint = headers.get("x-gateway-actor", "")
-        return Principal(f"local:{hint}" if NAME.fullmatch(hint) else "local", Role.ADMIN)
-
-
-class TokenFile:
-    """Bearer tokens from a YAML or JSON file: ``tokens: [{name: ci, sha256: <hex>, role: operator}]``.
-
-    Read again when its modification time changes; a broken new file keeps the old tokens and is logged once.
-    """
-
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises InvalidSettings for a file that cannot be used."""
-        self._path = path
-        self._attempts = Attempts(clock)
-        self._stamp = self._look()
-        self._principals = read_tokens(path)
-
-    def identify(self, address: str | None, headers: Mapping[str, str]) -> Principal:
-        self._refresh()
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthenticated("show a token: `Authorization: Bearer …`, or GATEWAY_TOKEN for the command line")
-        digest = hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).hexdigest()
-        self._attempts.check(address or "", digest)
-        found = self._find(digest)
-        if found is None:
-            self._attempts.wrong(address or "", digest)
-            raise Unauthenticated("this token is not known here")
-        return found
-
-    def _find(self, digest: str) -> Principal | None:
-        """Look at every token, so that the time it takes tells nothing about which one came close."""
-        found = None
-        for known, principal in self._principals.items():
-            if hmac.compare_digest(known, digest):
-                found = principal
-        return found
-
-    def _refresh(self) -> None:
-        stamp = self._look()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._principals = read_tokens(self._path)
-        except InvalidSettings as exc:
-            log.error("%s; the tokens read before stay in force", exc)
-
-    def _look(self) -> tuple[int, int] | None:
-        try:
-            seen = self._path.stat()
-        except OSError:
-            return None
-        return seen.st_mtime_ns, seen.st_size
+        name = f"local:{hint}" if NAME.fullmatch(hint) else "local"
+        return Principal(name, Role.ADMIN, address=address or "")
 
 
 class Attempts:
@@ -177,48 +140,6 @@ def check_origin(headers: Mapping[str, str], *, changes: bool = True) -> None:
     is_foreign = origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
     if is_foreign or (changes and headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}):
         raise Forbidden("this page belongs to another site; use the gateway's own address")
-
-
-def read_tokens(path: Path) -> dict[str, Principal]:
-    """Return SHA-256 (hexadecimal, lower case) → principal. Raises InvalidSettings, which never quotes the file."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES)
-        documents = read_documents(raw)
-    except OSError as exc:
-        raise InvalidSettings(f"the token file {str(path)!r} cannot be read: {exc.strerror}") from exc
-    except ValueError:
-        raise InvalidSettings(
-            f"the token file {str(path)!r} is no YAML or JSON; see `tokens: [{{name, sha256, role}}]`"
-        ) from None
-    entries = documents[0].get("tokens") if len(documents) == 1 and isinstance(documents[0], dict) else None
-    if not isinstance(entries, list) or not entries:
-        raise InvalidSettings(f"the token file {str(path)!r} lists no tokens; write `tokens: [{{name, sha256, role}}]`")
-    principals: dict[str, Principal] = {}
-    for number, entry in enumerate(entries, start=1):
-        digest, principal = _entry(path, number, entry)
-        if digest in principals or any(known.name == principal.name for known in principals.values()):
-            raise InvalidSettings(
-                f"the token file {str(path)!r}: entry {number} repeats a name or a token of an earlier one"
-            )
-        principals[digest] = principal
-    return principals
-
-
-def _entry(path: Path, number: int, entry: Any) -> tuple[str, Principal]:
-    where = f"the token file {str(path)!r}: entry {number}"
-    if not isinstance(entry, dict) or set(entry) != {"name", "sha256", "role"}:
-        raise InvalidSettings(f"{where} must have exactly the members name, sha256 and role")
-    name, digest, role = (str(entry[member]) for member in ("name", "sha256", "role"))
-    if NAME.fullmatch(name) is None:
-        raise InvalidSettings(f"{where}: a name is 1 to 64 printable ASCII characters")
-    if SHA256.fullmatch(digest.lower()) is None:
-        raise InvalidSettings(
-            f"{where}: sha256 is the token's SHA-256, 64 hexadecimal digits (`printf %s TOKEN | sha256sum`)"
-        )
-    if role.upper() not in Role.__members__:
-        raise InvalidSettings(f"{where}: a role is viewer, operator or admin")
-    return digest.lower(), Principal(name, Role[role.upper()])
 
 
 def _is_loopback(address: str) -> bool:

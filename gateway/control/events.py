@@ -31,6 +31,8 @@ STREAM_SECONDS: Final = 600.0
 """How long a stream lives: its watcher comes back by itself, and shows its token again."""
 RETRY_MS: Final = 1_000
 MAX_WATCHERS: Final = 64
+MODEL_TOPIC: Final = "model"
+"""The first word of a topic that is about one model; the second is its name."""
 
 View = dict[str, Any]
 Topics = dict[str, bytes]
@@ -69,11 +71,14 @@ class Events:
         self._duties: list[asyncio.Task[None]] = []
         self._is_closed = False
 
-    def watch(self) -> Watcher:
-        """Return a watcher that will be told every view. Raises TooManyWatchers. Say ``leave`` in any case."""
+    def watch(self, reaches: Callable[[str], bool] = lambda _model: True) -> Watcher:
+        """Return a watcher that will be told every view, of models those it *reaches*. Say ``leave`` in any case.
+
+        Raises TooManyWatchers.
+        """
         if len(self._watchers) >= self._max_watchers or self._is_closed:
             raise TooManyWatchers
-        watcher = Watcher()
+        watcher = Watcher(reaches)
         self._watchers.add(watcher)
         watcher.tell(self._topics)
         if not self._duties:
@@ -137,15 +142,21 @@ class Events:
 class Watcher:
     """What one watcher has not been told yet: the latest view of each topic."""
 
-    def __init__(self) -> None:
+    def __init__(self, reaches: Callable[[str], bool]) -> None:
+        self._reaches = reaches
         self._pending: Topics = {}
         self._told = asyncio.Event()
         self.is_ended = False
 
     def tell(self, topics: Topics) -> None:
-        if topics:
-            self._pending.update(topics)
+        told = {topic: view for topic, view in topics.items() if self._may_see(topic)}
+        if told:
+            self._pending.update(told)
             self._told.set()
+
+    def _may_see(self, topic: str) -> bool:
+        kind, _, about = topic.partition(" ")
+        return kind != MODEL_TOPIC or self._reaches(about)
 
     def end(self) -> None:
         self.is_ended = True

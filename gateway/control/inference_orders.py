@@ -68,12 +68,13 @@ class InferenceOrders:
         self._unload_seconds = unload_seconds
         self._stale_seconds = stale_seconds
 
-    def admit(self, caller: Caller) -> str:
-        """Let in operators, and nobody whom a page of another site sent."""
+    def admit(self, caller: Caller, model: str) -> str:
+        """Let in operators whose models hold *model*, and nobody whom a page of another site sent."""
         principal = self._door.identify(caller.address, caller.headers)
         check_origin(caller.headers)
         principal.check(Role.OPERATOR)
-        return principal.name
+        principal.check_model(model)
+        return principal.actor
 
     async def load(self, model: str, version: int | None, *, who: str) -> None:
         await self._rescan()

@@ -13,7 +13,7 @@ from gateway.core.lineage import VersionName
 from gateway.core.names import version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from starlette.responses import Response
 
@@ -30,15 +30,20 @@ async def show_lineage(call: Call) -> Response:
         raise UnknownVersion(call.model, asked[:32])
     names = [VersionName(call.model, each) for each in fleet if version in (None, each)]
     lineage = await asyncio.to_thread(call.admin.lineage)
-    return JSONResponse({"model": call.model, "version": asked, **lineage_view(names, lineage)})
+    return JSONResponse({"model": call.model, "version": asked, **lineage_view(names, lineage, call.who.reaches)})
 
 
-def lineage_view(asked: Sequence[VersionName], lineage: Lineage) -> dict[str, Any]:
+def lineage_view(
+    asked: Sequence[VersionName], lineage: Lineage, reaches: Callable[[str], bool] = lambda _model: True
+) -> dict[str, Any]:
     """Return the versions *asked* for with all their ancestors and descendants, and who is whose parent.
+
+    Versions of models that the caller does not reach are left out.
 
     *there* says whether a version is in the repository; *unread* what its metadata calls a parent and names none.
     """
-    shown = sorted({*asked, *lineage.ancestors(asked), *lineage.descendants(asked)})
+    family = {*asked, *lineage.ancestors(asked), *lineage.descendants(asked)}
+    shown = sorted(name for name in family if reaches(name.model))
     return {
         "versions": [
             {"name": str(name), "there": name in lineage.parents, "unread": list(lineage.unread.get(name, ()))}

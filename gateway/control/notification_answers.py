@@ -56,7 +56,12 @@ async def list_notifications(call: Call) -> Response:
         }
         for target in desk.describe()
     ]
-    given_up = [_view(model, each) for model, found in (await desk.given_up()).items() for each in found]
+    given_up = [
+        _view(model, each)
+        for model, found in (await desk.given_up()).items()
+        if call.who.reaches(model)
+        for each in found
+    ]
     return JSONResponse({"targets": targets, "given_up": given_up})
 
 
@@ -64,6 +69,7 @@ async def retry_notifications(call: Call) -> Response:
     """Try again what was given up of a model: one, or all of it."""
     data = ask.members(await ask.json_body(call.request), ("model", "key"), needed=("model",))
     model, key = ask.text_member(data, "model"), ask.text_member(data, "key")
+    call.who.check_model(model)
     if model not in call.operations.models():
         raise UnknownModel(model)
     if key and KEY.fullmatch(key) is None:

@@ -278,6 +278,7 @@ QUERY: Final[dict[str, Any]] = {
     "rule": {"schema": {"type": "string", "pattern": f"^(?:{RULE.pattern})$", "default": "split"}},
     "apart": {"schema": {**PERCENT, "default": "1%"}},
     "alpha": {"schema": {**PERCENT, "default": "5%"}},
+    "noted": {"schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}},
     "tag": {"schema": {"type": "array", "items": {"type": "string"}}},
 }
 

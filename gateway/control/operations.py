@@ -30,6 +30,7 @@ from gateway.control.rollout_writes import check_quarantine, edited, fence_of, i
 from gateway.control.rollouts import WRITE_ATTEMPTS, Rollouts
 from gateway.control.route_reader import CurrentRoute, RouteReader
 from gateway.core import document, routing, seating, stored
+from gateway.core.audit import address_of
 from gateway.core.errors import (
     NothingToRestore,
     RevisionConflict,
@@ -123,11 +124,11 @@ class Operations:
         """Return the routes of *models*; never fails: without the store they are those that were served last."""
         return await self._reader.read(models, self._workers.reports())
 
-    async def history(self, model: str, limit: int) -> Sequence[AuditEntry]:
-        """Return at most *limit* audit entries of *model*, newest first."""
+    async def history(self, model: str, limit: int, before: str = "") -> Sequence[AuditEntry]:
+        """Return at most *limit* audit entries of *model*, newest first; those older than the one with id *before*."""
         self._check_model(model)
         async with answered_within(self._write_seconds):
-            return await self._store.history(model, limit=limit)
+            return await self._store.history(model, limit=limit, before=before)
 
     async def quality(self, model: str, seconds: float | None = None) -> Mapping[int, Quality]:
         """Return version → what labels said of it, ever or in the last *seconds*, over the fleet."""
@@ -321,7 +322,7 @@ class Operations:
     async def _write(self, current: CurrentRoute, new: RouteDocument, *, who: str, reason: str, force: bool) -> int:
         quarantine = self._check(current, new, force=force)
         before = current.document.as_dict() if current.document else None
-        entry = AuditEntry(current.revision + 1, who, reason, "route", before, new.as_dict())
+        entry = AuditEntry(current.revision + 1, who, reason, "route", before, new.as_dict(), address=address_of(who))
         rollout = current.rollout
         if rollout is not None and current.document is not None and is_under_way(rollout):
             now = await self._store.now()
@@ -358,7 +359,8 @@ class Operations:
         held = self._reader.last_good(model)
         if held is None or held.document is None or held.seating is None:
             raise NothingToRestore(f"this gateway has no snapshot of the route of model {model!r}; name a revision")
-        entry = AuditEntry(1, who, reason or "restore of the snapshot", "route", None, held.document.as_dict())
+        reason = reason or "restore of the snapshot"
+        entry = AuditEntry(1, who, reason, "route", None, held.document.as_dict(), address=address_of(who))
         rollout = replace(held.rollout, since=1) if held.rollout else None
         written_as = Held(held.document, held.seating, rollout, held.quarantine)
         async with answered_within(self._write_seconds):
@@ -378,7 +380,8 @@ class Operations:
     ) -> None:
         check_reason(reason)
         revision = max(head.revision, 0) if head else 0
-        await self._store.order(model, version, verb, AuditEntry(revision, who, reason, verb, None, None))
+        entry = AuditEntry(revision, who, reason, verb, None, None, address=address_of(who))
+        await self._store.order(model, version, verb, entry)
 
     async def _head(self, model: str) -> RouteHead | None:
         return (await self._store.heads([model])).get(model)

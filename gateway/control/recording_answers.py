@@ -41,7 +41,7 @@ class NothingRecorded:
 async def list_recordings(call: Call) -> Response:
     """Show how much is recorded. That is no secret; what was recorded is for operators."""
     found = await asyncio.to_thread(call.admin.recordings.recordings)
-    return JSONResponse({"recordings": [asdict(each) for each in found]})
+    return JSONResponse({"recordings": [asdict(each) for each in found if call.who.reaches(each.model)]})
 
 
 async def export_recordings(call: Call) -> Response:

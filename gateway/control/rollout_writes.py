@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.checks import MAX_REASON, weighted
+from gateway.core.audit import address_of
 from gateway.core.errors import VersionQuarantined
 from gateway.core.evidence import written_slots
 from gateway.core.notification import of_rollout
@@ -68,8 +69,9 @@ def fence_of(held: Held) -> Fence | None:
 def written_as(before: Held, after: Held, revision: int, *, who: str, reason: str) -> RouteWrite:
     """Return the write that makes *after* of *before*, which is at *revision*, because of a rollout."""
     entry = AuditEntry(
-        revision + 1, who, reason[:MAX_REASON], ROLLOUT, before.document.as_dict(), after.document.as_dict()
-    )
+        revision + 1, who, reason[:MAX_REASON], ROLLOUT, before.document.as_dict(), after.document.as_dict(),
+        address=address_of(who),
+    )  # fmt: skip
     told = of_rollout(before, after, revision=revision + 1, who=who, reason=reason)
     return RouteWrite(after, entry, fence_of(after), told)
 

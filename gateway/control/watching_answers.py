@@ -9,11 +9,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, StreamingResponse
 
 from gateway.control import admin_views as views
-from gateway.control.events import TooManyWatchers
+from gateway.control.events import MODEL_TOPIC, TooManyWatchers
 from gateway.core.errors import UnknownModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 class EventStream(StreamingResponse):
     """A stream whose watcher is forgotten however it ends, also before its first byte."""
 
-    def __init__(self, events: Events, headers: Mapping[str, str]) -> None:
-        """Raises TooManyWatchers."""
+    def __init__(self, events: Events, headers: Mapping[str, str], reaches: Callable[[str], bool]) -> None:
+        """*reaches* says whose models are told. Raises TooManyWatchers."""
         self._events = events
-        self._watcher = events.watch()
+        self._watcher = events.watch(reaches)
         super().__init__(events.stream(self._watcher), headers=headers, media_type="text/event-stream")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +46,7 @@ async def stream_events(call: Call) -> Response:
     if call.request.method == "HEAD":
         return JSONResponse(None, headers=headers, media_type="text/event-stream")
     try:
-        return EventStream(call.admin.events, headers)
+        return EventStream(call.admin.events, headers, call.who.reaches)
     except TooManyWatchers:
         detail = "as many streams are open as this gateway allows; close a console, or ask again later"
         raise HTTPException(503, detail, headers={"retry-after": "5"}) from None
@@ -67,7 +67,8 @@ async def show_fleet(call: Call) -> Response:
 
 async def show_me(call: Call) -> Response:
     """Say who the gateway takes the caller for."""
-    return JSONResponse({"name": call.who.name, "role": call.who.role.name.lower()})
+    who = call.who
+    return JSONResponse({"name": who.name, "role": who.role.name.lower(), "models": list(who.models)})
 
 
 async def look(operations: Operations, workers: Workers) -> dict[str, dict[str, Any]]:
@@ -76,7 +77,7 @@ async def look(operations: Operations, workers: Workers) -> dict[str, dict[str, 
     models = operations.models()
     now = await operations.routes(models)
     topics = {
-        f"model {model}": views.model_view(model, now.of(model), operations.versions(model), reports)
+        f"{MODEL_TOPIC} {model}": views.model_view(model, now.of(model), operations.versions(model), reports)
         for model in models
     }
     return {**topics, "fleet": fleet_view(reports, store_up=now.store_up)}

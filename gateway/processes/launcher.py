@@ -17,13 +17,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, InvalidSettings
 from gateway.processes import control, verifier, worker
 from gateway.processes.children import Child
 from gateway.processes.reports import ReportDirectory, forget
 from gateway.processes.sockets import open_sockets
-from gateway.processes.start import Start
+from gateway.processes.start import NO_TLS, Start
 from gateway.processes.state import StateDirectory
+from gateway.processes.tls import read_contexts
 from gateway.telemetry.crashes import bury
 from gateway.telemetry.slab import SlabDirectory
 from gateway.verification.asking import pair
@@ -119,11 +120,13 @@ class Launcher:
         self._signals: list[signal.Signals] = []
         self._store_url = ""
         self._mark = secrets.token_hex(4)
+        self._tls = NO_TLS
 
     def run(self) -> int:
         """Start everything, keep it running, and return the exit code. Raises InvalidSettings, StateDirectoryInUse."""
         began = time.monotonic()
         settings = self._settings
+        self._tls = read_contexts(settings)
         self._state.take()
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(self._state.leave)
@@ -166,7 +169,10 @@ class Launcher:
             self._wait(wakeup, TICK_SECONDS)
             for number in self._taken():
                 if number is signal.SIGHUP:
+                    is_read = self._read_certificates()
                     self._roll(wakeup)
+                    if is_read and self._tls.admin is not None:
+                        self._renew_control()
                 else:
                     return
 
@@ -239,7 +245,7 @@ class Launcher:
         store = self._store_url
         start = Start(
             self._settings, slot.number, slot.sock, state.reports, state.slabs, store, slot.accept_after,
-            lost=slot.lost, rpc_sock=slot.rpc_sock, asked=self._asked, mark=self._mark,
+            lost=slot.lost, rpc_sock=slot.rpc_sock, asked=self._asked, mark=self._mark, tls=self._tls,
         )  # fmt: skip
         slot.lost = ()
         if slot is self._verifier:
@@ -272,6 +278,23 @@ class Launcher:
                 old.tell(signal.SIGTERM)
                 self._retiring.append(old)
         log.info("all workers are replaced")
+
+    def _read_certificates(self) -> bool:
+        """Read the certificates again, for what is started from now on, and say whether that went well."""
+        try:
+            self._tls = read_contexts(self._settings)
+        except InvalidSettings as exc:
+            log.error("%s; the certificates read before stay in force", exc)
+            return False
+        return True
+
+    def _renew_control(self) -> None:
+        """Replace the control process; both take connections until the old one has ended."""
+        slot = self._control
+        if slot is not None and slot.child is not None:
+            slot.child.tell(signal.SIGTERM)
+            self._retiring.append(slot.child)
+            slot.child = self._start(slot)
 
     # ---- stopping
 
@@ -330,7 +353,8 @@ class Launcher:
 
     def _addresses(self) -> tuple[str, str]:
         assert self._control is not None
-        return _address(self._slots[0].sock), _address(self._control.sock)
+        inference = _address(self._slots[0].sock, is_secured=self._tls.inference is not None)
+        return inference, _address(self._control.sock, is_secured=self._tls.admin is not None)
 
     def _wait(self, wakeup: int, at_most_seconds: float) -> None:
         """Sleep until a child says something or ends, a signal arrives, or the time is over.
@@ -368,8 +392,9 @@ class Launcher:
             sys.stdout.flush()
 
 
-def _address(sock: socket.socket) -> str:
+def _address(sock: socket.socket, *, is_secured: bool) -> str:
     host, port = sock.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - this does not bind: it says where a bound socket can be reached
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if is_secured else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

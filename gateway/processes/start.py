@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from gateway.processes.tls import Contexts
 
 if TYPE_CHECKING:
     import socket
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
 
     from gateway.settings import Settings
     from gateway.telemetry.runs import Running
+
+NO_TLS: Final = Contexts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Start:
     *mark*: what this start of the gateway drew, and no other one; the same for all its processes.
     *rpc_sock*: where a worker's gRPC door listens, None where it is off. *asked*: where a worker asks for probes of
     model
-    files; None where nobody tries them.
+    files; None where nobody tries them. *tls*: what the ports speak TLS with.
     """
 
     settings: Settings
@@ -37,3 +41,4 @@ class Start:
     rpc_sock: socket.socket | None = None
     asked: socket.socket | None = None
     mark: str = ""
+    tls: Contexts = NO_TLS

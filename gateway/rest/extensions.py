@@ -78,13 +78,13 @@ class Extensions:
         return answer(model_stats(versions, await asyncio.to_thread(self._statistics.figures)))
 
     async def _load(self, request: Request) -> Response:
-        who = self._control.admit(_caller(request))
+        who = self._control.admit(_caller(request), request.path_params["model"])
         model, version = await _ordered(request)
         await self._control.load(model, version, who=who)
         return answer({"name": model, "load": True})
 
     async def _unload(self, request: Request) -> Response:
-        who = self._control.admit(_caller(request))
+        who = self._control.admit(_caller(request), request.path_params["model"])
         model, version = await _ordered(request)
         await self._control.unload(model, version, who=who)
         return answer({"name": model, "unload": True})

@@ -315,6 +315,8 @@ class Guarded(HttpToolsProtocol):
         self.flow.resume_reading()
         if transport.can_write_eof():
             transport.write_eof()
+        else:
+            transport.close()  # over TLS: it sends what is written, and says so in its own way
         self._disarm()
         self._deadline = self.loop.call_later(LINGER_SECONDS, transport.abort)
 

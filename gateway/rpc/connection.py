@@ -208,6 +208,8 @@ class Connection(asyncio.Protocol):
             self._since = self.clock()
             if self._transport.can_write_eof():
                 self._transport.write_eof()
+            else:
+                self._transport.close()  # over TLS: it sends what is written, and says so in its own way
 
     def _drop_all(self) -> None:
         streams, self._streams = self._streams, {}

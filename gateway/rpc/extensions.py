@@ -45,12 +45,12 @@ class Extensions:
         return MESSAGES["ModelStatisticsResponse"](**said)
 
     async def repository_model_load(self, given: Any, stream: Stream) -> Any:
-        who = self._control.admit(_caller(stream))
+        who = self._control.admit(_caller(stream), given.model_name)
         await self._control.load(given.model_name, _ordered(given), who=who)
         return MESSAGES["RepositoryModelLoadResponse"]()
 
     async def repository_model_unload(self, given: Any, stream: Stream) -> Any:
-        who = self._control.admit(_caller(stream))
+        who = self._control.admit(_caller(stream), given.model_name)
         await self._control.unload(given.model_name, _ordered(given), who=who)
         return MESSAGES["RepositoryModelUnloadResponse"]()
 

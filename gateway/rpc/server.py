@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.rpc.connection import Connection, Shared
 
 if TYPE_CHECKING:
     import socket
+    import ssl
 
     from gateway.rpc.service import Service
     from gateway.serving.exchange import Traffic
@@ -22,14 +23,25 @@ LOOK_SECONDS: Final = 1.0
 
 STEP_SECONDS: Final = 0.02
 
+GOODBYE_SECONDS: Final = 1.0
+"""How long a TLS caller may take to answer that the connection ends; the loop's own is half a minute."""
+
 
 class GrpcServer:
     """Serves the methods of one ``Service``."""
 
-    def __init__(self, service: Service, traffic: Traffic, sock: socket.socket) -> None:
+    def __init__(
+        self, service: Service, traffic: Traffic, sock: socket.socket, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """*tls* is what the port speaks TLS with; None where it does not."""
         limits = traffic.limits
         self._shared = Shared(service.methods(), traffic)
         self._socket = sock
+        self._secured: dict[str, Any] = {}
+        if tls is not None:
+            self._secured = {
+                "ssl": tls, "ssl_handshake_timeout": limits.head_seconds, "ssl_shutdown_timeout": GOODBYE_SECONDS
+            }  # fmt: skip
         self._stopped = asyncio.Event()
         shortest = min(limits.head_seconds, limits.body_seconds, limits.write_seconds, limits.idle_seconds)
         self._every = min(LOOK_SECONDS, shortest / 4)
@@ -37,7 +49,9 @@ class GrpcServer:
     async def run(self) -> None:
         """Serve until ``stop``, then finish what is in flight."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Connection(self._shared), sock=self._socket, backlog=BACKLOG)
+        server = await loop.create_server(
+            lambda: Connection(self._shared), sock=self._socket, backlog=BACKLOG, **self._secured
+        )
         looking = asyncio.create_task(self._look())
         try:
             await self._stopped.wait()

@@ -10,7 +10,9 @@ import asyncio
 import json
 import time
 from collections import deque
+from dataclasses import replace
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gateway.core.errors import RevisionConflict
@@ -25,6 +27,7 @@ from gateway.store.records import (
     HEAD_FIELDS,
     ROUTE_FIELDS,
     audit_fields,
+    check_entry_id,
     check_incarnation,
     check_order,
     check_size,
@@ -33,11 +36,12 @@ from gateway.store.records import (
     head_of,
     new_incarnation,
     orders_of,
+    previous_of,
     route_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from gateway.core.notification import Notification
     from gateway.ports import Fence
@@ -114,12 +118,17 @@ class MemoryRouteStore(MemoryNotifications, MemoryLinks, MemoryFleet, MemoryDrif
         orders = {**orders_of(held.get("orders")), version: verb}
         held["orders"] = json.dumps(orders).encode()
         head = self._head(model)
-        self._record(model, entry, max(head.revision, 0) if head else 0)
+        self._record(model, entry, max(head.revision, 0) if head else 0, {b"version": str(version).encode()})
 
-    async def history(self, model: str, *, limit: int) -> Sequence[AuditEntry]:
-        """Return at most *limit* audit entries, and at most HISTORY_LIMIT, newest first."""
+    async def history(self, model: str, *, limit: int, before: str = "") -> Sequence[AuditEntry]:
+        """Return at most *limit* audit entries, and at most HISTORY_LIMIT, newest first, older than *before*."""
         self._answer()
-        return list(islice(self._entries.get(model, ()), max(0, min(limit, HISTORY_LIMIT))))
+        if before:
+            check_entry_id(before)
+        kept: Iterable[AuditEntry] = self._entries.get(model, ())
+        if before:
+            kept = (entry for entry in kept if _position(entry.id) < _position(before))
+        return list(islice(kept, max(0, min(limit, HISTORY_LIMIT))))
 
     async def nudges(self) -> AsyncIterator[None]:
         """Yield once at the start, after every ``start`` and for every burst of changes; ends after ``close``."""
@@ -150,14 +159,32 @@ class MemoryRouteStore(MemoryNotifications, MemoryLinks, MemoryFleet, MemoryDrif
         held = self._hashes.get(model, {})
         return head_of([held.get(name) for name in HEAD_FIELDS])
 
-    def _record(self, model: str, entry: AuditEntry, revision: int) -> None:
-        """Keep *entry* as a reader of a real store would find it: what went through JSON."""
-        fields = {name.encode(): value for name, value in audit_fields(entry).items()}
-        kept = entry_of(time.time_ns() // 1_000_000, {**fields, b"revision": str(revision).encode()})
+    def _record(
+        self, model: str, entry: AuditEntry, revision: int, own: Mapping[bytes, bytes] = MappingProxyType({})
+    ) -> None:
+        """Keep *entry*, linked to the newest, as a reader of a real store would find it: what went through JSON."""
+        entries = self._entries.setdefault(model, deque(maxlen=AUDIT_ENTRIES))
+        newest = entries[0] if entries else None
+        linked = replace(entry, previous=previous_of(newest))
+        fields = {name.encode(): value for name, value in audit_fields(linked).items()}
+        kept = entry_of(_id_after(newest), {**fields, **own, b"revision": str(revision).encode()})
         assert kept is not None
-        self._entries.setdefault(model, deque(maxlen=AUDIT_ENTRIES)).appendleft(kept)
+        entries.appendleft(kept)
         self._nudge()
 
     def _nudge(self) -> None:
         for changed in self._subscribers:
             changed.set()
+
+
+def _position(entry_id: str) -> tuple[int, int]:
+    """Return what entries are in the order of."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number)
+
+
+def _id_after(newest: AuditEntry | None) -> bytes:
+    """Return the id of the entry after *newest*, made as a stream makes them: a later one is higher."""
+    now = time.time_ns() // 1_000_000
+    at_ms, number = _position(newest.id) if newest else (0, -1)
+    return b"%d-0" % now if now > at_ms else b"%d-%d" % (at_ms, number + 1)

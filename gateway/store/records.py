@@ -12,6 +12,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.core.audit import GENESIS, entry_digest, members_of
 from gateway.core.errors import CorruptRoute, InvalidDocument
 from gateway.core.names import version_number
 from gateway.core.versions import WHOLE_MODEL
@@ -32,6 +33,9 @@ REVISION: Final = re.compile(rb"[1-9][0-9]{0,14}")
 DIGEST: Final = re.compile(rb"[0-9a-f]{64}")
 
 VERBS: Final = ("load", "unload")
+
+ENTRY_ID: Final = re.compile(rb"[0-9]{1,16}-[0-9]{1,16}")
+EVERY_VERSION: Final = "all"
 
 
 def digest_of(payload: bytes) -> str:
@@ -127,20 +131,43 @@ def audit_fields(entry: AuditEntry) -> dict[str, bytes]:
         "action": _text(entry.action),
         "before": _document(entry.before),
         "after": _document(entry.after),
+        "address": _text(entry.address),
+        "previous": _text(entry.previous),
     }
 
 
-def entry_of(at_ms: int, fields: Mapping[bytes, bytes]) -> AuditEntry | None:
-    """Return the entry that a stream's *fields* make, None where they make none."""
+def version_named(version: int) -> str:
+    """Return how an audit entry names the *version* of an order."""
+    return EVERY_VERSION if version == WHOLE_MODEL else str(version)
+
+
+def check_entry_id(entry_id: str) -> None:
+    """Raise InvalidDocument for what is no id of an audit entry."""
+    if ENTRY_ID.fullmatch(entry_id.encode("utf-8", "replace")) is None:
+        raise InvalidDocument("before", "this is no id of an entry; take one from the history")
+
+
+def previous_of(newest: AuditEntry | None) -> str:
+    """Return what the entry after *newest* holds; None begins a chain, as what cannot be read does."""
+    return GENESIS if newest is None else entry_digest(members_of(newest))
+
+
+def entry_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> AuditEntry | None:
+    """Return the entry that a stream's *fields* under *entry_id* make, None where they make none."""
     try:
         before, after = json.loads(fields[b"before"]), json.loads(fields[b"after"])
         revision = int(fields[b"revision"])
         who, reason, action = (fields[name].decode() for name in (b"who", b"reason", b"action"))
+        address, previous = (fields.get(name, b"").decode() for name in (b"address", b"previous"))
+        ordered = ordered_version(fields.get(b"version", b"").decode())
     except (KeyError, ValueError, RecursionError):
         return None
     if not isinstance(before, dict | None) or not isinstance(after, dict | None):
         return None
-    return AuditEntry(revision, who, reason, action, before, after, at_ms)
+    return AuditEntry(
+        revision, who, reason, action, before, after, int(entry_id.partition(b"-")[0]),
+        address, "" if ordered is None else version_named(ordered), entry_id.decode(), previous,
+    )  # fmt: skip
 
 
 def _is_identity(incarnation: bytes | None, revision: bytes | None, digest: bytes | None) -> bool:

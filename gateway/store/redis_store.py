@@ -6,8 +6,7 @@ It translates and decides nothing. Every change is one script, and every call ke
 
 from __future__ import annotations
 
-import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ResponseError
 
@@ -18,7 +17,6 @@ from gateway.store.calls import Calls, run_script
 from gateway.store.evidence_records import check_fence, refusal
 from gateway.store.guard import is_wrong_type
 from gateway.store.keys import (
-    AUDIT_ENTRIES,
     CHANGES,
     EVIDENCE_SECONDS,
     HISTORY_LIMIT,
@@ -29,11 +27,12 @@ from gateway.store.keys import (
     rollout_keys,
     route_key,
 )
+from gateway.store.links import Linked, Newest
 from gateway.store.nudges import Subscriber
 from gateway.store.records import (
     HEAD_FIELDS,
     ROUTE_FIELDS,
-    audit_fields,
+    check_entry_id,
     check_incarnation,
     check_order,
     check_size,
@@ -58,6 +57,10 @@ if TYPE_CHECKING:
     from gateway.ports import AuditEntry, Fence
 
 
+WRITTEN_BEFORE: Final = 3
+"""So many words has the answer to a change that landed when it was asked for before, and its reply was lost."""
+
+
 class RedisRouteStore(RedisNotifications, RedisLinks, RedisFleet, RedisDrift):
     """Implements ``ports.Store``. Another connection carries the nudges."""
 
@@ -69,6 +72,7 @@ class RedisRouteStore(RedisNotifications, RedisLinks, RedisFleet, RedisDrift):
         address = Address.parse(url, timeout_seconds)
         super().__init__(Calls(address))
         self._subscriber = Subscriber(address, CHANGES)
+        self._newest: Newest = {}
 
     async def heads(self, models: Sequence[str]) -> Mapping[str, RouteHead]:
         """Return the heads of those of *models* that have one, in one round trip.
@@ -117,7 +121,8 @@ class RedisRouteStore(RedisNotifications, RedisLinks, RedisFleet, RedisDrift):
         """Write *payload* with its audit entry, and what is *told*, if the revision is still *expected* (0: none).
 
         *fence* opens the new revision for the evidence of its rollout. Whatever the rollout that the route was in had
-        counted expires EVIDENCE_SECONDS after a write that takes the route out of it; only that write asks twice.
+        counted expires EVIDENCE_SECONDS after a write that takes the route out of it; only that write asks twice,
+        and one that others came before in the history, to link its entry to theirs.
 
         *expected* is what ``heads`` shows, so CORRUPT_REVISION replaces garbage by a route at revision 1, with a
         fresh incarnation. A reply that is lost and asked for again is still one write with one entry.
@@ -134,22 +139,31 @@ class RedisRouteStore(RedisNotifications, RedisLinks, RedisFleet, RedisDrift):
         args += [fence.rollout, fence.slots] if fence else ["", ""]
         opened = [evidence_key(model, fence.rollout)] if fence else []
         words = [OUTBOX_ENTRIES, len(told), *(each.encoded() for each in told)]
-        reply = await self._write(model, expected, opened, args, _change_words(model, entry, words))
+        reply = await self._write(model, expected, opened, args, entry, words)
         return StoredRoute(reply[2].decode(), int(reply[1]), digest, payload)
 
     async def _write(
-        self, model: str, expected: int, opened: list[str], args: list[Any], change: list[Any]
+        self, model: str, expected: int, opened: list[str], args: list[Any], entry: AuditEntry, told: list[Any]
     ) -> list[Any]:
-        """Run WRITE, again with the keys of the rollout that ends where it asks for them, within one deadline."""
+        """Run WRITE until its entry is linked to the newest, within one deadline.
+
+        It is run again with the keys of the rollout that ends where it asks for them.
+        """
         ending, keys = "", [route_key(model), audit_key(model), outbox_key(model), *opened]
+        linked = Linked(self._newest, model, entry)
         async with self._calls.bounded() as ask:
             while True:
                 ended = rollout_keys(model, ending) if ending else ()
-                words = [*args, ending, EVIDENCE_SECONDS, *change]
+                words = [*args, ending, EVIDENCE_SECONDS, *linked.words(told)]
                 reply = await run_script(ask, WRITE, [*keys, *ended], words)
-                if reply[0] != b"undeclared":
-                    return _accepted(model, expected, reply)
-                ending = reply[1].decode()
+                if reply[0] == b"undeclared":
+                    ending = reply[1].decode()
+                elif not linked.is_behind(reply):
+                    break
+        accepted = _accepted(model, expected, reply)
+        if len(accepted) > WRITTEN_BEFORE:
+            linked.is_written(accepted[1], accepted[3])
+        return accepted
 
     async def order(self, model: str, version: int, verb: str, entry: AuditEntry) -> None:
         """Record that *version* is to be loaded or unloaded; the revision of *entry* becomes that of the route, or 0.
@@ -158,22 +172,32 @@ class RedisRouteStore(RedisNotifications, RedisLinks, RedisFleet, RedisDrift):
         """
         check_order(version, verb)
         async with self._calls.bounded() as ask:
-            keys, words = [route_key(model), audit_key(model)], [version, verb, *_change_words(model, entry)]
-            _accepted(model, None, await run_script(ask, ORDER, keys, words))
+            keys = [route_key(model), audit_key(model)]
+            linked = Linked(self._newest, model, entry, {b"version": str(version).encode()})
+            while linked.is_behind(reply := await run_script(ask, ORDER, keys, [version, verb, *linked.words()])):
+                pass
+        accepted = _accepted(model, None, reply)
+        if len(accepted) > WRITTEN_BEFORE:
+            linked.is_written(accepted[1], accepted[3])
 
-    async def history(self, model: str, *, limit: int) -> Sequence[AuditEntry]:
-        """Return at most *limit* audit entries, and at most HISTORY_LIMIT, newest first, without garbage."""
+    async def history(self, model: str, *, limit: int, before: str = "") -> Sequence[AuditEntry]:
+        """Return at most *limit* audit entries, and at most HISTORY_LIMIT, newest first, without garbage.
+
+        *before* is the id of an entry; those older than it are meant.
+        """
+        if before:
+            check_entry_id(before)
         if limit < 1:
             return []
-        count = min(limit, HISTORY_LIMIT)
+        count, last = min(limit, HISTORY_LIMIT), f"({before}" if before else "+"
         async with self._calls.bounded() as ask:
             try:
-                rows = await ask("XREVRANGE", audit_key(model), "+", "-", "COUNT", count)
+                rows = await ask("XREVRANGE", audit_key(model), last, "-", "COUNT", count)
             except ResponseError as exc:
                 if is_wrong_type(exc):
                     raise CorruptRoute(model, "audit", "the key of its history holds no stream") from exc
                 raise
-        entries = (entry_of(int(row_id.partition(b"-")[0]), fields) for row_id, fields in rows)
+        entries = (entry_of(row_id, fields) for row_id, fields in rows)
         return [entry for entry in entries if entry is not None]
 
     def nudges(self) -> AsyncIterator[None]:
@@ -193,12 +217,6 @@ class RedisRouteStore(RedisNotifications, RedisLinks, RedisFleet, RedisDrift):
         """Give back all connections."""
         self._subscriber.close()
         await self._calls.close()
-
-
-def _change_words(model: str, entry: AuditEntry, own: Sequence[Any] = ()) -> list[Any]:
-    """Return the last words of a script that changes something; the first names this call, *own* are the script's."""
-    pairs = [part for pair in audit_fields(entry).items() for part in pair]
-    return [secrets.token_hex(16), AUDIT_ENTRIES, CHANGES, model, *own, *pairs]
 
 
 def _accepted(model: str, expected: int | None, reply: list[Any]) -> list[Any]:

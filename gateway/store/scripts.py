@@ -48,6 +48,13 @@ local function landed(audit, write_id)
   return nil
 end
 
+-- The answer to a call whose entry is not linked to the newest one, or nil.
+local function behind(audit, after)
+  local newest = redis.call('XREVRANGE', audit, '+', '-', 'COUNT', 1)[1] or {'', {}}
+  if newest[1] ~= after then return {'behind', newest[1], newest[2]} end
+  return nil
+end
+
 local function is_revision(text)
   return #text <= 15 and string.match(text, '^[1-9]%d*$') ~= nil
 end
@@ -88,7 +95,7 @@ local expected, revision, fresh, given = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local digest, document = ARGV[5], ARGV[6]
 local rollout, slots, ending, ending_seconds = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local write_id, keep, channel, model = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
-local most_told, told_count = ARGV[15], tonumber(ARGV[16])
+local after, most_told, told_count = ARGV[15], ARGV[16], tonumber(ARGV[17])
 local evidence = rollout ~= '' and KEYS[4] or nil
 local first_ending = evidence and 5 or 4
 
@@ -123,15 +130,17 @@ if given ~= '' then incarnation = given end
 local ended = ''
 if held_rollout and held_rollout ~= rollout and is_rollout(held_rollout) then ended = held_rollout end
 if ended ~= ending then return {'undeclared', ended} end
+local late = behind(audit, after)
+if late then return late end
 local evidence_kind = evidence and kind(evidence)
 if evidence and evidence_kind ~= 'none' and evidence_kind ~= 'hash' then
   return {'corrupt', 'evidence', 'a ' .. evidence_kind}
 end
 
-redis.call('XADD', audit, 'MAXLEN', '~', keep, '*',
-  'revision', revision, 'incarnation', incarnation, 'write', write_id, unpack(ARGV, 17 + told_count))
+local id = redis.call('XADD', audit, 'MAXLEN', '~', keep, '*',
+  'revision', revision, 'incarnation', incarnation, 'write', write_id, unpack(ARGV, 18 + told_count))
 local told = {}
-for i = 1, told_count do told[i] = {'id', write_id .. '-' .. i, 'payload', ARGV[16 + i]} end
+for i = 1, told_count do told[i] = {'id', write_id .. '-' .. i, 'payload', ARGV[17 + i]} end
 if told_count > 0 then tell(outbox, most_told, told) end
 if route_kind ~= 'none' and route_kind ~= 'hash' then redis.call('DEL', route) end
 redis.call('HSET', route,
@@ -146,11 +155,14 @@ elseif held_rollout then
 end
 for i = first_ending, #KEYS do redis.call('EXPIRE', KEYS[i], ending_seconds) end
 redis.pcall('PUBLISH', channel, model)
-return {'written', revision, incarnation}
+return {'written', revision, incarnation, id}
 """,
 )
-"""Compare-and-set of a route. Answers written, conflict, corrupt, or undeclared with the rollout that the write ends.
+"""Compare-and-set of a route.
 
+Answers written, conflict, corrupt, undeclared with the rollout that the write ends, or behind.
+
+Behind: the entry is not linked to the newest one, which comes with the answer; nothing was changed.
 KEYS: route, audit, outbox, with a fence the evidence of its rollout, then every key of the rollout that ends. What is
 told of the write goes into the outbox with it. A revision that
 is opened a second time with other slots is one of a route that was repaired: what was counted before is dropped, for
@@ -163,13 +175,15 @@ ORDER: Final = script(
     """
 local route, audit = KEYS[1], KEYS[2]
 local version, verb, write_id = ARGV[1], ARGV[2], ARGV[3]
-local keep, channel, model = ARGV[4], ARGV[5], ARGV[6]
+local keep, channel, model, after = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 
 local audit_kind = kind(audit)
 if audit_kind ~= 'none' and audit_kind ~= 'stream' then return {'corrupt', 'audit', audit_kind} end
 local route_kind = kind(route)
 if route_kind ~= 'none' and route_kind ~= 'hash' then return {'corrupt', 'wrong_type', route_kind} end
 if audit_kind == 'stream' and landed(audit, write_id) then return {'written'} end
+local late = behind(audit, after)
+if late then return late end
 
 local orders = {[version] = verb}
 local parsed, held = pcall(cjson.decode, redis.call('HGET', route, 'orders') or '{}')
@@ -181,11 +195,11 @@ end
 local revision = redis.call('HGET', route, 'revision') or '0'
 if not is_revision(revision) then revision = '0' end
 
-redis.call('XADD', audit, 'MAXLEN', '~', keep, '*',
-  'revision', revision, 'version', version, 'write', write_id, unpack(ARGV, 7))
+local id = redis.call('XADD', audit, 'MAXLEN', '~', keep, '*',
+  'revision', revision, 'version', version, 'write', write_id, unpack(ARGV, 8))
 redis.call('HSET', route, 'orders', cjson.encode(orders))
 redis.pcall('PUBLISH', channel, model)
-return {'written'}
+return {'written', revision, version, id}
 """,
 )
 """Record what an operator asked for a version. Orders that cannot be read are dropped: the new one replaces them."""

@@ -33,9 +33,9 @@ class _NoCatalog:
 
 async def test_orders_are_closed_unless_the_setting_opens_them() -> None:
     with pytest.raises(Forbidden, match="--repository-control"):
-        (await control()).admit(HERE)
+        (await control()).admit(HERE, "fraud")
 
-    assert (await control(repository_control=True)).admit(HERE) == "local"
+    assert (await control(repository_control=True)).admit(HERE, "fraud") == "local"
 
 
 async def test_where_tokens_are_configured_this_machine_needs_one_too(tmp_path: Path) -> None:
@@ -45,9 +45,9 @@ async def test_where_tokens_are_configured_this_machine_needs_one_too(tmp_path: 
     orders = await control(repository_control=True, admin_token_file=tokens)
 
     with pytest.raises(Unauthenticated):
-        orders.admit(HERE)
+        orders.admit(HERE, "fraud")
 
-    assert orders.admit(Caller("10.0.0.9", {"authorization": "Bearer secret"})) == "ann"
+    assert orders.admit(Caller("10.0.0.9", {"authorization": "Bearer secret"}), "fraud") == "ann"
 
 
 def test_a_token_file_that_cannot_be_read_lets_nobody_in_until_it_can(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from gateway.cli.store_checks import clock
 from gateway.settings import Settings
 from gateway.store.embedded import EmbeddedServer
 from gateway.store.server_binary import find_server
+from tests.processes.certificates import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -210,3 +211,44 @@ def test_a_setting_that_cannot_be_used_is_a_finding(terminal: Terminal, monkeypa
 
     assert (code, list(found), found["settings"][0]) == (1, ["settings"], "fail")
     assert "did you mean GATEWAY_WORKERS" in found["settings"][1]
+
+
+def test_a_token_that_ends_soon_is_named(terminal: Terminal, flags: list[str], tmp_path: Path) -> None:
+    entries = "".join(
+        f"- {{name: {name}, sha256: {hashlib.sha256(name.encode()).hexdigest()}, role: viewer{more}}}\n"
+        for name, more in (("old", ", expires: 2020-01-01"), ("young", ", expires: 2999-01-01"), ("ever", ""))
+    )
+    (tmp_path / "tokens.yaml").write_text(f"tokens:\n{entries}", encoding="utf-8")
+
+    _, found = verdicts(terminal, flags, "--admin-token-file", str(tmp_path / "tokens.yaml"))
+
+    assert found["admin tokens"][0] == "warn"
+    assert found["admin tokens"][1].endswith("within 14 days: old")
+
+
+def test_tokens_that_cross_the_network_as_they_are_are_worth_a_word(
+    terminal: Terminal, flags: list[str], tmp_path: Path
+) -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    (tmp_path / "tokens.yaml").write_text(f"tokens: [{{name: ci, sha256: {digest}, role: admin}}]", encoding="utf-8")
+    cert, key = Authority(tmp_path).issue("server")
+    tokens = ("--admin-token-file", str(tmp_path / "tokens.yaml"), "--admin-host", "0.0.0.0")
+
+    _, without = verdicts(terminal, flags, *tokens)
+    _, secured = verdicts(terminal, flags, *tokens, "--admin-tls-cert", str(cert), "--admin-tls-key", str(key))
+    _, broken = verdicts(terminal, flags, *tokens, "--admin-tls-cert", str(key))
+
+    assert [each["TLS"][0] for each in (without, secured, broken)] == ["warn", "ok", "fail"]
+    assert secured["TLS"][1].endswith("admin")
+
+
+def test_a_proxy_that_is_believed_needs_groups(terminal: Terminal, flags: list[str], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("0123456789abcdef", encoding="ascii")
+    (tmp_path / "tokens.yaml").write_text("groups: [{group: a, role: viewer}]", encoding="utf-8")
+    secret = ("--admin-proxy-secret-file", str(tmp_path / "secret"))
+
+    _, alone = verdicts(terminal, flags, *secret)
+    _, both = verdicts(terminal, flags, *secret, "--admin-token-file", str(tmp_path / "tokens.yaml"))
+
+    assert alone["admin tokens"][0] == "fail"
+    assert (both["admin tokens"][0], "1 groups" in both["admin tokens"][1]) == ("ok", True)

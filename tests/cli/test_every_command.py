@@ -24,8 +24,9 @@ WITHOUT_JSON: Final = {
 """Command → why it has no --json."""
 
 READS: Final = {
-    "completion", "context list", "demo", "doctor", "experiments report", "models check", "models drift", "models list",
-    "models quality", "models replay", "notifications list", "recordings list", "rollouts list", "rollouts simulate",
+    "completion", "context list", "demo", "doctor", "experiments report", "history verify", "models check",
+    "models drift", "models list", "models quality", "models replay", "notifications list", "recordings list",
+    "rollouts list", "rollouts simulate",
     "rollouts status", "routes diff", "routes explain", "routes history", "routes lint", "routes list", "routes show",
     "serve", "top", "versions diff", "versions lineage", "versions list", "versions show",
 }  # fmt: skip
@@ -41,6 +42,7 @@ WITHOUT_DRY_RUN: Final = {
     "versions tag": "tags decide nothing, and --remove takes one away",
     "notifications retry": "it changes nothing that was decided",
     "recordings delete": "recordings list shows how much there is, and export takes it away before",
+    "history export": "it writes a file that was not there",
     "recordings export": "it writes a file that was not there",
     "rollouts abort": "it only ever takes traffic from a canary",
     "rollouts pause": "resume undoes it",

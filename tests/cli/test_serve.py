@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import logging
 from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.cli.serve import check, with_what_is_installed
+from gateway.cli.serve import banner, check, with_what_is_installed
 from gateway.core.errors import InvalidSettings
 from gateway.settings import Settings, is_chosen
 
@@ -73,3 +74,29 @@ def test_a_file_of_webhooks_that_cannot_be_used_stops_the_start(tmp_path: Path) 
 
     with pytest.raises(InvalidSettings, match=r"targets\[0\]\.secret: .*NOBODY_SET_THIS"):
         check(Settings(models=tmp_path, webhooks=path))
+
+
+def test_a_proxy_is_not_believed_where_nothing_says_what_its_users_may(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("0123456789abcdef", encoding="ascii")
+    (tmp_path / "short").write_text("0123", encoding="ascii")
+    tokens = tmp_path / "tokens.yaml"
+    tokens.write_text("groups: [{group: a, role: viewer}]", encoding="utf-8")
+    good = Settings(models=tmp_path, admin_proxy_secret_file=tmp_path / "secret", admin_token_file=tokens)
+
+    check(good)
+    with pytest.raises(InvalidSettings, match="needs --admin-token-file too"):
+        check(dataclasses.replace(good, admin_token_file=None))
+    with pytest.raises(InvalidSettings, match="16 characters"):
+        check(dataclasses.replace(good, admin_proxy_secret_file=tmp_path / "short"))
+
+
+def test_a_key_without_its_certificate_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match="--admin-tls-cert"):
+        check(Settings(models=tmp_path, admin_tls_key=tmp_path / "key"))
+
+
+def test_the_commands_of_the_banner_ask_the_way_the_ports_speak(tmp_path: Path) -> None:
+    said = banner(Settings(models=tmp_path), "https://127.0.0.1:1", "http://127.0.0.1:2", 1.0)
+
+    assert "curl -sk https://127.0.0.1:1/v2/models" in said
+    assert "curl -s http://127.0.0.1:2/api/v1/models" in said

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from starlette.testclient import TestClient
 
-from tests.control.fakes import FAILED, LOADING, UNAVAILABLE, House
+from gateway.control.admin import create_admin
+from tests.control.fakes import FAILED, LOADING, UNAVAILABLE, FakeDoor, House, no_metrics
 
 if TYPE_CHECKING:
     import httpx2
-    from starlette.testclient import TestClient
 
 ROUTE = "/api/v1/models/fraud/route"
 WEIGHTS = ROUTE + "/weights"
@@ -248,3 +249,23 @@ def test_a_bad_revision_to_restore_is_refused(admin: TestClient, revision: str) 
     answer = admin.post(ROUTE + "/restore", content=f'{{"revision": {revision}}}', headers=JSON)
 
     assert_problem(answer, 422)
+
+
+@pytest.mark.parametrize("cookie", ["session=tampered", "token=operator", "authorization=Bearer operator"])
+def test_a_cookie_opens_nothing(cookie: str) -> None:
+    house = House(FakeDoor())
+    client = TestClient(create_admin(house.operations, house.workers, house.door, no_metrics, {}))
+
+    answer = client.patch(WEIGHTS, json={"weights": {"1": 1}}, headers={"cookie": cookie, "if-match": "*"})
+
+    assert_problem(answer, 401)
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_scrape_with_hundreds_of_filters_is_a_plain_scrape(admin: TestClient) -> None:
+    plain = admin.get("/metrics")
+
+    filtered = admin.get("/metrics?" + "&".join(["name[]=x"] * 800), headers={"accept-encoding": "gzip," * 1_600})
+
+    assert (filtered.status_code, filtered.content) == (200, plain.content)
+    assert "content-encoding" not in filtered.headers

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.control.auth import WINDOW_SECONDS, LoopbackDoor, Role, TokenFile, read_tokens
+from gateway.control.auth import WINDOW_SECONDS, LoopbackDoor, Role
+from gateway.control.token_file import TokenFile, read_access
 from gateway.core.errors import Forbidden, InvalidSettings, TooManyAttempts, Unauthenticated
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def test_a_file_may_be_json_and_write_its_digests_in_capitals(tmp_path: Path) ->
     path = tmp_path / "tokens.json"
     path.write_text(f'{{"tokens": [{{"name": "a", "sha256": "{digest("x").upper()}", "role": "ADMIN"}}]}}')
 
-    assert list(read_tokens(path)) == [digest("x")]
+    assert list(read_access(path).tokens) == [digest("x")]
 
 
 def test_the_eleventh_wrong_token_in_a_minute_is_too_many(file: Path) -> None:

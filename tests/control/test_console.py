@@ -130,4 +130,4 @@ def test_the_fleet_shows_what_keeps_a_worker_from_being_ready(admin: TestClient,
 def test_everybody_is_told_who_they_are(admin: TestClient) -> None:
     me = admin.get("/api/v1/me", headers={"x-gateway-actor": "ann"}).json()
 
-    assert me == {"name": "local:ann", "role": "admin"}
+    assert me == {"name": "local:ann", "role": "admin", "models": ["*"]}

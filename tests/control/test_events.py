@@ -206,7 +206,7 @@ async def test_a_look_that_fails_is_logged_and_the_next_one_tells(caplog: pytest
 
 async def test_a_caller_that_is_gone_before_the_first_byte_is_forgotten() -> None:
     events = events_of(World())
-    response = EventStream(events, {})
+    response = EventStream(events, {}, lambda _model: True)
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}

@@ -61,29 +61,29 @@ async def soon(house: House, making: Awaitable[None], *said: tuple[int, Any], wo
 
 def test_without_the_setting_nobody_may_and_is_told_what_to_do(house: House) -> None:
     with pytest.raises(Forbidden, match="--repository-control"):
-        orders(house, ClosedDoor()).admit(LOCAL)
+        orders(house, ClosedDoor()).admit(LOCAL, "fraud")
 
 
 def test_without_tokens_only_this_machine_may(house: House) -> None:
-    assert orders(house).admit(LOCAL) == "local"
+    assert orders(house).admit(LOCAL, "fraud") == "local"
     with pytest.raises(Unauthenticated):
-        orders(house).admit(Caller("10.0.0.9", {"host": "10.0.0.1"}))
+        orders(house).admit(Caller("10.0.0.9", {"host": "10.0.0.1"}), "fraud")
 
 
 @pytest.mark.parametrize("role", ["operator", "admin"])
 def test_with_tokens_an_operator_may(house: House, role: str) -> None:
-    assert orders(house, FakeDoor()).admit(Caller("10.0.0.9", {"authorization": f"Bearer {role}"})) == role
+    assert orders(house, FakeDoor()).admit(Caller("10.0.0.9", {"authorization": f"Bearer {role}"}), "fraud") == role
 
 
 def test_with_tokens_a_viewer_may_not(house: House) -> None:
     with pytest.raises(Forbidden, match="operator"):
-        orders(house, FakeDoor()).admit(Caller("10.0.0.9", {"authorization": "Bearer viewer"}))
+        orders(house, FakeDoor()).admit(Caller("10.0.0.9", {"authorization": "Bearer viewer"}), "fraud")
 
 
 @pytest.mark.parametrize("header", [{"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}])
 def test_a_page_of_another_site_may_not(house: House, header: dict[str, str]) -> None:
     with pytest.raises(Forbidden, match="another site"):
-        orders(house).admit(Caller("127.0.0.1", {"host": "localhost:8080", **header}))
+        orders(house).admit(Caller("127.0.0.1", {"host": "localhost:8080", **header}), "fraud")
 
 
 # Loading

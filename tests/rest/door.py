@@ -56,11 +56,14 @@ class FakeControl:
     def __init__(self) -> None:
         self.orders: list[tuple[str, str, int | None, str]] = []
         self.callers: list[Caller] = []
+        self.named: list[str] = []
+        """The models that callers wanted to order about."""
         self.turned_away: Exception | None = None
         self.failure: Exception | None = None
 
-    def admit(self, caller: Caller) -> str:
+    def admit(self, caller: Caller, model: str) -> str:
         self.callers.append(caller)
+        self.named.append(model)
         if self.turned_away is not None:
             raise self.turned_away
         return "ann"

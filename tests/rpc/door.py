@@ -19,6 +19,7 @@ from gateway.rpc.service import HEALTH, INFERENCE, Service
 from tests.rest.door import FakeDoor, send_all_to
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping, Sequence
 
 LOCAL = "127.0.0.1"
@@ -37,7 +38,9 @@ class Said:
 class RpcDoor(FakeDoor):
     """Versions that are Python functions, behind both doors of one worker."""
 
-    def __init__(self, *, limits: Limits = DEFAULT, desk: Any = None, **how: Any) -> None:
+    def __init__(
+        self, *, limits: Limits = DEFAULT, desk: Any = None, tls: ssl.SSLContext | None = None, **how: Any
+    ) -> None:
         """*desk* takes feedback over gRPC; None where it is off."""
         super().__init__(**how)
         self.inference.limits = limits
@@ -51,7 +54,7 @@ class RpcDoor(FakeDoor):
         self.service = Service(
             self.inference, self.floor.catalog, lambda: self.reasons, self.control, self.statistics, desk
         )
-        self.server = GrpcServer(self.service, self.inference, self._port)
+        self.server = GrpcServer(self.service, self.inference, self._port, tls)
 
     async def open(self) -> None:
         self.serving = asyncio.create_task(self.server.run())
