@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import Metrics, Tensor
     from gateway.rest.form import Form
+    from gateway.rest.room import Room
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, Headers, LiveTable
 
@@ -154,6 +155,11 @@ class Exchange(exchange.Exchange[Answer]):
             self.refuse(exc)
             return False
         return True
+
+    @property
+    def room(self) -> Room | None:
+        """The memory of a body that ends in binary tensors and whose length is known; None for all others."""
+        return None if self._form is None else self._form.room
 
     def run(self) -> None:
         """Answer the request, whose body is whole, now or when its batch has run."""

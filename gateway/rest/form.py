@@ -47,7 +47,7 @@ class Form:
     *binary* says whether outputs are binary that do not say otherwise; None where the whole answer is JSON.
     """
 
-    __slots__ = ("_accepted", "_inflater", "_json_bytes", "_pieces", "_room", "binary")
+    __slots__ = ("_accepted", "_inflater", "_json_bytes", "_pieces", "binary", "room")
 
     def __init__(
         self,
@@ -62,13 +62,14 @@ class Form:
         self._inflater = inflater
         self._pieces: list[bytes] = []
         is_placed = json_bytes is not None and inflater is None and body_bytes > 0
-        self._room = Room(body_bytes, json_bytes or 0) if is_placed else None
+        self.room = Room(body_bytes, json_bytes or 0) if is_placed else None
+        """Where the body is put together, None where its length is not known or it is plain JSON."""
         self.binary: bool | None = None
 
     def take(self, piece: bytes) -> None:
         """Keep a piece of the body, inflated. Raises RequestTooLarge and InvalidRequest."""
-        if self._room is not None:
-            self._room.take(piece)
+        if self.room is not None:
+            self.room.take(piece)
         else:
             self._pieces.append(piece if self._inflater is None else self._inflater.take(piece))
 
@@ -76,7 +77,7 @@ class Form:
         """Return the body, inflated. Raises InvalidRequest where it was cut short."""
         if self._inflater is not None:
             self._inflater.end()
-        return b"".join(self._pieces) if self._room is None else self._room.whole()
+        return b"".join(self._pieces) if self.room is None else self.room.whole()
 
     def open(self, limits: Limits) -> tuple[envelope.Envelope, Tail | None]:
         """Return the envelope of the body, and what lies behind it. Raises as ``envelope.read`` does."""
