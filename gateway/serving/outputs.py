@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from gateway.core.outputs import BINS, OUT_KINDS, VALUE_EDGES, VALUE_KINDS, bin_of_text
-from gateway.core.signature import FREE
-from gateway.serving.codec import FLOATS
+from gateway.core.signature import FLOATS, FREE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
