@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+GOLDEN = {
+    "inputs": [{"name": "x", "datatype": "BF16", "shape": [1, 3], "data": [1, 2, 3]}],
+    "outputs": [
+        {"name": "y", "datatype": "BF16", "shape": [1, 3], "data": [0.333984375, 0.66796875, 1]},
+        {"name": "z", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]},
+    ],
+    "tolerance": 0,
+}
+"""The version is READY only where its answer is this one."""
+
+
 def third() -> bytes:
     """y = x / 3 and z = x as float: rounded where it leaves the graph."""
     return graphs.graph(
@@ -45,7 +56,9 @@ async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RealDo
     file = directory / "models" / "third" / "1" / "model.onnx"
     file.parent.mkdir(parents=True)
     file.write_bytes(third())
-    for each in (file, file.parent):
+    golden = file.with_name("golden.jsonl")
+    golden.write_text(json.dumps(GOLDEN) + "\n")
+    for each in (file, golden, file.parent):
         os.utime(each, (1e9, 1e9))  # copied long ago
     await door.open()
     yield door
