@@ -36,6 +36,9 @@ CONTENT_TYPES: Final = frozenset(
 )
 """What is read as an inference request. The form type is what a bare ``curl -d`` sends; most clients send none."""
 
+LARGE_BYTES: Final = 65_536
+"""Of binary outputs: more are written piece by piece, for which the event loop asks a little more than for one."""
+
 MAX_CONTENT_TYPE_BYTES: Final = 1024
 
 OCTETS: Final = (b"content-type", b"application/octet-stream")
@@ -106,14 +109,22 @@ class Form:
             )
         return bytes(body)
 
-    def answer(self, body: bytes, json_bytes: int | None = None) -> tuple[bytes, Headers]:
-        """Return the bytes and the headers of an answer; *json_bytes* is set where binary tensors follow its JSON."""
-        headers = [JSON] if json_bytes is None else [OCTETS, (JSON_BYTES, b"%d" % json_bytes)]
+    def answer(
+        self, document: bytes, behind: tuple[bytes | memoryview, ...] = ()
+    ) -> tuple[bytes, tuple[bytes | memoryview, ...], Headers]:
+        """Return an answer, JSON and the binary tensors *behind* it: its body, what is sent behind that, its headers.
+
+        Large tensors are not joined with the rest, which would copy them; a compressed answer is one piece.
+        """
+        headers = [OCTETS, (JSON_BYTES, b"%d" % len(document))] if behind else [JSON]
         if self._accepted is not None:
-            body, coding = compressed(body, self._accepted)
+            body, coding = compressed(b"".join((document, *behind)), self._accepted)
             if coding is not None:
                 headers.append((ENCODING, coding))
-        return body, tuple(headers)
+            return body, (), tuple(headers)
+        if sum(map(len, behind)) > LARGE_BYTES:
+            return document, behind, tuple(headers)
+        return b"".join((document, *behind)), (), tuple(headers)
 
 
 def check_content_type(declared: bytes | None) -> None:

@@ -102,8 +102,8 @@ class JsonCodec(Codec["InputTensor"]):
 
     def write_mixed(
         self, outputs: Sequence[Tensor], wanted: Sequence[int], binary: Sequence[bool], request_id: str
-    ) -> tuple[bytes, int | None]:
-        """Return the body of the answer, and how many bytes of it are JSON; None where all are.
+    ) -> tuple[bytes, tuple[bytes | memoryview, ...]]:
+        """Return the JSON of the answer and the tensors behind it.
 
         *binary* says of each of the *wanted* outputs whether it goes behind the JSON.
         """
@@ -112,8 +112,7 @@ class JsonCodec(Codec["InputTensor"]):
             for position, is_binary in zip(wanted, binary, strict=True)
             if is_binary
         }
-        document = self.write(outputs, wanted, request_id, behind)
-        return (b"".join([document, *behind.values()]), len(document)) if behind else (document, None)
+        return self.write(outputs, wanted, request_id, behind), tuple(behind.values())
 
 
 class FiniteJsonCodec(JsonCodec):

@@ -170,7 +170,11 @@ class ShortCut(Guarded):
         if transport.is_closing():
             return
         keep = fast.keep_alive and not self.inference.closes(answer)
-        transport.write(self._head(answer, close=not keep) + answer.body)
+        behind = answer.behind
+        if behind:
+            transport.writelines((self._head(answer, behind, close=not keep), answer.body, *behind))
+        else:
+            transport.write(self._head(answer, behind, close=not keep) + answer.body)
         if keep and not self.is_over:
             self._go_on()
         else:
@@ -223,7 +227,7 @@ class ShortCut(Guarded):
             targets[url] = model, number
         return model, number
 
-    def _head(self, answer: Answer, *, close: bool) -> bytes:
+    def _head(self, answer: Answer, behind: tuple[bytes | memoryview, ...], *, close: bool) -> bytes:
         defaults, block = self._defaults
         if defaults is not self.server_state.default_headers:
             defaults = self.server_state.default_headers
@@ -236,7 +240,7 @@ class ShortCut(Guarded):
             b"" if arm is None else arm.block,
             JSON_BLOCK if extra is OK_HEADERS else b"".join(b"%s: %s\r\n" % header for header in extra),
             answer.request_id.encode(),
-            len(answer.body),
+            len(answer.body) + sum(map(len, behind)) if behind else len(answer.body),
             b"connection: close\r\n\r\n" if close else b"\r\n",
         )
 
