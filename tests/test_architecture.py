@@ -26,7 +26,10 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "gateway.core": ("gateway.core",),
     "gateway.ports": ("gateway.core",),
     "gateway.strict_yaml": (),
-    "gateway.models": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models"),
+    "gateway.bfloat16": (),
+    "gateway.models": (
+        "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.bfloat16", "gateway.models",
+    ),
     "gateway.convert": (
         "gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.models", "gateway.engine", "gateway.convert",
     ),
@@ -50,13 +53,15 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "gateway.serving": ("gateway.core", "gateway.ports", "gateway.models", "gateway.serving"),
     "gateway.control": ("gateway.core", "gateway.ports", "gateway.strict_yaml", "gateway.control"),
     "gateway.rest": (
-        "gateway.core", "gateway.ports", "gateway.models", "gateway.serving", "gateway.rest", "gateway.__version__",
+        "gateway.core", "gateway.ports", "gateway.models", "gateway.serving", "gateway.rest", "gateway.bfloat16",
+        "gateway.__version__",
     ),
     "gateway.rpc": (
-        "gateway.core", "gateway.ports", "gateway.models", "gateway.serving", "gateway.rpc", "gateway.__version__",
+        "gateway.core", "gateway.ports", "gateway.models", "gateway.serving", "gateway.rpc", "gateway.bfloat16",
+        "gateway.__version__",
     ),
     "gateway.store": ("gateway.core", "gateway.ports", "gateway.store"),
-    "gateway.engine": ("gateway.core", "gateway.ports", "gateway.engine"),
+    "gateway.engine": ("gateway.core", "gateway.ports", "gateway.bfloat16", "gateway.engine"),
     "gateway.telemetry": ("gateway.core", "gateway.ports", "gateway.telemetry", "gateway.__version__"),
     "gateway.settings": ("gateway.core",),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.core.adapter import Constant, InvalidAdapter
-from gateway.core.signature import FREE, Signature, TensorSpec
+from gateway.core.signature import FLOATS, FREE, Signature, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -199,7 +199,7 @@ def _path(
     """Return a path whose values were found to fit the datatypes at both of its ends."""
     default = steps.default.get(name)
     if default is not None:
-        if source.datatype != "BYTES" and not source.datatype.startswith("FP"):
+        if source.datatype != "BYTES" and source.datatype not in FLOATS:
             raise InvalidAdapter(f"{side}.default.{name}", f"{source.datatype} has no missing values; take it out")
         _check_values(f"{side}.default.{name}", (default,), source.datatype)
     given = steps.map.get(name)

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gateway.core.adaptation import PROBABILITIES, adapt, presented_classes
 from gateway.core.adapter import Adapter, Columns, Steps
 from gateway.core.compatibility import WIDENS_TO, compare, misfits
-from gateway.core.signature import FREE
+from gateway.core.signature import FLOATS, FREE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.core.compatibility import Finding
     from gateway.core.signature import Signature, TensorSpec
-
-FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,14 +39,15 @@ class Finding:
 
 
 WIDENS_TO: Final = {
-    "BOOL": {"UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64"},
-    "UINT8": {"UINT16", "UINT32", "UINT64", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64"},
+    "BOOL": {"UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"},
+    "UINT8": {"UINT16", "UINT32", "UINT64", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"},
     "UINT16": {"UINT32", "UINT64", "INT32", "INT64", "FP32", "FP64"},
     "UINT32": {"UINT64", "INT64", "FP64"},
-    "INT8": {"INT16", "INT32", "INT64", "FP16", "FP32", "FP64"},
+    "INT8": {"INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"},
     "INT16": {"INT32", "INT64", "FP32", "FP64"},
     "INT32": {"INT64", "FP64"},
     "FP16": {"FP32", "FP64"},
+    "BF16": {"FP32", "FP64"},
     "FP32": {"FP64"},
 }
 """Datatype → those that hold each of its values exactly."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.core.errors import InvalidDocument
 from gateway.core.members import at, members_of, shown, step_of, text_of
 from gateway.core.quantities import check_seconds, seconds_of, written_seconds
-from gateway.core.signature import FREE
+from gateway.core.signature import FLOATS, FREE
 
 if TYPE_CHECKING:
     from gateway.core.signature import Signature, TensorSpec
@@ -179,7 +179,7 @@ def _holds(datatype: str, value: object) -> bool:
     """Say whether *value* is of the kind of a *datatype*; its range is not looked at."""
     if datatype in {"BYTES", "BOOL"} or isinstance(value, bool | str):
         return isinstance(value, {"BYTES": str, "BOOL": bool}.get(datatype, ()))
-    return isinstance(value, int) or datatype.startswith("FP")
+    return isinstance(value, int) or datatype in FLOATS
 
 
 def _size_of(data: object) -> int:

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
 DATATYPES: Final = {
     "BOOL": 1, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8, "INT8": 1, "INT16": 2, "INT32": 4, "INT64": 8,
-    "FP16": 2, "FP32": 4, "FP64": 8, "BYTES": 0,
+    "FP16": 2, "BF16": 2, "FP32": 4, "FP64": 8, "BYTES": 0,
 }  # fmt: skip
 """Datatype → bytes of one element; 0 for BYTES, whose elements have a length each."""
+
+FLOATS: Final = frozenset({"FP16", "BF16", "FP32", "FP64"})
+"""Datatypes that can hold NaN and infinity."""
 
 FREE: Final = -1
 """A dimension that the caller chooses."""

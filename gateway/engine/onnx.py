@@ -21,6 +21,7 @@ from gateway.core.errors import InputRefused, InvalidModel, InvalidSettings, Mod
 from gateway.core.providers import CPU
 from gateway.core.signature import FREE, Signature, TensorSpec
 from gateway.engine import providers as execution
+from gateway.engine.bfloat16_run import bfloat16_run
 from gateway.engine.onnx_file import inspect
 from gateway.engine.pool import with_pool
 
@@ -47,16 +48,12 @@ DATATYPE_OF: Final = {
     "tensor(int32)": "INT32",
     "tensor(int64)": "INT64",
     "tensor(float16)": "FP16",
+    "tensor(bfloat16)": "BF16",
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
-"""The runtime's type → the Open Inference Protocol's. The rest, bfloat16 among it, numpy cannot hold.
-
-The runtime takes bfloat16 as an ``OrtValue`` over 16-bit integers and gives it back as a bare address. Everything
-between the doors and the runtime is numpy: joined rows, NaN checks, warm-up and comparison would take the bits for
-integers.
-"""
+"""The runtime's type → the Open Inference Protocol's. The rest has no name there."""
 
 MAX_DIMENSION: Final = 2**31 - 1
 MAX_NAME: Final = 256
@@ -105,6 +102,7 @@ class OnnxEngine:
         signature = Signature(
             tuple(_input(*each) for each in inputs), tuple(_spec("output", *each) for each in outputs)
         )
+        _refuse_texts_beside_bfloat16(signature)
         return OnnxSession(native, signature, model=model, version=version, warning=_warning(facts), pool=pool)
 
 
@@ -123,7 +121,7 @@ class OnnxSession:
         self.warning = warning
         self._native = native
         self._pool = pool
-        self._run = _bare_run(native)
+        self._run = _bare_run(native, signature)
         self._options = onnxruntime.RunOptions()
         self._outputs = [spec.name for spec in signature.outputs]
         self._arity = len(signature.inputs)
@@ -179,9 +177,11 @@ def _build(path: Path, *, threads: int, arena: bool, providers: list[tuple[str, 
     return native
 
 
-def _bare_run(native: Any) -> Callable[[Sequence[str], Mapping[str, Tensor], Any], list[Tensor]]:
+def _bare_run(native: Any, signature: Signature) -> Callable[[Sequence[str], Mapping[str, Tensor], Any], list[Tensor]]:
     """Return the run of the C++ session where it can be reached: the one around it takes 2 µs for checks we made."""
     inner = getattr(native, "_sess", native)
+    if any(spec.datatype == "BF16" for spec in (*signature.inputs, *signature.outputs)):
+        return bfloat16_run(inner, signature)
     run: Callable[[Sequence[str], Mapping[str, Tensor], Any], list[Tensor]] = inner.run
     return run
 
@@ -208,6 +208,17 @@ def _refuse(facts: OnnxFacts) -> None:
         raise InvalidModel("bad_model", "an input or output has a negative dimension; give a free one a name instead")
     if facts.has_unranked_input:
         raise InvalidModel("unsupported", "an input declares no shape; declare one, with names for the free dimensions")
+
+
+def _refuse_texts_beside_bfloat16(signature: Signature) -> None:
+    """Raise InvalidModel for inputs that the runtime takes in no one call: texts from numpy, bfloat16 never so."""
+    kinds = {spec.datatype for spec in signature.inputs}
+    if "BYTES" in kinds and "BF16" in kinds | {spec.datatype for spec in signature.outputs}:
+        raise InvalidModel(
+            "unsupported",
+            "it takes texts and has a tensor of bfloat16, which onnxruntime does not run together; "
+            "cast to and from float inside the graph",
+        )
 
 
 def _input(name: str, kind: str, shape: tuple[Any, ...]) -> TensorSpec:

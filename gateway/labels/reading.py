@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.core.feedback import ROWS_MOST, class_of
+from gateway.core.signature import FLOATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from gateway.core.signature import Signature
     from gateway.ports import Tensor
 
-FLOATS: Final = ("FP16", "FP32", "FP64")
 CHANCES_MOST: Final = 100
 """Rows of probabilities with more classes are not remembered, only the class is."""
 CHANCE_DIGITS: Final = 6

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gateway.bfloat16 import narrowed, widened
 from gateway.core.adaptation import INTEGERS, Path, adapt
 from gateway.core.adapter import InvalidAdapter
 from gateway.core.compatibility import WIDENS_TO
 from gateway.core.errors import InputRefused, InvalidModel, ModelFailed
-from gateway.core.signature import FREE
+from gateway.core.signature import FLOATS, FREE
 from gateway.models.adapter_document import read_adapter
 from gateway.models.metadata import WarmUpInput
 from gateway.models.warmup import NUMPY
@@ -198,10 +199,12 @@ def _cast(source: str, target: str) -> Operation:
     dtype = NUMPY[target]
     if target in WIDENS_TO.get(source, ()) or (source in INTEGERS and target in ("FP32", "FP64")):
         return lambda given: given.astype(dtype)
-    if target.startswith("FP"):
+    if target == "BF16":
+        return _as_bfloat16
+    if target in FLOATS:
         return lambda given: _rounded(given, dtype)
     least, most = INTEGERS.get(target, (0, 1))
-    if source.startswith("FP"):
+    if source in FLOATS:
         return _whole(target, np.float64(least), np.float64(most + 1))
 
     def narrow(given: Tensor) -> Tensor:
@@ -231,6 +234,14 @@ def _rounded(given: Tensor, dtype: Any) -> Tensor:
         raise _Unfit("it holds a number that is too large") from None
 
 
+def _as_bfloat16(given: Tensor) -> Tensor:
+    single = _rounded(given, np.float32)
+    found = widened(narrowed(single))
+    if (np.isinf(found) & ~np.isinf(single)).any():
+        raise _Unfit("it holds a number that is too large")
+    return found
+
+
 def _reshape(shape: tuple[int, ...]) -> Operation:
     return lambda given: given.reshape((len(given), *shape[1:]))
 
@@ -254,6 +265,6 @@ def _harmless(plan: Adaptation) -> dict[str, tuple[Scalar, Scalar]]:
             continue
         if way.categories is not None:
             found[way.source.name] = next(iter(way.categories)), list(way.categories)[-1]
-        elif way.source.datatype.startswith("FP") and not way.target.datatype.startswith("FP"):
+        elif way.source.datatype in FLOATS and way.target.datatype not in FLOATS:
             found[way.source.name] = 1, 0
     return found

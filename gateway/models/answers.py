@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from gateway.core.outputs import BINS, bin_of_text
-from gateway.core.signature import FREE
+from gateway.core.signature import FLOATS, FREE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from gateway.core.signature import Signature, TensorSpec
 
     Array = NDArray[Any]
-
-FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
 
 COLUMNS: Final = 1_000
 """Scores of more classes are not read."""

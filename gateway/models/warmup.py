@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from gateway.core.errors import InvalidModel, ModelFailed
-from gateway.core.signature import FREE
+from gateway.core.signature import FLOATS, FREE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,15 +32,15 @@ TIMING_BUDGET_SECONDS: Final = 2.0
 MAX_INPUT_BYTES: Final = 256 * 1024**2
 
 RELATIVE_TOLERANCE: Final = 1e-5
-HALF_TOLERANCE: Final = 2e-3
-"""For FP16, which has 11 bits."""
+COARSE_TOLERANCE: Final = {"FP16": 2e-3, "BF16": 1.6e-2}
+"""For FP16, which has 11 bits, and BF16, which has 8."""
 
 NUMPY: Final = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
     "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
-    "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_,
+    "FP16": np.float16, "BF16": np.float32, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_,
 }  # fmt: skip
-"""Datatype of the protocol → numpy's."""
+"""Datatype of the protocol → numpy's, which holds BF16 as float32."""
 
 _INTEGER_ROWS: Final = ((1, 0), (0, 1))
 """What integers are tried: 0 is no divisor, 1 is no index into a table of one row."""
@@ -111,7 +111,7 @@ def _tensor(spec: TensorSpec, wish: WarmUpInput | None, row: int, integer: int) 
         return np.full(shape, wish.values[row], dtype=kind)
     if spec.datatype == "BYTES":
         return np.full(shape, _TEXTS[row], dtype=kind)
-    if spec.datatype.startswith("FP"):
+    if spec.datatype in FLOATS:
         # In (0, 1), where logarithms, roots and arc sines are defined.
         return (0.1 + 0.05 * row + (np.arange(count) * (1 + 2 * row) + 2 * row) % 7 / 10).astype(kind).reshape(shape)
     return np.full(shape, integer, dtype=kind)
@@ -161,7 +161,7 @@ def _rows(signature: Signature, serving: Serving, integers: tuple[int, int]) -> 
 
 def _refuse_nonfinite(signature: Signature, outputs: Sequence[Tensor]) -> None:
     for spec, output in zip(signature.outputs, outputs, strict=True):
-        if spec.datatype.startswith("FP") and not np.isfinite(output).all():
+        if spec.datatype in FLOATS and not np.isfinite(output).all():
             raise InvalidModel(
                 "warm_up",
                 f"output {spec.name!r} held NaN or Inf on harmless inputs; "
@@ -196,7 +196,7 @@ def _prove(session: Session, rows: _Rows, alone: Sequence[Tensor]) -> str:
         if any(answer.shape[:1] != (count,) for answer, count in zip(answers, (1, 1, 2), strict=True)):
             return f"output {spec.name!r} has not one row per input row"
         one, two, pair = answers
-        if not (_is_same(one[0], pair[0]) and _is_same(two[0], pair[1])):
+        if not (_is_same(one[0], pair[0], spec.datatype) and _is_same(two[0], pair[1], spec.datatype)):
             return f"output {spec.name!r} of a row depends on the other rows of the run"
     return ""
 
@@ -221,14 +221,14 @@ def _prove_empty(session: Session, rows: _Rows) -> None:
             )
 
 
-def _is_same(alone: Any, batched: Any) -> bool:
-    """Say whether two answers agree: to rounding for floats, exactly otherwise."""
+def _is_same(alone: Any, batched: Any, datatype: str) -> bool:
+    """Say whether two answers of *datatype* agree: to rounding for floats, exactly otherwise."""
     alone, batched = np.asarray(alone), np.asarray(batched)
     if alone.shape != batched.shape:
         return False
     if alone.dtype.kind != "f":
         return bool(np.array_equal(alone, batched))
-    relative = HALF_TOLERANCE if alone.dtype == np.float16 else RELATIVE_TOLERANCE
+    relative = COARSE_TOLERANCE.get(datatype, RELATIVE_TOLERANCE)
     finite = alone[np.isfinite(alone)]
     absolute = 0.1 * relative * float(np.abs(finite).max()) if finite.size else 0.0
     return bool(np.allclose(batched.astype(np.float64), alone.astype(np.float64), relative, absolute, equal_nan=True))

@@ -78,13 +78,14 @@ async def _is_whole(exchange: Exchange, receive: Receive) -> bool:
 
 
 async def _send(inference: Inference, made: Answer, send: Send) -> None:
+    body = b"".join((made.body, *made.behind)) if made.behind else made.body
     headers = [
         *(made.arm.headers if made.arm is not None else ()),
         *made.headers,
         (b"x-request-id", made.request_id.encode()),
-        (b"content-length", str(len(made.body)).encode()),
+        (b"content-length", str(len(body)).encode()),
     ]
     if inference.closes(made):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": made.status, "headers": headers})
-    await send({"type": "http.response.body", "body": made.body})
+    await send({"type": "http.response.body", "body": body})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from gateway.bfloat16 import narrowed, widened
 from gateway.core.errors import InvalidRequest
 from gateway.core.signature import DATATYPES, FREE
 from gateway.serving.parameters import check_parameters
@@ -34,7 +35,8 @@ WANTED_BY_DEFAULT: Final = "binary_data_output"
 WIRE: Final[dict[str, Any]] = {
     "BOOL": np.dtype("u1"), "UINT8": np.dtype("u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"),
     "UINT64": np.dtype("<u8"), "INT8": np.dtype("i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
+    "INT64": np.dtype("<i8"), "FP16": np.dtype("<f2"), "BF16": np.dtype("<u2"),
+    "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
 }  # fmt: skip
 """Datatype → its elements on the wire; BYTES has none of a fixed size."""
 
@@ -122,6 +124,8 @@ def read(name: str, datatype: str, shape: list[int], size: int, tail: Tail | Non
         if tensor.max(initial=0) > 1:
             raise InvalidRequest(f"input {name!r}: a BOOL is a byte of 0 or 1", "invalid_data")
         tensor = tensor.view(np.bool_)
+    elif datatype == "BF16":
+        tensor = widened(tensor)
     elif not tensor.flags.aligned:
         tensor = tensor.copy()
     return tensor.reshape(shape)
@@ -175,7 +179,9 @@ def texts(data: memoryview, count: int, name: str) -> Tensor:
 
 
 def write(value: Tensor, datatype: str) -> bytes | memoryview:
-    """Return the bytes of an output; those of a numeric one are not copied where it is contiguous."""
+    """Return the bytes of an output; those of a numeric one but BF16 are not copied where it is contiguous."""
+    if datatype == "BF16":
+        return narrowed(value).tobytes()
     if datatype != "BYTES":
         return np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
     elements = [text.encode() for text in value.ravel().tolist()]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import Metrics, Tensor
     from gateway.rest.form import Form
+    from gateway.rest.room import Room
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, Headers, LiveTable
 
@@ -38,14 +39,24 @@ TIMEOUT_MS: Final = re.compile(rb"[1-9][0-9]{0,8}")
 class Answer:
     """What goes back to the caller, but for the headers that the HTTP layer owns."""
 
-    __slots__ = ("arm", "body", "headers", "request_id", "status")
+    __slots__ = ("arm", "behind", "body", "headers", "request_id", "status")
 
-    def __init__(self, status: int, arm: Arm | None, headers: Headers, request_id: str, body: bytes) -> None:
+    def __init__(
+        self,
+        status: int,
+        arm: Arm | None,
+        headers: Headers,
+        request_id: str,
+        body: bytes,
+        behind: tuple[bytes | memoryview, ...] = (),
+    ) -> None:
+        """*behind*: large tensors that follow the *body*, and are a part of what the caller knows as that."""
         self.status = status
         self.arm = arm
         self.headers = headers
         self.request_id = request_id
         self.body = body
+        self.behind = behind
 
 
 OK_HEADERS: Final[Headers] = (JSON,)
@@ -155,6 +166,11 @@ class Exchange(exchange.Exchange[Answer]):
             return False
         return True
 
+    @property
+    def room(self) -> Room | None:
+        """The memory of a body that ends in binary tensors and whose length is known; None for all others."""
+        return None if self._form is None else self._form.room
+
     def run(self) -> None:
         """Answer the request, whose body is whole, now or when its batch has run."""
         try:
@@ -186,11 +202,13 @@ class Exchange(exchange.Exchange[Answer]):
             names = self._output_names
             body = codec.write(outputs, codec.wanted(names) if names else codec.all_outputs, self._id)
             return Answer(200, arm, OK_HEADERS, self._request_id, body)
-        body, headers = self._write(self._form, codec, outputs)
-        return Answer(200, arm, headers, self._request_id, body)
+        body, behind, headers = self._write(self._form, codec, outputs)
+        return Answer(200, arm, headers, self._request_id, body, behind)
 
-    def _write(self, form: Form, codec: JsonCodec, outputs: Sequence[Tensor]) -> tuple[bytes, Headers]:
-        """Return the body and the headers of an answer that is not all plain JSON."""
+    def _write(
+        self, form: Form, codec: JsonCodec, outputs: Sequence[Tensor]
+    ) -> tuple[bytes, tuple[bytes | memoryview, ...], Headers]:
+        """Return what ``Form.answer`` does, of an answer that is not all plain JSON."""
         default, named = form.binary, self._output_names
         wanted = codec.named(named, binary=default is True) if named else codec.wanted(None)
         if default is None:

@@ -36,6 +36,9 @@ CONTENT_TYPES: Final = frozenset(
 )
 """What is read as an inference request. The form type is what a bare ``curl -d`` sends; most clients send none."""
 
+LARGE_BYTES: Final = 65_536
+"""Of binary outputs: more are written piece by piece, for which the event loop asks a little more than for one."""
+
 MAX_CONTENT_TYPE_BYTES: Final = 1024
 
 OCTETS: Final = (b"content-type", b"application/octet-stream")
@@ -47,7 +50,7 @@ class Form:
     *binary* says whether outputs are binary that do not say otherwise; None where the whole answer is JSON.
     """
 
-    __slots__ = ("_accepted", "_inflater", "_json_bytes", "_pieces", "_room", "binary")
+    __slots__ = ("_accepted", "_inflater", "_json_bytes", "_pieces", "binary", "room")
 
     def __init__(
         self,
@@ -62,13 +65,14 @@ class Form:
         self._inflater = inflater
         self._pieces: list[bytes] = []
         is_placed = json_bytes is not None and inflater is None and body_bytes > 0
-        self._room = Room(body_bytes, json_bytes or 0) if is_placed else None
+        self.room = Room(body_bytes, json_bytes or 0) if is_placed else None
+        """Where the body is put together, None where its length is not known or it is plain JSON."""
         self.binary: bool | None = None
 
     def take(self, piece: bytes) -> None:
         """Keep a piece of the body, inflated. Raises RequestTooLarge and InvalidRequest."""
-        if self._room is not None:
-            self._room.take(piece)
+        if self.room is not None:
+            self.room.take(piece)
         else:
             self._pieces.append(piece if self._inflater is None else self._inflater.take(piece))
 
@@ -76,7 +80,7 @@ class Form:
         """Return the body, inflated. Raises InvalidRequest where it was cut short."""
         if self._inflater is not None:
             self._inflater.end()
-        return b"".join(self._pieces) if self._room is None else self._room.whole()
+        return b"".join(self._pieces) if self.room is None else self.room.whole()
 
     def open(self, limits: Limits) -> tuple[envelope.Envelope, Tail | None]:
         """Return the envelope of the body, and what lies behind it. Raises as ``envelope.read`` does."""
@@ -105,14 +109,22 @@ class Form:
             )
         return bytes(body)
 
-    def answer(self, body: bytes, json_bytes: int | None = None) -> tuple[bytes, Headers]:
-        """Return the bytes and the headers of an answer; *json_bytes* is set where binary tensors follow its JSON."""
-        headers = [JSON] if json_bytes is None else [OCTETS, (JSON_BYTES, b"%d" % json_bytes)]
+    def answer(
+        self, document: bytes, behind: tuple[bytes | memoryview, ...] = ()
+    ) -> tuple[bytes, tuple[bytes | memoryview, ...], Headers]:
+        """Return an answer, JSON and the binary tensors *behind* it: its body, what is sent behind that, its headers.
+
+        Large tensors are not joined with the rest, which would copy them; a compressed answer is one piece.
+        """
+        headers = [OCTETS, (JSON_BYTES, b"%d" % len(document))] if behind else [JSON]
         if self._accepted is not None:
-            body, coding = compressed(body, self._accepted)
+            body, coding = compressed(b"".join((document, *behind)), self._accepted)
             if coding is not None:
                 headers.append((ENCODING, coding))
-        return body, tuple(headers)
+            return body, (), tuple(headers)
+        if sum(map(len, behind)) > LARGE_BYTES:
+            return document, behind, tuple(headers)
+        return b"".join((document, *behind)), (), tuple(headers)
 
 
 def check_content_type(declared: bytes | None) -> None:

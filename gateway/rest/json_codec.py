@@ -17,8 +17,9 @@ import numpy as np
 import orjson
 
 from gateway.core.errors import InvalidRequest
+from gateway.core.signature import FLOATS
 from gateway.rest import binary_codec
-from gateway.serving.codec import DTYPES, FLOATS, UNBOUNDED, Bounds, Codec, InputSpec, short
+from gateway.serving.codec import DTYPES, UNBOUNDED, Bounds, Codec, InputSpec, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,7 @@ ITEMS: Final[dict[str, type]] = {
     "BOOL": bool,
     "BYTES": str,
 }
-"""Datatype → what its elements are in JSON. FP16 has no JSON form."""
+"""Datatype → what its elements are in JSON. FP16 and BF16 have no JSON form."""
 
 NESTED: Final = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\[")
 
@@ -70,9 +71,10 @@ class JsonCodec(Codec["InputTensor"]):
         """
         positions = self.wanted(outputs)
         for each, position in zip(outputs, positions, strict=True):
-            if self._outputs[position].datatype == "FP16" and not binary_codec.is_wanted(each, binary):
+            datatype = self._outputs[position].datatype
+            if datatype not in ITEMS and not binary_codec.is_wanted(each, binary):
                 raise InvalidRequest(
-                    f"output {each.name!r} is FP16, which has no JSON form; ask for binary_data", "no_json_form"
+                    f"output {each.name!r} is {datatype}, which has no JSON form; ask for binary_data", "no_json_form"
                 )
         return positions
 
@@ -100,8 +102,8 @@ class JsonCodec(Codec["InputTensor"]):
 
     def write_mixed(
         self, outputs: Sequence[Tensor], wanted: Sequence[int], binary: Sequence[bool], request_id: str
-    ) -> tuple[bytes, int | None]:
-        """Return the body of the answer, and how many bytes of it are JSON; None where all are.
+    ) -> tuple[bytes, tuple[bytes | memoryview, ...]]:
+        """Return the JSON of the answer and the tensors behind it.
 
         *binary* says of each of the *wanted* outputs whether it goes behind the JSON.
         """
@@ -110,8 +112,7 @@ class JsonCodec(Codec["InputTensor"]):
             for position, is_binary in zip(wanted, binary, strict=True)
             if is_binary
         }
-        document = self.write(outputs, wanted, request_id, behind)
-        return (b"".join([document, *behind.values()]), len(document)) if behind else (document, None)
+        return self.write(outputs, wanted, request_id, behind), tuple(behind.values())
 
 
 class FiniteJsonCodec(JsonCodec):
@@ -192,7 +193,7 @@ class _InputReader(InputSpec):
     def _values(self, given: InputTensor, shape: list[int]) -> list[Any]:
         raw = given.data
         if not raw or self._flat is None or self._nested is None:
-            why = "has no data" if self._flat is not None else "is FP16, which has no JSON form"
+            why = "has no data" if self._flat is not None else f"is {self._datatype}, which has no JSON form"
             raise InvalidRequest(f"input {self.name!r} {why}", "invalid_data")
         try:
             return self._flat(raw)

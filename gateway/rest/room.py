@@ -31,6 +31,15 @@ class Room:
         self._at = end = at + len(piece)
         self._memory[at:end] = piece
 
+    def rest(self) -> memoryview:
+        """Return the memory that waits for bytes; what writes there says so to ``came``."""
+        return self._memory[self._at :]
+
+    def came(self, size: int) -> int:
+        """Take the first *size* bytes of ``rest`` for the body's, and return how many bytes are still to come."""
+        self._at += size
+        return len(self._memory) - self._at
+
     def whole(self) -> memoryview:
         """Return what came."""
         return self._memory[: self._at]

@@ -13,19 +13,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.core import outcomes
 from gateway.core.names import version_number
+from gateway.rest.body_reader import LARGE_BYTES, BodyReader
 from gateway.rest.exchange import OK_HEADERS, Exchange
-from gateway.rest.guard import NOTHING, Guarded, guarded
+from gateway.rest.guard import BODY, NOTHING, Guarded, guarded
 from gateway.rest.problems import JSON
 
 if TYPE_CHECKING:
     from gateway.core.limits import Limits
     from gateway.rest.exchange import Answer, Inference
     from gateway.rest.head import Refused
+    from gateway.rest.room import Room
 
 WRITTEN_FOR: Final = "0.54."
 
@@ -78,6 +81,13 @@ class ShortCut(Guarded):
         self._under_way: Fast | None = None
         """The request on the short cut that is answered next: there is one at a time."""
         self._defaults: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
+        self._reader: BodyReader | None = None
+        """What stands before the transport in our place, from the first large body on."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the reader, which knows us."""
+        self._reader = None
+        super().connection_lost(exc)
 
     on_message_begin = Guarded.begin_message
     """The scope is for uvicorn's way only, and made when that is taken."""
@@ -121,6 +131,32 @@ class ShortCut(Guarded):
         if not fast.response_complete:
             fast.run()
 
+    def _went_on(self, read: int) -> None:
+        super()._went_on(read)
+        fast = self._fast
+        room = None if fast is None or fast.response_complete or self.is_over else fast.room
+        if room is not None and self.part == BODY and len(room.rest()) > LARGE_BYTES:
+            self._read_in_place(room)
+
+    def _read_in_place(self, room: Room) -> None:
+        """Let the rest of the body that is being read come where its tensors are read."""
+        if self._reader is None:
+            self._reader = BodyReader(self)
+            self.transport.set_protocol(self._reader)
+        self._reader.room = room
+
+    def read_as_usual(self) -> None:
+        """Stand before the transport again: what is read is no large body."""
+        self._reader = None
+        self.transport.set_protocol(self)
+
+    def body_came(self) -> None:
+        """Run the request whose body was read past the parser, and go on with one that knows nothing of it."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self._disarm()
+        self.on_message_complete()
+
     def resume_writing(self) -> None:
         """The caller reads again: take further requests from it."""
         super().resume_writing()
@@ -134,7 +170,11 @@ class ShortCut(Guarded):
         if transport.is_closing():
             return
         keep = fast.keep_alive and not self.inference.closes(answer)
-        transport.write(self._head(answer, close=not keep) + answer.body)
+        behind = answer.behind
+        if behind:
+            transport.writelines((self._head(answer, behind, close=not keep), answer.body, *behind))
+        else:
+            transport.write(self._head(answer, behind, close=not keep) + answer.body)
         if keep and not self.is_over:
             self._go_on()
         else:
@@ -187,7 +227,7 @@ class ShortCut(Guarded):
             targets[url] = model, number
         return model, number
 
-    def _head(self, answer: Answer, *, close: bool) -> bytes:
+    def _head(self, answer: Answer, behind: tuple[bytes | memoryview, ...], *, close: bool) -> bytes:
         defaults, block = self._defaults
         if defaults is not self.server_state.default_headers:
             defaults = self.server_state.default_headers
@@ -200,7 +240,7 @@ class ShortCut(Guarded):
             b"" if arm is None else arm.block,
             JSON_BLOCK if extra is OK_HEADERS else b"".join(b"%s: %s\r\n" % header for header in extra),
             answer.request_id.encode(),
-            len(answer.body),
+            len(answer.body) + sum(map(len, behind)) if behind else len(answer.body),
             b"connection: close\r\n\r\n" if close else b"\r\n",
         )
 

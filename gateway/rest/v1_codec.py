@@ -205,7 +205,7 @@ def _texts(value: Any, name: str) -> Any:
 
 def _plain(value: Tensor, spec: TensorSpec) -> Any:
     """Return an output as ``_json`` writes it: nested, strings in base64 where the output's name asks for that."""
-    if spec.datatype in {"FP16", "FP32"}:  # scalars too stay numpy's, which are written shortest
+    if spec.datatype in {"FP16", "BF16", "FP32"}:  # scalars too stay numpy's, which are written shortest
         return np.ascontiguousarray(value) if value.ndim else value[()]
     if spec.datatype != "BYTES":  # the writer knows no scalar of a C ``long long``, as which INT64 comes
         return np.ascontiguousarray(value) if value.ndim > 1 else value.tolist()

@@ -72,5 +72,5 @@ class PredictionExchange(Exchange):
         self._inference.codec(arm.lane).check(outputs, range(len(outputs)))
         body, headers = v1_codec.write(outputs, arm.lane.version.signature.outputs, self._rows), OK_HEADERS
         if self._form is not None:
-            body, headers = self._form.answer(body)
+            body, _, headers = self._form.answer(body)
         return Answer(200, arm, headers, self._request_id, body)

@@ -2,7 +2,7 @@
 
 Raw is all or nothing: with ``raw_input_contents`` there is one entry per input, in order, and none has
 ``contents``. Raw is little-endian and row-major; a BYTES element is its length as uint32, then its bytes.
-A raw request gets a raw answer, a typed one a typed answer, unless an output is FP16, which only travels raw.
+A raw request gets a raw answer, a typed one a typed answer, unless an output is FP16 or BF16, which only travel raw.
 
 Source: Open Inference Protocol (v2), "Tensor Data" and "Raw data".
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from gateway.bfloat16 import narrowed, widened
 from gateway.core.errors import InvalidRequest
 from gateway.core.signature import DATATYPES
 from gateway.rpc.descriptors import MESSAGES
@@ -35,7 +36,7 @@ CONTENTS: Final = {
     "INT64": "int64_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
     "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
 }  # fmt: skip
-"""Datatype → the field that holds its elements. FP16 has none."""
+"""Datatype → the field that holds its elements. FP16 and BF16 have none."""
 
 LENGTH: Final = struct.Struct("<I")
 
@@ -98,6 +99,8 @@ def _elements(value: Tensor, datatype: str) -> list[Any]:
 
 
 def _raw(value: Tensor, datatype: str) -> bytes:
+    if datatype == "BF16":
+        return narrowed(value).tobytes()
     if datatype != "BYTES":
         return value.tobytes()
     return b"".join(LENGTH.pack(len(each)) + each for each in _elements(value, datatype))
@@ -125,6 +128,8 @@ class _InputReader(InputSpec):
             raise self._invalid(f"has {len(raw)} raw bytes, {self._datatype} of its shape needs {size}")
         if self._datatype == "BOOL" and raw.translate(None, b"\0\1"):
             raise self._invalid("a raw BOOL is a byte of 0 or 1")
+        if self._datatype == "BF16":
+            return widened(np.frombuffer(raw, np.uint16))
         return np.frombuffer(raw, self._dtype)
 
     def _from_contents(self, message: Any, count: int) -> Tensor:

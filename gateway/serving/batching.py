@@ -32,9 +32,8 @@ from gateway.core.errors import (
 )
 from gateway.core.latency import rows_class
 from gateway.core.limits import DEFAULT
-from gateway.core.signature import FREE
+from gateway.core.signature import FLOATS, FREE
 from gateway.serving.answer_size import AnswerSize
-from gateway.serving.codec import FLOATS
 from gateway.serving.drift import RequestSample
 from gateway.serving.running import Runner
 

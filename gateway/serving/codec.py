@@ -26,11 +26,9 @@ if TYPE_CHECKING:
 DTYPES: Final[dict[str, Any]] = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
     "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
-    "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_,
+    "FP16": np.float16, "BF16": np.float32, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_,
 }  # fmt: skip
-
-FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
-"""Datatypes that can hold NaN and infinity."""
+"""Datatype → what holds it between the doors and the runtime; float32 for BF16, see ``gateway.bfloat16``."""
 
 MAX_SIZE: Final = 2**31 - 1
 """The largest size of a dimension; JSON can write one of 4,000 digits."""

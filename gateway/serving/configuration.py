@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DATA_TYPES: Final = {
     "BOOL": 1, "UINT8": 2, "UINT16": 3, "UINT32": 4, "UINT64": 5, "INT8": 6, "INT16": 7, "INT32": 8, "INT64": 9,
-    "FP16": 10, "FP32": 11, "FP64": 12, "BYTES": 13,
+    "FP16": 10, "FP32": 11, "FP64": 12, "BYTES": 13, "BF16": 14,
 }  # fmt: skip
 """Datatype → number in Triton's enumeration, where BYTES is called STRING."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from gateway.core.errors import DeadlineExceeded, ModelFailed, Quarantined, RequestTooLarge, RunStopped
-from gateway.serving.codec import FLOATS
+from gateway.core.signature import FLOATS
 from gateway.serving.cpu_time import CpuTime
 
 if TYPE_CHECKING:

@@ -95,7 +95,19 @@ def test_probabilities_as_dictionaries_are_refused_with_the_cure(tmp_path: Path)
 
 
 def test_a_type_that_numpy_cannot_hold_is_unsupported(tmp_path: Path) -> None:
-    assert refusal(graphs.identity(BFLOAT16), tmp_path).code == "unsupported"
+    assert refusal(graphs.identity(INT4), tmp_path).code == "unsupported"
+
+
+@pytest.mark.parametrize("kind", [BFLOAT16, FLOAT], ids=["input", "output"])
+def test_texts_beside_bfloat16_are_refused_with_the_cure(kind: int, tmp_path: Path) -> None:
+    nodes = [node("Identity", ["x"], ["y"]), node("Cast", ["number"], ["other"], to=BFLOAT16)]
+    inputs = [value("x", STRING), value("number", kind)]
+    outputs = [value("y", STRING), value("other", BFLOAT16)]
+
+    found = refusal(graphs.graph(*nodes, inputs=inputs, outputs=outputs), tmp_path)
+
+    assert found.code == "unsupported"
+    assert "cast to and from float" in found.reason
 
 
 def test_an_input_without_a_shape_is_unsupported(tmp_path: Path) -> None:

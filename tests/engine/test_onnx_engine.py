@@ -30,7 +30,8 @@ def load(content: bytes, directory: Path) -> OnnxSession:
 
 
 def row(datatype: str) -> Any:
-    kind = {"BYTES": object, "BOOL": bool, "FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
+    floats = {"FP16": np.float16, "BF16": np.float32, "FP32": np.float32, "FP64": np.float64}
+    kind = {"BYTES": object, "BOOL": bool, **floats}
     return np.array(SAMPLES.get(datatype, [[1, 2, 3]]), dtype=kind.get(datatype, datatype.lower()))
 
 

@@ -206,12 +206,11 @@ def test_halves_are_compared_by_their_own_precision(shown: Callable[..., WarmUp]
 class Rounding:
     """A session whose answers to a batch are off by a share of themselves."""
 
-    signature = Signature((TensorSpec("x", "FP32", (-1, 3)),), (TensorSpec("y", "FP32", (-1, 3)),))
-
     warning = ""
 
-    def __init__(self, error: float) -> None:
+    def __init__(self, error: float, datatype: str = "FP32") -> None:
         self.error = error
+        self.signature = Signature((TensorSpec("x", datatype, (-1, 3)),), (TensorSpec("y", datatype, (-1, 3)),))
 
     def stop(self) -> None: ...
 
@@ -226,6 +225,8 @@ class Rounding:
 def test_rounding_is_no_dependence_and_more_is() -> None:
     assert warm_up(Rounding(3e-6), Serving()).batchable
     assert not warm_up(Rounding(1e-4), Serving()).batchable
+    assert warm_up(Rounding(2.0**-7, "BF16"), Serving()).batchable
+    assert not warm_up(Rounding(2.0**-5, "BF16"), Serving()).batchable
 
 
 class Counting(Rounding):

@@ -14,7 +14,7 @@ from tests.rest.door import ROW, FakeDoor
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gateway.core.limits import Limits
 
@@ -38,6 +38,9 @@ class Wire:
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
+
+    def writelines(self, parts: Iterable[bytes | memoryview]) -> None:
+        self.written.append(b"".join(parts))
 
     def is_closing(self) -> bool:
         return self.is_closed

@@ -33,7 +33,7 @@ async def door() -> FakeDoor:
     ``any`` takes any shape, ``fixed`` one row.
     """
     door = FakeDoor(max_body=MAX_BODY)
-    shapes = {name.lower(): (name, (-1, 4)) for name in [*ITEMS, "FP16"]} | {
+    shapes = {name.lower(): (name, (-1, 4)) for name in [*ITEMS, "FP16", "BF16"]} | {
         "any": ("FP32", (-1, -1)),
         "fixed": ("FP32", (1, 4)),
     }
@@ -205,6 +205,7 @@ ROWS: dict[str, tuple[int, str, bytes]] = {
     "B98 3.5e38": (400, "fp32", body(data="[1, 2, 3, 3.5e38]")),
     "B98 FP16 too large": (400, "fp16", body("fp16", data="[1, 2, 3, 70000]")),
     "B98 FP16": (400, "fp16", body("fp16")),
+    "B98 BF16": (400, "bf16", body("bf16")),
     "B99 2": (400, "bool", body("bool", data="[true, false, true, 2]")),
     "B99 text": (400, "bool", body("bool", data='[true, false, true, "false"]')),
     "B100 FP32": (200, "fp32", body(data=json.dumps(SMALLEST_AND_LARGEST))),

@@ -12,6 +12,8 @@ import pytest
 
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.watching import Mark
+from gateway.rest import binary_codec
+from gateway.rest.form import Form
 from tests.rest.door import ROW, FakeDoor, Reply, request, tensor
 from tests.rest.wire import LENGTH, packed, sent, unpacked
 from tests.serving.fakes import compiled
@@ -198,3 +200,24 @@ async def test_the_kserve_sdks_null_beside_a_binary_tensor_is_no_data(door: Fake
     reply = await ask(door, "one", request(sent("x", X, data=None)))
 
     assert unpacked(reply)["x"].tolist() == X.tolist()
+
+
+@pytest.mark.parametrize(("rows", "is_joined"), [(100, True), (20_000, False)])
+def test_large_outputs_are_sent_from_where_the_model_left_them(rows: int, is_joined: bool) -> None:
+    output = np.zeros((rows, 2), np.float32)
+
+    body, behind, headers = Form(0).answer(b"{}", (binary_codec.write(output, "FP32"),))
+
+    assert b"".join((body, *behind)) == b"{}" + output.tobytes()
+    assert (behind == ()) == is_joined
+    assert all(np.shares_memory(np.frombuffer(each, np.uint8), output) for each in behind)
+    assert dict(headers)[LENGTH.encode()] == b"2"
+
+
+def test_a_compressed_answer_is_one_piece() -> None:
+    output = np.zeros((20_000, 2), np.float32)
+
+    body, behind, _ = Form(0, accepted=b"gzip").answer(b"{}", (binary_codec.write(output, "FP32"),))
+
+    assert behind == ()
+    assert gzip.decompress(body) == b"{}" + output.tobytes()

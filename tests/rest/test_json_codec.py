@@ -52,8 +52,8 @@ def elements(datatype: str) -> st.SearchStrategy[Any]:
     return hnp.from_dtype(np.dtype(DTYPES[datatype]), allow_nan=False, allow_infinity=False)
 
 
-def test_every_datatype_of_the_protocol_but_the_half_float_has_a_json_form() -> None:
-    assert set(DATATYPES) - set(IN_JSON) == {"FP16"}
+def test_every_datatype_of_the_protocol_but_the_half_floats_has_a_json_form() -> None:
+    assert set(DATATYPES) - set(IN_JSON) == {"FP16", "BF16"}
 
 
 @given(st.data(), st.sampled_from(IN_JSON), st.integers(1, 3), st.integers(1, 4), st.booleans())
@@ -238,9 +238,10 @@ def test_another_datatype_is_refused_never_cast(datatype: str) -> None:
     assert code == "invalid_datatype"
 
 
+@pytest.mark.parametrize("datatype", ["FP16", "BF16"])
 @pytest.mark.parametrize("data", [[70000] * 4, [1, 2, 3, 4], []])
-def test_half_floats_have_no_json_form(data: list[int]) -> None:
-    code = refused(codec("FP16"), tensor("x", "FP16", (1, 4), data))
+def test_half_floats_have_no_json_form(data: list[int], datatype: str) -> None:
+    code = refused(codec(datatype), tensor("x", datatype, (1, 4), data))
 
     assert code == "invalid_data"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from tests.rest.wire import DATATYPE
 from tests.serving.fakes import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from gateway.ports import Tensor
 
@@ -35,11 +36,11 @@ VALUES: dict[str, Tensor] = {
 MODEL = "echo"
 
 
-@pytest.fixture
-async def address() -> AsyncIterator[str]:
-    """A worker whose one model answers what it is sent."""
+@contextlib.asynccontextmanager
+async def served(specs: Iterable[TensorSpec]) -> AsyncIterator[str]:
+    """Start a worker whose one model answers what it is sent, and give its address."""
     door = FakeDoor()
-    specs = tuple(TensorSpec(name, DATATYPE[value.dtype], (-1, value.shape[1])) for name, value in VALUES.items())
+    specs = tuple(specs)
     door.floor.held.hold(
         MODEL, 1, lambda feeds: [feeds[spec.name] for spec in specs], signature=Signature(specs, specs)
     )
@@ -50,6 +51,14 @@ async def address() -> AsyncIterator[str]:
     yield f"127.0.0.1:{listening.getsockname()[1]}"
     server.stop()
     await running
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[str]:
+    """The worker of a model with every kind of VALUES."""
+    specs = [TensorSpec(name, DATATYPE[value.dtype], (-1, value.shape[1])) for name, value in VALUES.items()]
+    async with served(specs) as address:
+        yield address
 
 
 async def in_a_thread(address: str, ask: Callable[[Any, Any], Any]) -> Any:
@@ -123,3 +132,17 @@ async def test_it_reads_that_binary_tensors_are_offered(address: str) -> None:
     offered = await in_a_thread(address, lambda _, client: client.get_server_metadata()["extensions"])
 
     assert "binary_tensor_data" in offered
+
+
+async def test_its_bfloat16_goes_both_ways() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="tritonclient takes bfloat16 as this package's, onnx brings it")
+    given = np.array([[0.5, -1.5], [3.0, 2.0**-130]], np.float32)
+    spec = TensorSpec("x", "BF16", (-1, 2))
+
+    def ask(http: Any, client: Any) -> Any:
+        tensor = http.InferInput("x", [2, 2], "BF16")
+        tensor.set_data_from_numpy(given.astype(ml_dtypes.bfloat16))
+        return client.infer(MODEL, [tensor]).as_numpy("x").astype(np.float32)
+
+    async with served([spec]) as address:
+        assert (await in_a_thread(address, ask)).tolist() == given.tolist()

@@ -16,7 +16,8 @@ from gateway.serving.codec import DTYPES
 from tests.serving.fakes import FakeSession, loaded_version
 
 SAMPLES: dict[str, list[Any]] = {
-    "BOOL": [True, False], "BYTES": ["", "grün"], "FP16": [1.5, -2.0], "FP32": [1.5, 3.4e38], "FP64": [1e300, -0.1],
+    "BOOL": [True, False], "BYTES": ["", "grün"], "FP16": [1.5, -2.0], "BF16": [1.5, -2.0],
+    "FP32": [1.5, 3.4e38], "FP64": [1e300, -0.1],
     **{name: [0, 2 ** (8 * DATATYPES[name]) - 1] for name in DATATYPES if name.startswith("UINT")},
     **{name: [-(2 ** (8 * size - 1)), 7] for name, size in DATATYPES.items() if name.startswith("INT")},
 }  # fmt: skip
@@ -44,6 +45,8 @@ def typed(datatype: str, values: list[Any]) -> Any:
 def raw_of(datatype: str, values: list[Any]) -> bytes:
     if datatype == "BYTES":
         return b"".join(struct.pack("<I", len(each.encode())) + each.encode() for each in values)
+    if datatype == "BF16":
+        return b"".join(struct.pack("<f", each)[2:] for each in values)
     return bytes(np.array(values, DTYPES[datatype]).tobytes())
 
 

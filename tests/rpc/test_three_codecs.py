@@ -33,6 +33,8 @@ def hold(door: RpcDoor, datatype: str) -> None:
 def elements(raw: bytes, datatype: str) -> list[Any]:
     if datatype == "BYTES":
         return list(binary_codec.texts(memoryview(raw), 2, "y"))
+    if datatype == "BF16":
+        raw = b"".join(b"\0\0" + raw[at : at + 2] for at in range(0, len(raw), 2))
     return list(np.frombuffer(raw, DTYPES[datatype]).tolist())
 
 
@@ -81,7 +83,7 @@ async def test_a_tensor_is_the_same_in_every_form_of_every_protocol(door: RpcDoo
 
 
 def test_every_datatype_has_the_forms_that_the_protocol_gives_it() -> None:
-    assert set(DATATYPES) - set(ITEMS) == set(DATATYPES) - set(CONTENTS) == {"FP16"}
+    assert set(DATATYPES) - set(ITEMS) == set(DATATYPES) - set(CONTENTS) == {"FP16", "BF16"}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ async def test_a_small_integer_out_of_range_is_refused_by_every_protocol_that_ca
 
 @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
 async def test_a_half_float_in_typed_contents_is_refused(door: RpcDoor, datatype: str) -> None:
-    hold(door, "FP16")
+    hold(door, datatype)
     made = request(datatype, None, (1,), fp32_contents=[1.5])
     made.model_version = str(VERSION)
 

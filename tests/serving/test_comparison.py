@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from gateway.core.signature import FLOATS
 from gateway.serving.codec import DTYPES
 from gateway.serving.comparison import FARTHEST, Comparison, compare
 
@@ -24,8 +25,7 @@ def one(ours: Tensor, theirs: Tensor, tolerance: float = 0.0) -> Comparison | No
     return compare({"y": ours}, {"y": theirs}, tolerance)
 
 
-LABELS = sorted(set(DTYPES) - {"FP16", "FP32", "FP64"})
-FLOATS = ("FP16", "FP32", "FP64")
+LABELS = sorted(set(DTYPES) - FLOATS)
 
 
 @pytest.mark.parametrize("datatype", LABELS)
@@ -38,7 +38,7 @@ def test_labels_of_every_datatype_agree_where_all_are_equal(datatype: str) -> No
     assert one(ours, ours[:1]) == Comparison(False)
 
 
-@pytest.mark.parametrize("datatype", FLOATS)
+@pytest.mark.parametrize("datatype", sorted(FLOATS))
 def test_numbers_of_every_datatype_agree_within_the_tolerance(datatype: str) -> None:
     ours, theirs = tensor(datatype, 1.0, 2.0), tensor(datatype, 1.0, 2.5)
 
@@ -51,7 +51,7 @@ def test_the_largest_whole_numbers_are_told_apart() -> None:
     assert one(tensor("UINT64", 2**64 - 1), tensor("UINT64", 2**64 - 2)) == Comparison(False)
 
 
-@pytest.mark.parametrize("datatype", FLOATS)
+@pytest.mark.parametrize("datatype", sorted(FLOATS))
 def test_scores_agree_where_each_row_has_its_largest_in_the_same_place(datatype: str) -> None:
     ours = tensor(datatype, [0.25, 0.75], [0.5, 0.25])
 
