@@ -42,7 +42,7 @@ WRITES: Final = {
 }
 """What an operator may press too."""
 
-SECONDS: Final = 10.0
+SECONDS: Final = 20.0
 
 
 @pytest.fixture(scope="module")

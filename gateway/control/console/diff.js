@@ -9,19 +9,19 @@ const MOST_CELLS = 4e6;
 export const asText = (value) => JSON.stringify(value, null, 2);
 
 /** Return whether the documents say the same, in whatever order their members are. */
-export const isSame = (one, other) => lines(sorted(one)) === lines(sorted(other));
+export const isSame = (one, other) => asText(sorted(one)) === asText(sorted(other));
 
-/** Return the changed lines of two documents with a few around them, each marked in words of its own: − goes, + comes. */
+/** Return the changed lines of two documents with a few around them, each marked: - goes, + comes. */
 export function diffBlock(label, before, after) {
-  const rows = compared(lines(before).split("\n"), lines(after).split("\n"));
+  const rows = compared(lines(before), lines(after));
   const near = rows.map((_, i) => rows.slice(Math.max(0, i - AROUND), i + AROUND + 1).some(([mark]) => mark !== " "));
-  const shown = rows.flatMap((row, i) => (near[i] ? [drawn(row)] : near[i - 1] ? ["  …\n"] : []));
+  const shown = rows.flatMap((row, i) => (near[i] ? [drawn(row)] : i === 0 || near[i - 1] ? ["  …\n"] : []));
   return h("pre", { class: "diff", role: "region", tabindex: "0", "aria-label": label }, shown);
 }
 
 const drawn = ([mark, text]) => h({ "+": "ins", "-": "del", " ": "span" }[mark], {}, `${mark} ${text}\n`);
 
-const lines = (value) => (value === null || value === undefined ? "" : asText(value));
+const lines = (value) => (value === null || value === undefined ? [] : asText(value).split("\n"));
 
 function sorted(value) {
   if (Array.isArray(value)) return value.map(sorted);

@@ -125,7 +125,7 @@ function described({ plan, candidates, baseline, revision, warnings }, route) {
     h("p", {}, `Version ${who} would go, compared with version ${baseline}. Nothing was started; the route stays at revision ${revision}.`),
     ...warnings.map((text) => h("p", { class: "bad" }, `Warning: ${text}`)),
     table("preview of the rollout", ["phase", "percent", "for", "then"], stages(plan)),
-    ...(isSame(route.rollout, plan) ? [] : [h("p", {}, "How this plan differs from the route's own:"), diffBlock("difference from the route's plan", route.rollout, plan)]),
+    ...(isSame(route.rollout, plan) ? [] : [h("p", {}, route.rollout ? "How this plan differs from the route's own:" : "The route has no plan of its own; this one would be walked:"), diffBlock("difference from the route's plan", route.rollout, plan)]),
   ];
 }
 
