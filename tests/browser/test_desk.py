@@ -5,6 +5,7 @@ One gateway and one browser for all of it: each test that changes something has 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -40,6 +41,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     try:
         gateway.start()
         eventually(lambda: seeded(gateway), STATE_SECONDS, "every route is in the store and on every worker")
+        for model in MODELS:
+            eventually(partial(is_in, "READY", gateway, model, "3"), STATE_SECONDS, f"{model} is loaded")
         yield gateway
     finally:
         close_all([gateway])
@@ -49,9 +52,9 @@ def told(gateway: Gateway, model: str, rest: str = "") -> Any:
     return gateway.ask_admin("GET", f"/api/v1/models/{model}{rest}").json()
 
 
-def state_of(gateway: Gateway, model: str, version: str) -> str:
+def is_in(state: str, gateway: Gateway, model: str, version: str) -> bool:
     states = {each["version"]: each["state"] for each in told(gateway, model)["versions"]}
-    return str(states[version])
+    return bool(states[version] == state)
 
 
 def confirm(page: Any, reason: str) -> None:
@@ -66,10 +69,10 @@ def test_a_version_is_unloaded_and_loaded_by_its_button_and_the_history_says_why
     confirm(page, "memory is short")
 
     shown(page, "the order to unload it is given")
-    eventually(lambda: state_of(house, "loads", "3") == "UNAVAILABLE", STATE_SECONDS, "version 3 is unloaded")
+    eventually(lambda: is_in("UNAVAILABLE", house, "loads", "3"), STATE_SECONDS, "version 3 is unloaded")
     page.get_by_role("button", name="load version 3", exact=True).click()
     confirm(page, "it is wanted again")
-    eventually(lambda: state_of(house, "loads", "3") == "READY", STATE_SECONDS, "version 3 is back")
+    eventually(lambda: is_in("READY", house, "loads", "3"), STATE_SECONDS, "version 3 is back")
     assert [(each["action"], each["reason"]) for each in told(house, "loads", "/history")[:2]] == [
         ("load", "it is wanted again"), ("unload", "memory is short")
     ]  # fmt: skip
@@ -82,7 +85,7 @@ def test_the_unloading_of_a_version_that_a_route_uses_is_refused_in_words(house:
     confirm(page, "")
 
     shown(page.get_by_label("versions and figures"), "Not done: .*version.* 1.*(split|baseline|route)")
-    assert state_of(house, "loads", "1") == "READY"
+    assert is_in("READY", house, "loads", "1")
 
 
 def test_an_order_that_is_not_confirmed_is_not_given(house: Gateway, look: Look) -> None:
@@ -91,7 +94,7 @@ def test_an_order_that_is_not_confirmed_is_not_given(house: Gateway, look: Look)
     page.get_by_role("button", name="unload version 2", exact=True).click()
     page.get_by_role("button", name="Cancel").click()
 
-    assert state_of(house, "loads", "2") == "READY"
+    assert is_in("READY", house, "loads", "2")
     assert "unload" not in {each["action"] for each in told(house, "loads", "/history") if each["reason"] == ""}
 
 

@@ -55,7 +55,8 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         gateway.start()
         eventually(lambda: seeded(gateway), SECONDS, "the route is in the store and on the worker")
         plan = {"candidate": "2", "steps": [{"weight": 20, "for": "10m"}]}
-        assert gateway.ask_admin("POST", "/api/v1/models/echo/versions/3/unload").status == 202
+        unload = "/api/v1/models/echo/versions/3/unload"
+        eventually(lambda: gateway.ask_admin("POST", unload).status == 202, SECONDS, "version 3 is loaded, and may go")
         assert gateway.ask_admin("POST", "/api/v1/models/echo/rollouts", plan, if_match="*").status == 201
         yield gateway
     finally:
