@@ -47,10 +47,11 @@ from gateway.serving.snapshot import Snapshot
 from gateway.settings import secret_variable
 from gateway.store.redis_store import RedisRouteStore
 from gateway.telemetry.alarms import AlarmCollector
-from gateway.telemetry.collector import GatewayCollector
+from gateway.telemetry.collector import Collectors, GatewayCollector
 from gateway.telemetry.drift import DriftCollector
 from gateway.telemetry.failure_rate import failure_rate
 from gateway.telemetry.notifications import NotificationCollector
+from gateway.telemetry.otlp_metrics import MetricsSender
 from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.quality import QualityCollector
 from gateway.telemetry.rollouts import RolloutCollector
@@ -89,6 +90,8 @@ class ControlParts:
     courier: Courier
     drift: Boards
     follower: Follower | None
+    metrics: MetricsSender | None
+    """None where no collector is named."""
 
     def stop(self) -> None:
         """Stop accepting and end the streams, so that the server's run can end."""
@@ -142,18 +145,20 @@ def build_control(start: Start) -> ControlParts:
         alarms=alarms,
     )
     collector = GatewayCollector(slabs, workers, lambda: shares(workers))
+    others: Collectors = []
     news = RolloutNews()
-    collector.registry.register(RolloutCollector(news))
-    collector.registry.register(AlarmCollector(alarms))
+    others.append(RolloutCollector(news))
+    others.append(AlarmCollector(alarms))
     board = QualityBoard(store, operations.models)
-    collector.registry.register(QualityCollector(board))
+    others.append(QualityCollector(board))
     maker = LinkMaker(store, settings.public_url) if settings.public_url else None
     courier = Courier(store, operations.models, targets_of(settings), maker)
-    collector.registry.register(NotificationCollector(courier.figures))
+    others.append(NotificationCollector(courier.figures))
     holder = secrets.token_hex(8)
     drifts = DriftBoard(operations, store, References(settings.repository).of, holder)
     boards = Boards(drifts, AnomalyBoard(operations, store, SlabWindows(slabs), holder))
-    collector.registry.register(DriftCollector(boards))
+    others.append(DriftCollector(boards))
+    collector.with_others(others)
     events = Events(partial(look, operations, workers), store.nudges)
     admin = create_admin(
         operations,
@@ -177,8 +182,12 @@ def build_control(start: Start) -> ControlParts:
     optimizer = Optimizer(operations, store, holder)
     server = HttpServer(admin, start.sock, guarded(settings.limits), start.tls.admin)
     follower = Follower(settings.models_url, settings.repository) if settings.models_url else None
+    metrics = None
+    if settings.otlp_endpoint:
+        collected = GatewayCollector(slabs, workers, lambda: shares(workers))  # each reader needs a memory of its own
+        metrics = MetricsSender(collected.with_others(others), settings.otlp_endpoint)
     return ControlParts(
-        steward, controller, optimizer, board, workers, store, server, events, courier, boards, follower
+        steward, controller, optimizer, board, workers, store, server, events, courier, boards, follower, metrics
     )
 
 
