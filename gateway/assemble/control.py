@@ -43,6 +43,7 @@ from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory
 from gateway.recordings.files import RecordingFiles
 from gateway.rest.guard import guarded
+from gateway.rest.openapi import describe_port
 from gateway.serving.snapshot import Snapshot
 from gateway.settings import secret_variable
 from gateway.store.redis_store import RedisRouteStore
@@ -175,6 +176,7 @@ def build_control(start: Start) -> ControlParts:
         recordings=RecordingFiles(settings.state_dir / "recordings"),
         drift=boards,
         links=Links(operations, store) if settings.public_url else None,
+        inference_api={**describe_port(), "servers": [{"url": inference_url(settings)}]},
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
@@ -197,6 +199,12 @@ def door_of(settings: Settings) -> Door:
         return LoopbackDoor()
     tokens = TokenFile(settings.admin_token_file)
     return ProxyDoor(tokens, settings.admin_proxy_secret_file) if settings.admin_proxy_secret_file else tokens
+
+
+def inference_url(settings: Settings) -> str:
+    """Return where examples ask the inference port; one that takes any free port is shown with the usual number."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port or 8080}"
 
 
 def targets_of(settings: Settings) -> Sequence[Target]:

@@ -94,7 +94,9 @@ def _data(families: Iterable[Metric], who: Any, began: int, now: int) -> Any:
 
 
 def _unit(name: str) -> str:
-    return next((unit for end, unit in (("_seconds", "s"), ("_bytes", "By"), ("_ratio", "1")) if name.endswith(end)), "")
+    return next(
+        (unit for end, unit in (("_seconds", "s"), ("_bytes", "By"), ("_ratio", "1")) if name.endswith(end)), ""
+    )
 
 
 def _points(family: Metric, began: int, now: int) -> Any:

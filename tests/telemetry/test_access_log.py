@@ -61,7 +61,7 @@ def test_a_stream_that_is_gone_is_said_to_be_so() -> None:
 
 
 def log_of(sampling: Sampling, draw: int = 0) -> AccessLog:
-    outbox = Outbox[Seen]("lines", lambda batch: True, lambda outcome, many: None)
+    outbox = Outbox[Seen]("lines", lambda _: True, lambda *_: None)
     return AccessLog(sampling, outbox, lambda: 0.0, lambda: draw)
 
 

@@ -45,7 +45,9 @@ def test_counts_values_and_buckets_are_those_of_the_scrape(registry: CollectorRe
         found = received(registry, collector)
 
     counter = found["gateway_requests"].sum
-    point = next(each for each in counter.data_points if attributes(each).get("outcome") == "ok" and each.as_double == 3)
+    point = next(
+        each for each in counter.data_points if attributes(each).get("outcome") == "ok" and each.as_double == 3
+    )
     assert attributes(point) == {"model": "fraud", "outcome": "ok"}
     assert (counter.is_monotonic, counter.aggregation_temporality) == (True, CUMULATIVE)
     assert found["gateway_version_memory_bytes"].gauge.data_points[0].as_double == 7

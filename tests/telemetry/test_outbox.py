@@ -93,7 +93,7 @@ def test_a_receiver_that_fails_is_complained_about_once_and_counted(
 def test_an_outbox_that_nothing_is_put_into_has_no_thread(counted: Counter[str]) -> None:
     before = threading.active_count()
 
-    outbox = box(lambda batch: True, counted)
+    outbox = box(lambda _: True, counted)
 
     assert threading.active_count() == before
     outbox.close()

@@ -28,7 +28,7 @@ SERVER, INTERNAL, FAULT = 2, 1, 2
 
 def drawn() -> Any:
     numbers = itertools.count(1)
-    return lambda bits: next(numbers)
+    return lambda _: next(numbers)
 
 
 def sent(*seen: Seen) -> list[Any]:
@@ -114,13 +114,13 @@ def test_a_request_without_a_trace_begins_one() -> None:
 @pytest.mark.parametrize(("trace", "takes"), [(CALLER, True), (dataclasses.replace(CALLER, is_sampled=False), False)])
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_the_caller_decides_for_its_own_trace(trace: TraceContext, takes: bool, share: float) -> None:
-    outbox = Outbox[Seen]("spans", lambda batch: True, lambda outcome, many: None)
+    outbox = Outbox[Seen]("spans", lambda _: True, lambda *_: None)
 
     assert SpanWitness(share, outbox, lambda: 0).takes(trace) == takes
 
 
 def test_of_requests_without_a_trace_a_share_gets_spans() -> None:
-    outbox = Outbox[Seen]("spans", lambda batch: True, lambda outcome, many: None)
+    outbox = Outbox[Seen]("spans", lambda _: True, lambda *_: None)
     draws = iter([0, 2**63, 2**62, 2**64 - 1])
 
     witness = SpanWitness(0.5, outbox, lambda: next(draws))
