@@ -46,7 +46,7 @@ PAGE: Final = """<!doctype html>
 <p id="state" role="status"></p></header>
 <main id="page">
 <h1>API</h1>
-<noscript><p>With JavaScript this page shows parameters, bodies and examples; the documents have them too.</p></noscript>
+<noscript><p>With JavaScript this page shows parameters, bodies, examples; the documents have them too.</p></noscript>
 {ports}
 </main>
 </body>
