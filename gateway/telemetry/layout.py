@@ -44,6 +44,17 @@ REFUSALS: Final = (
 )  # fmt: skip
 """Why a stored route was not adopted: label values of ``gateway_route_documents_refused_total{reason}``."""
 
+FIRST_TOLD: Final = FIRST_REFUSAL + len(REFUSALS)
+
+TOLD_SIGNALS: Final = ("spans", "access_log")
+"""Label values of ``gateway_telemetry_records_total{signal}``."""
+
+TOLD_OUTCOMES: Final = ("sent", "dropped", "failed")
+"""Label values of ``gateway_telemetry_records_total{outcome}``."""
+
+TOLD: Final = tuple((signal, outcome) for signal in TOLD_SIGNALS for outcome in TOLD_OUTCOMES)
+"""What is counted of single requests that were told of, in the order of the cells. Each has one thread that counts."""
+
 KEY_BYTES: Final = 160
 ACTIVATED_AT: Final = KEY_BYTES // CELL_BYTES
 """Cell of a block: when its version was loaded, 0 while the block holds none."""
@@ -84,6 +95,7 @@ MOST_EDGES: Final = 20
 _SCHEMA: Final = (
     HEADER_BYTES, BLOCK_BYTES, GAUGES, REFUSALS, OUTCOMES, FALLBACKS, EVENTS, ROW_EDGES, KEY_BYTES, COPY_OUTCOMES,
     COPY_DROPS, PAIRS, DIFFERENCE_EDGES, RECORDING_OUTCOMES, "cpu_seconds",
+    TOLD,
 )  # fmt: skip
 
 

@@ -30,12 +30,14 @@ from gateway.telemetry.layout import (
     FIRST_COUNT,
     FIRST_GAUGE,
     FIRST_REFUSAL,
+    FIRST_TOLD,
     GAUGES,
     HEADER_BYTES,
     KEY_BYTES,
     MAGIC,
     REFUSALS,
     RETIRED_AT,
+    TOLD,
     USED_BLOCKS,
     Layout,
 )
@@ -66,6 +68,7 @@ _OPEN_CONNECTIONS: Final = _AT["open_connections"]
 _LAST_REQUEST_AT: Final = _AT["last_request_at"]
 
 _REFUSAL: Final = {reason: FIRST_REFUSAL + place for place, reason in enumerate(REFUSALS)}
+_TOLD: Final = {what: FIRST_TOLD + place for place, what in enumerate(TOLD)}
 _OTHER_REFUSAL: Final = _REFUSAL["other"]
 
 _HEADER_CELLS: Final = HEADER_BYTES // CELL_BYTES
@@ -150,6 +153,10 @@ class WorkerSlab:
     def route_refused(self, reason: str) -> None:
         """Count a stored route that was not adopted; a reason outside the layout's REFUSALS counts as other."""
         self._file[_REFUSAL.get(reason, _OTHER_REFUSAL)] += 1.0
+
+    def told(self, signal: str, outcome: str, many: int) -> None:
+        """Count what became of *many* records of single requests, as the layout's TOLD names it."""
+        self._file[_TOLD[signal, outcome]] += many
 
     def close(self) -> None:
         """Give the slab free for a successor; the last thing that a worker does. Versions stay loaded in it."""

@@ -25,12 +25,14 @@ from gateway.telemetry.layout import (
     FIRST_COUNT,
     FIRST_GAUGE,
     FIRST_REFUSAL,
+    FIRST_TOLD,
     GAUGES,
     HEADER_BYTES,
     KEY_BYTES,
     MAGIC,
     REFUSALS,
     RETIRED_AT,
+    TOLD,
     USED_BLOCKS,
     Layout,
 )
@@ -91,10 +93,11 @@ class BlockView:
 
 @dataclass(frozen=True, slots=True)
 class SlabView:
-    """One slab as it was a moment ago. *refusals* are in the order of the layout's REFUSALS."""
+    """One slab as it was a moment ago. *refusals* and *told* are in the order of the layout's REFUSALS and TOLD."""
 
     gauges: WorkerGauges
     refusals: tuple[float, ...]
+    told: tuple[float, ...]
     blocks: tuple[BlockView, ...]
 
 
@@ -178,7 +181,8 @@ def _read_file(path: Path, layout: Layout) -> SlabView:
         header = read_header(fd, layout)
         blocks = tuple(block for _, block in read_blocks(fd, header, layout))
         refusals = tuple(header[FIRST_REFUSAL : FIRST_REFUSAL + len(REFUSALS)].tolist())
-        return SlabView(_gauges(path.name, fd, header), refusals, blocks)
+        told = tuple(header[FIRST_TOLD : FIRST_TOLD + len(TOLD)].tolist())
+        return SlabView(_gauges(path.name, fd, header), refusals, told, blocks)
     finally:
         os.close(fd)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.testclient import TestClient
 
+from gateway.control import docs
 from gateway.control.admin import create_admin
 from gateway.control.console import FILES, console_files
 from gateway.core.guards import DEFAULTS, UNLESS_NAMED
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 SOURCES = {name: content.decode() for name, (content, _) in console_files().items()}
+PAGES = {"index.html": SOURCES["index.html"], "docs": docs.PAGE}
 SCRIPTS = {name: text for name, text in SOURCES.items() if name.endswith(".js")}
 
 
@@ -68,15 +70,17 @@ def test_nothing_else_is_served(admin: TestClient, name: str) -> None:
 
 
 def test_a_page_refers_to_files_that_are_there_and_to_nothing_outside() -> None:
-    named = {name for text in SOURCES.values() for name in re.findall(r"/console/([\w.]+)", text)}
+    texts = [*SOURCES.values(), docs.PAGE]
+    named = {name for text in texts for name in re.findall(r"/console/([\w.]+)", text)}
 
     assert named | {"index.html"} == set(SOURCES)
-    addresses = {found for text in SOURCES.values() for found in re.findall(r"\w+://[\w.]+", text)}
+    addresses = {found for text in texts for found in re.findall(r"\w+://[\w.]+", text)}
     assert addresses <= {"http://www.w3.org"}  # a namespace, which nobody asks for
 
 
-def test_nothing_is_inline() -> None:
-    page = SOURCES["index.html"]
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_nothing_is_inline(name: str) -> None:
+    page = PAGES[name]
 
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page)
     assert re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL) == [""]
