@@ -65,7 +65,7 @@ def parts(done: list[str], fault: Exception | None = None) -> Any:
     """Return the parts of a worker without doors."""
     named = {
         name: Part(name, done)
-        for name in ("adoption", "watcher", "snapshot", "labels", "recordings", "report_file", "rehearsals")
+        for name in ("adoption", "watcher", "snapshot", "labels", "recordings", "report_file", "rehearsals", "drift")
     }
     return SimpleNamespace(
         **named,
