@@ -191,6 +191,8 @@ def _of_workers(snapshot: Snapshot, now: float) -> Iterator[Metric]:
     for reason, count in zip(REFUSALS, snapshot.refusals, strict=True):
         refused.add_metric((reason,), count)
     yield refused
+    text = "Workers that died or hung, and were replaced."
+    yield CounterMetricFamily("gateway_worker_deaths", text, value=snapshot.deaths)
     text = "Files of worker counters that could not be read."
     yield CounterMetricFamily("gateway_slabs_damaged", text, value=snapshot.damaged)
 

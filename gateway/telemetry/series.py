@@ -28,12 +28,13 @@ REPLACED_WITHIN: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a scrape shows: each version's summed counters, the live workers, refused routes, damaged files so far."""
+    """What a scrape shows: each version's summed counters, the live workers, and what was refused, damaged or died."""
 
     counts: dict[Key, list[float]]
     live: tuple[WorkerGauges, ...]
     refusals: list[float]
     damaged: int
+    deaths: int
 
 
 class Ledger:
@@ -57,7 +58,8 @@ class Ledger:
         self._damaged.update(reading.damaged)
         live = tuple(slab.gauges for slab in reading.slabs if slab.gauges.live)
         refusals = _sum([[0.0] * len(REFUSALS), *(slab.refusals for slab in self._known.values())])
-        return Snapshot(self._counts(sound.keys(), now), live, refusals, len(self._damaged))
+        deaths = sum(slab.gauges.deaths for slab in self._known.values())
+        return Snapshot(self._counts(sound.keys(), now), live, refusals, len(self._damaged), deaths)
 
     def _counts(self, sound: Iterable[str], now: float) -> dict[Key, list[float]]:
         spells: dict[Key, list[Spell]] = {}
