@@ -20,7 +20,7 @@ from kubernetes.client import models as kubernetes_models
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLAIN = {"str": str, "int": int, "float": (int, float), "bool": bool, "object": object, "datetime": str}
+PLAIN: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "bool": bool, "object": object, "datetime": str}
 LIST = re.compile(r"list\[(.+)\]", re.IGNORECASE)
 DICT = re.compile(r"dict[(\[]str, (.+)[)\]]", re.IGNORECASE)
 
@@ -50,12 +50,11 @@ def problems(value: Any, kind: str, where: str) -> Iterator[str]:
 
 
 def _of_items(value: Any, inside: re.Match[str], where: str) -> Iterator[str]:
-    is_list = inside.re is LIST
-    if not isinstance(value, list if is_list else dict):
-        yield f"{where}: {value!r} is no {'list' if is_list else 'object'}"
+    kind = list if inside.re is LIST else dict
+    if not isinstance(value, kind):
+        yield f"{where}: {value!r} is no {kind.__name__}"
         return
-    items = enumerate(value) if is_list else value.items()
-    for place, item in items:
+    for place, item in dict(enumerate(value)).items() if isinstance(value, list) else value.items():
         yield from problems(item, inside[1], f"{where}[{place}]")
 
 
