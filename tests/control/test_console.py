@@ -10,6 +10,8 @@ from starlette.testclient import TestClient
 
 from gateway.control.admin import create_admin
 from gateway.control.console import FILES, console_files
+from gateway.core.guards import DEFAULTS, UNLESS_NAMED
+from gateway.core.policies import POLICIES
 from gateway.ports import Traffic
 from tests.control.fakes import FakeDoor, House, no_metrics
 
@@ -131,3 +133,24 @@ def test_everybody_is_told_who_they_are(admin: TestClient) -> None:
     me = admin.get("/api/v1/me", headers={"x-gateway-actor": "ann"}).json()
 
     assert me == {"name": "local:ann", "role": "admin", "models": ["*"]}
+
+
+def names_in(constant: str) -> dict[str, str]:
+    """Return the members of an object that ``plan.js`` holds under this name, each with its text."""
+    found = re.search(rf"const {constant} = {{(.*?)}};", SCRIPTS["plan.js"], re.DOTALL)
+    assert found
+    return dict(re.findall(r"(\w+): (\[.*?\]|\w+)", found[1]))
+
+
+def test_the_plans_that_the_console_offers_are_those_that_there_are() -> None:
+    offered = {name: re.findall(r"\w+", listed) for name, listed in names_in("POLICIES").items()}
+
+    assert offered == {name: list(defaults) for name, defaults in POLICIES.items()}
+
+
+def test_the_guards_that_the_console_offers_are_those_that_there_are() -> None:
+    usual = {name: text == "true" for name, text in names_in("GUARDS").items()}
+    (tolerating,) = re.findall(r"const TOLERATING = \[(.*?)\]", SCRIPTS["plan.js"])
+
+    assert usual == {name: name in UNLESS_NAMED for name in DEFAULTS}
+    assert re.findall(r"\w+", tolerating) == [name for name, members in DEFAULTS.items() if "tolerate" in members]
