@@ -69,14 +69,13 @@ class Watched:
 
     def close(self) -> None:
         """End all of it, whatever a fault left broken."""
-        if self._stage is not None:
-            for fault in FAULTS:
-                fault.mend(self._stage)
         self.prometheus.kill()
         self.alertmanager.kill()
         self.told.close()
         self.notified.close()
         if self._stage is not None:
+            for fault in FAULTS:
+                fault.mend(self._stage)
             close_all([self._stage.gateway])
 
 
