@@ -148,6 +148,8 @@ def build_worker(start: Start) -> WorkerParts:
     settings = start.settings
     slabs = SlabDirectory(start.slabs)
     slab = slabs.acquire()
+    if start.follows_a_death:
+        slab.follows_a_death()
     for lost in start.lost:
         slab.lost(lost.model, lost.version, len(lost.prints))
     runs = RunFile(start.slabs, CrashTable(start.slabs))

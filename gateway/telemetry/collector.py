@@ -209,6 +209,8 @@ def _of_workers(snapshot: Snapshot, now: float) -> Iterator[Metric]:
     for labels, count in zip(TOLD, snapshot.told, strict=True):
         told.add_metric(labels, count)
     yield told
+    text = "Workers that died or hung, and were replaced."
+    yield CounterMetricFamily("gateway_worker_deaths", text, value=snapshot.deaths)
     text = "Files of worker counters that could not be read."
     yield CounterMetricFamily("gateway_slabs_damaged", text, value=snapshot.damaged)
 

@@ -30,9 +30,10 @@ FINGERPRINT_OFFSET: Final = len(MAGIC)
 
 GAUGES: Final = (
     "pid", "started_at", "heartbeat", "loop_lag_seconds", "store_up", "store_answered_at", "in_flight",
-    "open_connections", "last_request_at",
+    "open_connections", "last_request_at", "deaths",
 )  # fmt: skip
-"""What a worker says of itself now, in the order of the cells; every time is in monotonic seconds."""
+"""What a worker says of itself now, in the order of the cells; every time is in monotonic seconds. *deaths*, of those
+before it in this slab, is what no successor resets."""
 
 FIRST_GAUGE: Final = 2
 USED_BLOCKS: Final = FIRST_GAUGE + len(GAUGES)

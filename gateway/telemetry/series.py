@@ -28,8 +28,8 @@ REPLACED_WITHIN: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a scrape shows: each version's summed counters, the live workers, refused routes, what was told of single
-    requests, damaged files so far.
+    """What a scrape shows: each version's summed counters, the live workers, and what was refused, told of single
+    requests, damaged or died.
     """
 
     counts: dict[Key, list[float]]
@@ -37,6 +37,7 @@ class Snapshot:
     refusals: list[float]
     told: list[float]
     damaged: int
+    deaths: int
 
 
 class Ledger:
@@ -61,7 +62,8 @@ class Ledger:
         live = tuple(slab.gauges for slab in reading.slabs if slab.gauges.live)
         refusals = _sum([[0.0] * len(REFUSALS), *(slab.refusals for slab in self._known.values())])
         told = _sum([[0.0] * len(TOLD), *(slab.told for slab in self._known.values())])
-        return Snapshot(self._counts(sound.keys(), now), live, refusals, told, len(self._damaged))
+        deaths = sum(slab.gauges.deaths for slab in self._known.values())
+        return Snapshot(self._counts(sound.keys(), now), live, refusals, told, len(self._damaged), deaths)
 
     def _counts(self, sound: Iterable[str], now: float) -> dict[Key, list[float]]:
         spells: dict[Key, list[Spell]] = {}

@@ -52,6 +52,7 @@ class DamagedSlab(ValueError):
 @dataclass(frozen=True, slots=True)
 class WorkerGauges:
     """What the worker of a slab says of itself. *live* is False once its process is gone; the rest is its last word.
+    *deaths*: of the workers before it in this slab.
 
     Times are seconds of the monotonic clock, which all processes of one machine share; 0 is "not yet".
     """
@@ -67,6 +68,7 @@ class WorkerGauges:
     in_flight: int
     open_connections: int
     last_request_at: float
+    deaths: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ def _gauges(name: str, fd: int, header: memoryview[float]) -> WorkerGauges:
         in_flight=int(said["in_flight"]),
         open_connections=int(said["open_connections"]),
         last_request_at=said["last_request_at"],
+        deaths=int(said["deaths"]),
     )
 
 
