@@ -61,12 +61,12 @@ def test_the_shipped_user_may_do_nothing_that_the_gateway_does_not(tmp_path: Pat
         one_node_cluster(tmp_path, binary=binary) as server,
         server.client(username="gateway", password=PASSWORD) as client,
     ):
-        client.execute_command("SET", "gateway:{x}:lease", "1")  # type: ignore[no-untyped-call]
+        client.execute_command("SET", "gateway:{x}:lease", "1")
         for words in FORBIDDEN:
             with pytest.raises(Exception, match=r"(?i)permission|ACL failure|can't access"):
-                client.execute_command(*words)  # type: ignore[no-untyped-call]
+                client.execute_command(*words)
         with pytest.raises(NoPermissionError):
-            client.execute_command("SUBSCRIBE", "news")  # type: ignore[no-untyped-call]
+            client.execute_command("SUBSCRIBE", "news")
 
 
 async def test_a_wrong_password_is_called_that_also_in_a_cluster(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ async def test_a_slot_moves_during_changes_to_a_node_that_nobody_named(cluster: 
     source, target = cluster[slot // 8192], cluster[2]
     moving = asyncio.create_task(asyncio.to_thread(_move, slot, source, target))
 
-    revisions = []
+    revisions: list[int] = []
     while not moving.done() or len(revisions) < 20:
         revisions.append(await written(store, b"%d" % len(revisions)))
         assert len(await store.heads([MODEL, "other", "third"])) == 1
