@@ -61,6 +61,7 @@ class ClusterClient:
     async def ask(self, *words: Any) -> Any:
         """Return the reply to one command. Raises the library's errors."""
         place = await self._place_of(words)
+        last: RedisError = ClusterDownError("its nodes send each other's commands around")
         for _ in range(REDIRECTS):
             try:
                 command: Awaitable[Any] = self._client(place).execute_command(*words)  # type: ignore[no-untyped-call]
@@ -72,14 +73,16 @@ class ClusterClient:
                 reply = await self._asking(_redirected(exc, place), words)
                 if not isinstance(reply, TryAgainError):
                     return reply
+                last = reply
                 await asyncio.sleep(TRY_AGAIN_SECONDS)
-            except TryAgainError:
+            except TryAgainError as exc:
+                last = exc
                 await asyncio.sleep(TRY_AGAIN_SECONDS)
             except (RedisConnectionError, ClusterDownError, OSError, asyncio.CancelledError):
                 # Whoever asks next learns anew who has the slot; a frozen node ends in a cancellation.
                 self._slots = ()
                 raise
-        raise ClusterDownError("the cluster's nodes send each other's commands around")
+        raise last
 
     async def ask_each(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Send *commands*, one round trip per node, and return each one's reply or the refusal of it as a value."""

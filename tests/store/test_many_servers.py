@@ -187,17 +187,39 @@ async def test_a_slot_moves_during_changes_to_a_node_that_nobody_named(cluster: 
     await store.close()
 
 
+async def test_a_key_that_has_moved_is_read_before_its_slot_has_and_written_after(cluster: list[Server]) -> None:
+    store = RedisRouteStore(f"redis+cluster://{USER}@127.0.0.1:{cluster[0].port}")
+    await store.write(MODEL, b"one", ENTRY, expected=0)
+    slot = key_slot(MODEL.encode())
+    _move_keys(slot, cluster[slot // 8192], cluster[2])
+
+    held, heads = await store.read(MODEL), await store.heads([MODEL])
+    with pytest.raises(StoreUnavailable, match="is moving the keys of this model"):
+        await store.write(MODEL, b"two", ENTRY, expected=1)
+
+    assert held is not None
+    assert (held.payload, heads[MODEL].revision) == (b"one", 1)
+    assert cluster[slot // 8192].ask("CLUSTER", "COUNTKEYSINSLOT", slot) == 0
+    await store.close()
+
+
 def _move(slot: int, source: Server, target: Server) -> None:
     """Move a slot as redis-cli does, slowly enough that changes come between any two of its steps."""
+    target_id = _move_keys(slot, source, target, pause_seconds=0.1)
+    for server in (target, source):
+        server.ask("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+
+
+def _move_keys(slot: int, source: Server, target: Server, *, pause_seconds: float = 0) -> str:
+    """Move the keys of a slot that stays where it is for now, and return the name of the node that has them."""
     source_id, target_id = (each.ask("CLUSTER", "MYID").decode() for each in (source, target))
     target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
     source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
     while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1):
-        time.sleep(0.1)
+        time.sleep(pause_seconds)
         source.ask("MIGRATE", "127.0.0.1", target.port, keys[0], 0, 1000)
-    time.sleep(0.1)
-    for server in (target, source):
-        server.ask("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+    time.sleep(pause_seconds)
+    return str(target_id)
 
 
 async def test_a_frozen_node_holds_up_only_the_models_that_are_on_it(cluster: list[Server]) -> None:
