@@ -113,8 +113,10 @@ def _switch(text: str) -> bool:
 
 
 def _store_url(text: str) -> str:
-    if text and not re.match(r"(redis|rediss|unix)://", text):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+    if text and not re.match(r"(rediss?(\+(sentinel|cluster))?|unix)://", text):
+        raise ValueError(
+            "must begin with redis://, redis+sentinel://, redis+cluster://, with rediss for TLS, or unix://"
+        )
     return text
 
 
@@ -213,7 +215,9 @@ class Settings:
     models: Path = _setting("models", _directory, "repository: MODELS/NAME/VERSION/model.onnx, or s3://BUCKET/PREFIX")
     routes: Path = _setting("routing_configs", _directory, "route files that seed an empty store")
     redis_url: str = _setting(
-        "", _store_url, "redis://, rediss:// or unix:// address of the store; without it an embedded one is started"
+        "",
+        _store_url,
+        "address of the store: redis://, redis+sentinel://, redis+cluster:// or unix://; without it one is embedded",
     )
     state_dir: Path = _setting(
         ".gateway", _directory, "where the embedded store, the last good routes and counters live"

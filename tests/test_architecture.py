@@ -95,9 +95,12 @@ STARTS_PROCESSES = (
     "gateway.cli.security_checks",
     "gateway.cli.store_checks",
     "gateway.cli.learn",
+    "gateway.cli.backup",
+    "gateway.cli.restore",
+    "gateway.cli.stored",
 )
-"""The commands that look behind the admin API, because they start what answers it or ask why it does not; and the one
-that reads a stream as long as it lives, which no API hands on."""
+"""The commands that look behind the admin API, because they start what answers it or ask why it does not; the one that
+reads a stream as long as it lives, which no API hands on; and those that are wanted when no gateway runs."""
 
 BEHIND_THE_API = ("gateway.store", "gateway.engine", "gateway.assemble", "gateway.processes", "gateway.serving")
 

@@ -29,6 +29,8 @@ NOUNS: Final = {
     "experiments": ("gateway.cli.experiments", "compare two versions by labels and rewards"),
     "notifications": ("gateway.cli.notifications", "who is told of decisions, and what could not be told"),
     "history": ("gateway.cli.history", "who changed what: check that nobody rewrote it, and take it out"),
+    "backup": ("gateway.cli.backup", "write what the store holds into a file"),
+    "restore": ("gateway.cli.restore", "put what a backup holds into the store"),
     "recordings": ("gateway.cli.recordings", "what was recorded of the traffic"),
     "learn": ("gateway.cli.learn", "learn from labelled answers, and send out what proves better"),
     "top": ("gateway.cli.top", "watch models, versions and rollouts live"),

@@ -1,4 +1,4 @@
-"""How the store's server is asked: one client, one deadline, one translation of what goes wrong.
+"""How the store is asked, a server or a cluster: one client, one deadline, one translation of what goes wrong.
 
 Every call ends within ``2 × timeout_seconds + 0.1`` seconds, also when the server is frozen or the network
 swallows packets. No exception of the client library leaves this package, and no message holds a password.
@@ -15,6 +15,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import NoScriptError
 
 from gateway.store.cancellation import heeded
+from gateway.store.cluster import ClusterClient
 from gateway.store.guard import STORE_ERRORS, unavailable
 
 if TYPE_CHECKING:
@@ -28,19 +29,47 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 32
 """Calls beyond this many wait for one of the others to end, as long as the socket timeout."""
 
+SCANNED: Final = 1_000
+"""Keys that a server looks at in one call."""
+
+
+class OneClient:
+    """The commands to one server, or to whoever is the primary of a service."""
+
+    def __init__(self, address: Address, *, connections: int) -> None:
+        """Connect at the first call. There is one retry: the first command after a restart meets a dead socket."""
+        pool = BlockingConnectionPool(
+            max_connections=connections, timeout=address.timeout_seconds, **address.options(retries=1)
+        )
+        self._client = Redis.from_pool(pool)
+        self.ask: Ask = self._client.execute_command
+
+    async def ask_each(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send *commands* in one round trip and return each one's reply, or the refusal of it as a value."""
+        pipeline = self._client.pipeline(transaction=False)
+        for words in commands:
+            pipeline.execute_command(*words)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
+
+    async def servers(self) -> list[Ask]:
+        """Return the doors of all servers that hold keys: this one."""
+        return [self.ask]
+
+    async def close(self) -> None:
+        """Give back all connections."""
+        await self._client.aclose()
+
 
 class Calls:
-    """The commands to one server."""
+    """The commands to one store."""
 
     def __init__(self, address: Address) -> None:
-        """Connect at the first call. There is one retry: the first command after a restart meets a dead socket."""
-        timeout = address.timeout_seconds
+        """Connect at the first call."""
         self._place = address.place
-        self._deadline_seconds = 2 * timeout + 0.1
-        self._client = Redis.from_pool(
-            BlockingConnectionPool(max_connections=CONNECTIONS, timeout=timeout, **address.options(retries=1))
-        )
-        self._ask: Ask = self._client.execute_command
+        self._deadline_seconds = 2 * address.timeout_seconds + 0.1
+        self._client = client_of(address)
+        self._ask: Ask = self._client.ask
 
     @asynccontextmanager
     async def bounded(self) -> AsyncIterator[Ask]:
@@ -53,18 +82,37 @@ class Calls:
             raise unavailable(self._place, exc) from exc
 
     async def ask_each(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """Send *commands* in one round trip and return each one's reply, or the refusal of it as a value."""
+        """Send *commands* in one round trip to each server, and return each one's reply or the refusal of it."""
         async with self.bounded():
-            pipeline = self._client.pipeline(transaction=False)
-            for words in commands:
-                pipeline.execute_command(*words)
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
-            return replies
+            return await self._client.ask_each(commands)
+
+    async def names(self, pattern: str) -> set[str]:
+        """Return the keys that match *pattern*, on all servers, in a call per SCANNED of what they hold."""
+        found: set[str] = set()
+        async with self.bounded():
+            servers = await self._client.servers()
+        for ask in servers:
+            cursor: Any = 0
+            while True:
+                async with self.bounded():
+                    cursor, keys = await ask("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED)
+                found.update(key.decode("utf-8", "surrogateescape") for key in keys)
+                if not int(cursor):
+                    break
+        return found
 
     async def close(self) -> None:
         """Give back all connections."""
         with contextlib.suppress(*STORE_ERRORS):
-            await self._client.aclose()
+            await self._client.close()
+
+
+def client_of(address: Address) -> OneClient | ClusterClient:
+    """Return the client for what *address* names."""
+    if not address.is_cluster:
+        return OneClient(address, connections=CONNECTIONS)
+    places = [(node["host"], node["port"]) for node in address.nodes]
+    return ClusterClient(places, address.options(retries=1), connections=CONNECTIONS)
 
 
 async def run_script(ask: Ask, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:

@@ -16,6 +16,7 @@ from redis.exceptions import (
     ReadOnlyError,
     RedisError,
     ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -37,6 +38,7 @@ WORDS: Final = (
     (BusyLoadingError, "is still loading its data; wait for it"),
     (RedisTimeoutError, "does not answer; check that it runs and is not overloaded"),
     (RedisConnectionError, "cannot be reached; check that it runs and that --redis-url names it"),
+    (TryAgainError, "is moving the keys of this model to another node; try again when they are there"),
     (ResponseError, "refuses the command; check its log"),
     (TimeoutError, "does not answer; check that it runs and is not overloaded"),
     (OSError, "cannot be reached; check that it runs and that --redis-url names it"),

@@ -65,7 +65,7 @@ class RedisRouteStore(RedisNotifications, RedisLinks, RedisFleet, RedisDrift):
     """Implements ``ports.Store``. Another connection carries the nudges."""
 
     def __init__(self, url: str, *, timeout_seconds: float = 0.4) -> None:
-        """Name the store at *url*: ``redis://``, ``rediss://`` or ``unix://PATH``. Connects at the first call.
+        """Name the store at *url*, one of the forms of ``address.FORMS``. Connects at the first call.
 
         *timeout_seconds* bounds each wait on the socket. Raises InvalidSettings for a URL that is none.
         """

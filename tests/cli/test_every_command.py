@@ -33,6 +33,7 @@ READS: Final = {
 """Commands that change nothing that outlives them."""
 
 WITHOUT_DRY_RUN: Final = {
+    "backup": "it writes a file that was not there",
     "models adapt": "without --write it only proposes",
     "models convert": "it makes a version of its own, and replaces none",
     "models evaluate": "--no-record writes nothing",

@@ -17,6 +17,7 @@ from gateway.store.keys import route_key
 from gateway.store.memory import MemoryRouteStore
 from gateway.store.redis_store import RedisRouteStore
 from gateway.store.server_binary import find_server
+from tests.store.servers import USER, one_node_cluster, past_the_user
 
 if TYPE_CHECKING:
     from gateway.ports import RouteStore
@@ -44,7 +45,16 @@ def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["memory", "embedded", "redis-server"])
+@pytest.fixture(scope="session")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A cluster, seen by the user whom deploy/redis/users.acl allows least; nothing may have been refused to it."""
+    with one_node_cluster(tmp_path_factory.mktemp("cluster")) as server:
+        yield f"redis+cluster://{USER}@127.0.0.1:{server.port}"
+        refused = [entry for entry in server.ask("ACL", "LOG") if "gateway" in str(entry)]
+        assert refused == []
+
+
+@pytest.fixture(params=["memory", "embedded", "redis-server", "cluster"])
 def url(request: pytest.FixtureRequest) -> str:
     """The address of a server, or nothing for the store in memory."""
     if request.param == "memory":
@@ -78,7 +88,7 @@ def poison(url: str, store: RouteStore) -> Poison:
             del held[name]
 
     async def in_redis(model: str, fields: dict[str, bytes]) -> None:
-        async with Redis.from_url(url, protocol=2) as client:
+        async with Redis.from_url(past_the_user(url), protocol=2) as client:
             for name, value in fields.items():
                 words = ("HSET", route_key(model), name, value) if value else ("HDEL", route_key(model), name)
                 await client.execute_command(*words)  # type: ignore[no-untyped-call]  # the library leaves it so
@@ -95,7 +105,7 @@ def seconds_left(url: str, store: RouteStore) -> SecondsLeft:
         return store._ends[key] - time.time() if key in store._ends else None
 
     async def in_redis(key: str) -> float | None:
-        async with Redis.from_url(url, protocol=2) as client:
+        async with Redis.from_url(past_the_user(url), protocol=2) as client:
             left: int = await client.pttl(key)
         return left / 1000 if left >= 0 else None
 
@@ -111,7 +121,7 @@ def expire(url: str, store: RouteStore) -> Expire:
         store._ends[key] = time.time()
 
     async def in_redis(key: str) -> None:
-        async with Redis.from_url(url, protocol=2) as client:
+        async with Redis.from_url(past_the_user(url), protocol=2) as client:
             await client.pexpire(key, 0)
 
     return in_redis if url else in_memory
@@ -129,7 +139,7 @@ def tamper(url: str, store: RouteStore) -> Tamper:
             del held[name]
 
     async def in_redis(key: str, fields: dict[bytes, bytes]) -> None:
-        async with Redis.from_url(url, protocol=2) as client:
+        async with Redis.from_url(past_the_user(url), protocol=2) as client:
             for name, value in fields.items():
                 await (client.hset(key, name, value) if value else client.hdel(key, name))
 

@@ -12,6 +12,7 @@ from gateway.core.errors import StoreUnavailable
 from gateway.ports import SAMPLES_AT_ONCE, SAMPLES_KEPT
 from gateway.store.keys import REFERENCE_SECONDS, reference_key, samples_key
 from gateway.store.memory import MemoryRouteStore
+from tests.store.servers import past_the_user
 
 if TYPE_CHECKING:
     from gateway.ports import Store
@@ -70,7 +71,7 @@ async def test_samples_and_references_end_by_themselves(url: str, store: Store, 
     await store.sampled(model, b"0")
     await store.keep_reference(model, 1, DIGEST, b"one")
 
-    async with Redis.from_url(url, protocol=2) as client:
+    async with Redis.from_url(past_the_user(url), protocol=2) as client:
         left = [await client.ttl(samples_key(model)), await client.ttl(reference_key(model, 1, DIGEST))]
 
     assert 0 < left[0] <= 3600
@@ -80,7 +81,7 @@ async def test_samples_and_references_end_by_themselves(url: str, store: Store, 
 async def test_garbage_under_their_keys_holds_nobody_up(url: str, store: Store, model: str) -> None:
     if not url:
         pytest.skip("the store in memory has no keys of another kind")
-    async with Redis.from_url(url, protocol=2) as client:
+    async with Redis.from_url(past_the_user(url), protocol=2) as client:
         await client.set(samples_key(model), "garbage")
         await client.lpush(reference_key(model, 1, DIGEST), "garbage")
 

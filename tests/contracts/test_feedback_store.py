@@ -12,6 +12,7 @@ from gateway.core.errors import CorruptRoute
 from gateway.core.quality import read_quality
 from gateway.ports import Served
 from gateway.store.keys import QUALITY_FIELDS
+from tests.store.servers import past_the_user
 
 if TYPE_CHECKING:
     from gateway.ports import FeedbackStore
@@ -209,7 +210,7 @@ async def test_a_key_that_counts_nothing_is_refused_and_nothing_is_written(url: 
     from gateway.store.keys import quality_key, served_key
 
     await store.remember(model, [ONE], ttl_seconds=60)
-    async with Redis.from_url(url, protocol=2) as client:
+    async with Redis.from_url(past_the_user(url), protocol=2) as client:
         await client.set(quality_key(model), "x")
         await client.set(served_key(model, "s"), "x")
         for refused in (store.label(model, "a", "label", "1", RIGHT), store.quality(model)):

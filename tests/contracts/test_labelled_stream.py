@@ -12,6 +12,7 @@ import pytest
 from gateway.core.errors import CorruptRoute
 from gateway.ports import Served
 from gateway.store.keys import LABELLED_SECONDS, labelled_key, served_key
+from tests.store.servers import past_the_user
 
 if TYPE_CHECKING:
     from gateway.ports import LabelledStore, LabelledStream
@@ -190,7 +191,7 @@ async def test_a_key_of_another_kind_is_refused_and_nothing_is_counted(url: str,
     from redis.asyncio import Redis
 
     await store.remember(model, [kept("a")], ttl_seconds=60)
-    async with Redis.from_url(url, protocol=2) as client:
+    async with Redis.from_url(past_the_user(url), protocol=2) as client:
         await client.set(labelled_key(model), "x")
         stream = store.labelled(model)
         for refused in (say(store, model, "a"), stream.read("g", "c", 1, 0), stream.length(), stream.pending("g")):

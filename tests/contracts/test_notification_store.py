@@ -12,6 +12,7 @@ from gateway.core.errors import RevisionConflict
 from gateway.core.notification import Kind, Notification, read_notification
 from gateway.ports import OUTBOX_ENTRIES, AuditEntry, Claimed, Store
 from gateway.store.keys import deliveries_key, outbox_key, undelivered_key
+from tests.store.servers import past_the_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,7 +193,7 @@ async def test_garbage_under_our_keys_keeps_no_decision_from_being_written_and_t
     store: Store, model: str, url: str
 ) -> None:
     if url:
-        async with Redis.from_url(url, protocol=2) as client:
+        async with Redis.from_url(past_the_user(url), protocol=2) as client:
             for key in (outbox_key(model), deliveries_key(model), undelivered_key(model)):
                 await client.set(key, "garbage")
 
@@ -214,7 +215,7 @@ async def test_garbage_under_our_keys_keeps_no_decision_from_being_written_and_t
 async def test_a_place_of_garbage_is_read_as_none(store: Store, model: str, url: str, fields: dict[str, str]) -> None:
     await write(store, model, [news(model, "one")])
     if url:
-        async with Redis.from_url(url, protocol=2) as client:
+        async with Redis.from_url(past_the_user(url), protocol=2) as client:
             await client.hset(deliveries_key(model), mapping={f"ops|{name}": value for name, value in fields.items()})
 
     failed = await claim(store, model)

@@ -17,6 +17,11 @@ from gateway.store.address import Address
         ("redis://ada:hunter2@cache", "cache:6379"),
         ("redis://[::1]:7000", "::1:7000"),
         ("rediss://:hunter2@cache?ssl_cert_reqs=none", "cache:6379"),
+        (
+            "redis+sentinel://ada:hunter2@a,b:7000/main/3?sentinel_password=hunter3",
+            "main of the Sentinels at a:26379,b:7000",
+        ),
+        ("rediss+cluster://ada:hunter2@a,b:7000", "cluster at a:6379,b:7000"),
         ("unix:///run/r.sock?db=2&password=hunter2", "unix socket /run/r.sock"),
         ("unix:///run/with%20space", "unix socket /run/with space"),
     ],
@@ -41,6 +46,13 @@ def test_a_place_says_where_and_never_who(url: str, place: str) -> None:
         "redis://:hunter2@cache?ssl_cert_reqs=none",
         "rediss://:hunter2@cache?ssl_cert_reqs=sometimes",
         "rediss://:hunter2@cache?ssl_nonsense=1",
+        "redis://:hunter2@cache?sentinel_password=hunter2",
+        "redis+sentinel://:hunter2@cache",
+        "redis+sentinel://:hunter2@cache/main/name",
+        "redis+sentinel://:hunter2@a,,b/main",
+        "redis+cluster://:hunter2@cache/1",
+        "redis+cluster://:hunter2@",
+        "redis+magic://:hunter2@cache",
         "unix://",
         "redis://[::1",
     ],
@@ -64,3 +76,15 @@ def test_our_timeouts_are_those_of_the_connection() -> None:
 
     assert (connection.socket_timeout, connection.socket_connect_timeout) == (0.25, 0.25)
     assert connection.retry.get_retries() == 0
+
+
+def test_the_servers_users_are_not_those_of_the_sentinels() -> None:
+    url = "rediss+sentinel://ada:one@a,b/main?sentinel_username=eve&sentinel_password=two&ssl_ca_certs=/ca.pem"
+
+    address = Address.parse(url, 0.4)
+
+    assert (address.parsed["username"], address.parsed["password"]) == ("ada", "one")
+    assert [(node["username"], node["password"], node["ssl_ca_certs"]) for node in address.nodes] == [
+        ("eve", "two", "/ca.pem")
+    ] * 2
+    assert "sentinel_password" not in address.options(retries=0)

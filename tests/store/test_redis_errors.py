@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +14,7 @@ from gateway.ports import AuditEntry, Deltas, Fence, RouteHead
 from gateway.store.keys import HISTORY_LIMIT, REPLICAS, audit_key, evidence_key, lease_key, route_key, seen_key
 from gateway.store.records import CORRUPT_REVISION
 from gateway.store.redis_store import RedisRouteStore
+from tests.store.servers import ACL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     Command = Callable[..., Awaitable[Any]]
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 NEWS = Notification(Kind.CHANGED, "m", 3, "ada", "because", {}, {1: 100})
 ENTRY = AuditEntry(0, "ada", "because", "route", None, {"split": {"1": 100}})
@@ -84,9 +83,9 @@ async def test_refused_credentials_are_named_and_not_repeated(
 
 
 async def test_a_user_who_may_do_exactly_what_we_need_is_served(server: EmbeddedServer, command: Command) -> None:
-    """The commands that the documentation may promise to be enough; a nudge is not one of them."""
-    (promised,) = re.findall(r"needs the commands (.*?)\.", PAGE.read_text(), re.DOTALL)
-    needed = re.findall(r"`(\w+)`", promised)
+    """The commands of the shipped user are enough; its channel is not needed."""
+    (shipped,) = re.findall(r"^user gateway (.*)$", ACL_FILE.read_text(), re.MULTILINE)
+    needed = re.findall(r"\+(\S+)", shipped)
     await command("ACL", "SETUSER", "bob", "on", ">pw", "resetchannels", "~gateway:*", *(f"+{word}" for word in needed))
     store = RedisRouteStore(f"{server.start()}?username=bob&password=pw")
 
