@@ -9,13 +9,16 @@ BIN := $(VENV)/bin
 export ORT_DISABLE_TELEMETRY := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help run test test-long lint bench soak load models lock check-models programs environments kserve ops clean
+.PHONY: help run demo-learning test test-long lint bench soak load models lock check-models programs environments kserve ops clean
 
 help:  ## show what can be done
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/.core  ## serve the shipped models on 127.0.0.1:8080
 	@exec $(BIN)/gateway serve
+
+demo-learning: $(VENV)/.dev  ## watch the loop close: the world changes, labels come back, what learned of them is promoted
+	@$(BIN)/gateway demo learning
 
 test: $(VENV)/.dev programs environments  ## everything that must hold: style, types, tests, coverage of the core
 	@scripts/check

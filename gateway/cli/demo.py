@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import json
 import re
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 if TYPE_CHECKING:
     import argparse
@@ -28,13 +29,21 @@ PATIENCE_SECONDS: Final = 120.0
 
 ENDED: Final = frozenset({"succeeded", "rolled_back", "aborted", "superseded"})
 
+STORIES: Final = ("rollouts", "learning")
+RATES: Final = {"rollouts": 400.0, "learning": 120.0}
+
 EXAMPLE = """example:
   gateway demo
   gateway demo --rate 600 --json
+  gateway demo learning --only change
 
-The demo brings its own gateway on free ports, its own state and a copy of the models, and takes all of it away at
-the end. Version 2 is walked to all traffic by its evidence; version 3, which answers NaN, is taken back.
-Exit code 0: both came out so, and every caller got an answer from a version that was well."""
+STORY is rollouts (without one), or learning. A demo brings its own gateway on free ports, its own state and a copy of
+the models, and takes all of it away at the end.
+  rollouts  version 2 is walked to all traffic by its evidence; version 3, which answers NaN, is taken back
+  learning  labels come back, the world changes and the accuracy falls; a learner makes a version that reads it, and
+            labels promote it. Then the labels are wrong for a while, and what was learned of them is taken back. About
+            two minutes; needs the extra `convert`, and leaves a picture in the working directory
+Exit code 0: everything came out so, and every caller got an answer; in rollouts from a version that was well."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -44,20 +53,31 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "demo",
         help="watch one version being promoted and a bad one taken back, under live traffic",
-        description="Start a gateway, send it traffic, roll out a healthy version and then one that fails.",
+        description="Start a gateway, send it traffic, roll out a healthy version and then one that fails; or learn.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--models", default="models", help=f"repository with {MODEL} 1 and 2 [models]")
+    parser.add_argument("story", metavar="STORY", nargs="?", choices=STORIES, default="rollouts", help="[rollouts]")
+    parser.add_argument("--models", default="models", help="repository with the shipped models [models]")
     parser.add_argument("--step-seconds", type=int, default=3, help="least time of each step [3]")
-    parser.add_argument("--rate", type=float, default=400.0, help="requests per second [400]")
+    parser.add_argument("--rate", type=float, help="requests per second [400; of learning 120]")
+    parser.add_argument("--only", choices=("change", "poison"), help="of learning: this act instead of both")
+    parser.add_argument(
+        "--picture", type=Path, default=Path("demo-learning.svg"), metavar="FILE",
+        help="of learning: where its picture is left [demo-learning.svg]",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the result as JSON instead of the story")
 
 
 def run(args: argparse.Namespace) -> int:
     """Play the demo; 0 when it came out as promised, 1 when not, 2 when it cannot start."""
     from gateway.cli.demo_gateway import demo_gateway
+    from gateway.cli.demo_learning import play
 
+    signal.signal(signal.SIGTERM, _end)
+    args.rate = args.rate or RATES[args.story]
+    if args.story == "learning":
+        return play(args)
     models = Path(args.models)
     if not all((models / MODEL / version).is_dir() for version in ("1", "2")):
         print(
@@ -79,6 +99,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n" + _ending(told))
     return 0 if told["came_out"] else 1
+
+
+def _end(*_: object) -> NoReturn:
+    """End as after Ctrl-C, so that the demo's processes are ended too."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 @dataclass

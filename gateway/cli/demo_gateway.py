@@ -53,16 +53,23 @@ def demo_gateway(models: Path, model: str) -> Iterator[DemoGateway]:
     """Run a gateway with versions 1 and 2 of *model* and one that fails. Raises RuntimeError where none starts."""
     with tempfile.TemporaryDirectory(prefix="gateway-demo-") as home:
         _furnish(Path(home), models, model)
-        ports = ["--port", "0", "--admin-port", "0", "--grpc-port", "0"]
-        places = ["--models", f"{home}/models", "--routes", f"{home}/routes", "--state-dir", f"{home}/state"]
-        command = [sys.executable, "-m", "gateway", "serve", *ports, *places]
-        command += ["--workers", "2", "--log-level", "error", "--drain-delay", "0"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment_without_settings())
-        try:
-            yield _addresses(process)
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(STOP_SECONDS)
+        with running(Path(home), "--workers", "2") as gateway:
+            yield gateway
+
+
+@contextlib.contextmanager
+def running(home: Path, *flags: str) -> Iterator[DemoGateway]:
+    """Run a gateway over *home*, which has its models and routes. Raises RuntimeError where none starts."""
+    ports = ["--port", "0", "--admin-port", "0", "--grpc-port", "0"]
+    places = ["--models", f"{home}/models", "--routes", f"{home}/routes", "--state-dir", f"{home}/state"]
+    command = [sys.executable, "-m", "gateway", "serve", *ports, *places]
+    command += ["--log-level", "error", "--drain-delay", "0", *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment_without_settings())
+    try:
+        yield _addresses(process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(STOP_SECONDS)
 
 
 def _furnish(home: Path, models: Path, model: str) -> None:

@@ -43,6 +43,25 @@ class Traffic:
         return seen
 
 
+async def exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes, user: str = ""
+) -> tuple[dict[str, str], Any]:
+    """Post *body* and return the headers, in lower case, and the answer read as JSON.
+
+    Raises ValueError for an answer that is no success, OSError and EOFError for one that does not come.
+    """
+    writer.write(
+        b"POST %s HTTP/1.1\r\nhost: demo\r\nx-user-id: %s\r\ncontent-length: %d\r\n\r\n%s"
+        % (path.encode(), user.encode(), len(body), body)
+    )
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+    answer = json.loads(await reader.readexactly(int(headers["content-length"])))
+    if not head.startswith("http/1.1 20"):
+        raise ValueError(head)
+    return headers, answer
+
+
 class Caller:
     """One connection that asks for one user after the other."""
 
@@ -73,15 +92,9 @@ class Caller:
         row = [round(value * random.uniform(0.8, 1.2), 5) for value in BENIGN]
         body = json.dumps({"inputs": [{"name": "input", "shape": [1, 30], "datatype": "FP32", "data": row}]}).encode()
         started = time.perf_counter()
-        writer.write(
-            b"POST /v2/models/breast-cancer/infer HTTP/1.1\r\nhost: demo\r\n"
-            b"x-user-id: %s\r\ncontent-length: %d\r\n\r\n%s" % (user.encode(), len(body), body)
-        )
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
-        answer: Any = json.loads(await reader.readexactly(int(headers["content-length"])))
-        if not head.startswith("http/1.1 200") or answer["model_version"] != headers["x-gateway-version"]:
-            raise ValueError(head)
+        headers, answer = await exchange(reader, writer, "/v2/models/breast-cancer/infer", body, user)
+        if answer["model_version"] != headers["x-gateway-version"]:
+            raise ValueError(headers)
         _, probabilities = answer["outputs"]
         is_good = all(value is not None and 0 <= value <= 1 for value in probabilities["data"])
         took = (time.perf_counter() - started) * 1000

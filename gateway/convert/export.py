@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.convert import estimators, graph
+from gateway.convert import estimators, graph, stochastic
 from gateway.convert.errors import CannotConvert, LibraryMissing
 from gateway.convert.samples import is_text
 
@@ -54,6 +54,7 @@ def onnx_bytes(estimator: Any, sample: Sample) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _register_linear()
+            stochastic.register()
             model = to_onnx(
                 estimator,
                 initial_types=_initial_types(sample, is_joined=is_joined),

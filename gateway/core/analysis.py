@@ -222,6 +222,11 @@ def _missing(evidence: Evidence, plan: Plan, arms: Arms, certificate: Certificat
     units = evidence.total(arms.canary, "n", since=since)
     if units < plan.min_units:
         yield Reason("units", f"{units} requests in this step, {plan.min_units} are needed")
+    guard = plan.guard("labels")
+    least = guard.least or 0 if guard is not None and guard.enforce != "off" else 0
+    labelled = evidence.total(arms.canary, "labelled")
+    if labelled < least:
+        yield Reason("labels", f"{labelled} labelled answers of the canary, {least} are needed")
 
 
 def _certified(certificate: Certificate) -> str:

@@ -23,15 +23,16 @@ WEIGHTS: Final = {"errors": 0.5, "invalid": 0.1, "latency": 0.25, "labels": 0.15
 
 LIMITS: Final = {"tolerate": (0.000001, 0.45), "certify": (0.0001, 0.5), "margin": (0.0, 1.0)}
 LATENCY_TOLERATE: Final = (0.0, 10.0)
+MAX_LABELS: Final = 1_000_000_000
 
 DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "errors": {"tolerate": 0.005, "certify": None, "margin": 0.0, "enforce": "rollback"},
     "invalid": {"tolerate": 0.0001, "margin": 0.0, "enforce": "rollback"},
     "latency": {"tolerate": 0.25, "enforce": "rollback"},
-    "labels": {"margin": 0.05, "paired": False, "enforce": "rollback"},
+    "labels": {"margin": 0.05, "paired": False, "least": None, "enforce": "rollback"},
     "outputs": {"enforce": "rollback"},
 }
-"""Guard → its members and what they are where a plan leaves them out. None: computed when the rollout starts."""
+"""Guard → its members and what they are where a plan leaves them out. None: computed at the start, or not there."""
 
 UNLESS_NAMED: Final = ("errors", "invalid", "latency", "outputs")
 """The guards of a plan that names none. Labels have to be sent, so they have to be asked for."""
@@ -43,7 +44,8 @@ class Guard:
 
     tolerate: the rate, or for latency the excess, that is let be. certify: the failure rate to be excluded before a
     promotion. margin: how much worse odds than the baseline's are let be. All are fractions of one. paired: labels are
-    compared on requests that both versions predicted.
+    compared on requests that both versions predicted. least: labelled answers of the canary that a pass needs; without
+    it silence passes.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Guard:
     margin: float | None = None
     paired: bool | None = None
     enforce: str = "rollback"
+    least: int | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.name, DEFAULTS)
@@ -123,8 +126,16 @@ def _value(name: str, member: str, value: object) -> object:
     with at(member):
         if member == "paired":
             return check_truth(value)
+        if member == "least":
+            return _count(value)
         least, most = limits(name, member)
         return percent_of(value, least=least, most=most)
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 1 <= value <= MAX_LABELS:
+        raise InvalidDocument("", f"{shown(value)} is no number of labelled answers; write 1 to {MAX_LABELS}")
+    return value
 
 
 def check_truth(value: object) -> bool:

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate, pairwise
-from math import isfinite
+from math import inf, isfinite, nextafter
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.errors import InvalidDocument
@@ -84,8 +84,7 @@ class Column:
             return repr(self.classes[number]) if number < len(self.classes) else "of other classes"
         if number == len(self.edges):
             return f"above {self.edges[-1]:.4g}" if self.edges else "anything"
-        high = f"{self.edges[number]:.4g}"
-        return f"at most {high}" if not number else f"above {self.edges[number - 1]:.4g} and at most {high}"
+        return _between(self.edges[number - 1] if number else None, self.edges[number])
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -134,6 +133,22 @@ class Reference:
             "digest": self.digest, "rows": self.rows, "columns": [column.as_dict() for column in self.columns],
         }  # fmt: skip
         return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _between(low: float | None, high: float) -> str:
+    """Return what lies above *low*, where there is one, and at most at *high*, in words.
+
+    The first edge of a column is the number next below all that were seen; the one that was seen, which is shorter, is
+    told in its place.
+    """
+    edge = high if low is None else low
+    seen = nextafter(edge, inf) + 0.0  # no minus before a zero
+    is_next_below = len(repr(seen)) < len(repr(edge))
+    if low is None:
+        return f"below {seen:.4g}" if is_next_below else f"at most {high:.4g}"
+    if seen == high:
+        return f"{high:.4g}"
+    return f"from {seen:.4g} to {high:.4g}" if is_next_below else f"above {low:.4g} and at most {high:.4g}"
 
 
 def read_reference(content: bytes) -> Reference:

@@ -24,7 +24,7 @@ WITHOUT_JSON: Final = {
 """Command → why it has no --json."""
 
 READS: Final = {
-    "completion", "context list", "demo", "doctor", "experiments report", "history verify", "models check",
+    "completion", "context list", "doctor", "experiments report", "history verify", "models check",
     "models drift", "models list", "models quality", "models replay", "notifications list", "recordings list",
     "rollouts list", "rollouts simulate",
     "rollouts status", "routes diff", "routes explain", "routes history", "routes lint", "routes list", "routes show",
@@ -34,6 +34,7 @@ READS: Final = {
 
 WITHOUT_DRY_RUN: Final = {
     "backup": "it writes a file that was not there",
+    "demo": "it has a gateway of its own, and leaves nothing but a picture",
     "models adapt": "without --write it only proposes",
     "models convert": "it makes a version of its own, and replaces none",
     "models evaluate": "--no-record writes nothing",

@@ -264,3 +264,22 @@ def test_an_assessment_of_a_whole_rollout_takes_about_a_millisecond() -> None:
         taken.append(perf_counter() - began)
 
     assert min(taken) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("guard", "labelled", "kind", "reasons"),
+    [
+        ({"least": 30}, 29, Kind.INCONCLUSIVE, ["labels"]),
+        ({"least": 30}, 30, Kind.PASS, []),
+        ({"least": 30, "enforce": "hold"}, 0, Kind.INCONCLUSIVE, ["labels"]),
+        ({"least": 30, "enforce": "off"}, 0, Kind.PASS, []),
+        ({}, 0, Kind.PASS, []),
+    ],
+)
+def test_a_canary_that_nobody_labelled_passes_only_where_no_labels_are_asked_for(
+    guard: dict[str, Any], labelled: int, kind: Kind, reasons: list[str]
+) -> None:
+    verdict = judge(HEALTHY | {"2|labelled": labelled, "1|labelled": 500}, guards={"errors": {}, "labels": guard})
+
+    assert verdict.kind is kind
+    assert [reason.guard for reason in verdict.reasons if reason.guard == "labels"] == reasons

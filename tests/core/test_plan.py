@@ -201,6 +201,9 @@ def test_what_is_probably_not_meant_is_warned_of(change: dict[str, Any], said: s
         ({"guards": {"errors": None}}, "guards.errors"),
         ({"guards": {"errors": {"paired": True}}}, "guards.errors.paired"),
         ({"guards": {"labels": {"paired": "x"}}}, "guards.labels.paired"),
+        ({"guards": {"labels": {"least": 0}}}, "guards.labels.least"),
+        ({"guards": {"labels": {"least": True}}}, "guards.labels.least"),
+        ({"guards": {"errors": {"least": 5}}}, "guards.errors.least"),
         *[({"guards": {"errors": {"tolerate": value}}}, "guards.errors.tolerate")
           for value in (0.5, "0%", "46%", "x%", None)],
         ({"guards": {"latency": {"tolerate": "1001%"}}}, "guards.latency.tolerate"),
@@ -285,3 +288,12 @@ def test_whatever_a_plan_holds_it_is_read_or_refused_as_a_document(data: dict[st
         plan = read_plan({"steps": STEPS} | data)
 
         assert read_plan(json.loads(json.dumps(plan.as_dict()))) == plan
+
+
+def test_the_labels_that_a_pass_needs_are_written_where_they_are_asked_for_and_nowhere_else() -> None:
+    """A gateway of 0.3.0 refuses a plan that has them, and reads all others."""
+    asked, silent = (read_plan({"steps": STEPS, "guards": {"labels": given}}) for given in ({"least": 50}, {}))
+
+    assert asked.as_dict()["guards"]["labels"]["least"] == 50
+    assert read_plan(asked.as_dict()) == asked
+    assert "least" not in silent.as_dict()["guards"]["labels"]

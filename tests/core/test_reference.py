@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import inf, nextafter
 from typing import Any
 
 import pytest
@@ -32,6 +33,11 @@ REFERENCE = Reference((AMOUNT, COUNTRY, LABEL), 10, "rows.csv", "2026-01-01T00:0
 FINE = len(VALUE_EDGES)
 
 
+PIXEL = Column("pixel", "numbers", (0, 6, 4, 0, 0), (nextafter(0.0, -inf), 0.0, 5.0))
+YEAR = Column("year", "numbers", (0, 9, 0, 0), (nextafter(1999.0, -inf), 2024.0))
+"""As an evaluation makes them: the first edge is next below the least number that was seen."""
+
+
 def test_a_reference_is_read_back_as_it_was_written() -> None:
     assert read_reference(REFERENCE.encoded()) == REFERENCE
 
@@ -53,6 +59,10 @@ def test_a_column_is_found_by_its_name() -> None:
         (AMOUNT, 0, "at most 0"),
         (AMOUNT, 1, "above 0 and at most 1"),
         (AMOUNT, 3, "above 2"),
+        (PIXEL, 0, "below 0"),
+        (PIXEL, 1, "0"),
+        (PIXEL, 2, "above 0 and at most 5"),
+        (YEAR, 1, "from 1999 to 2024"),
         (AMOUNT, 4, "missing"),
         (Column("empty", "numbers", (0, 0)), 0, "anything"),
         (COUNTRY, 0, "'de'"),
