@@ -23,7 +23,7 @@ from gateway.models.loader import Loader, NoRoom
 from gateway.models.wishes import Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
@@ -95,9 +95,10 @@ class Catalog:
         entry = self._entries.get(model, {}).get(version)
         return entry.status() if entry else None
 
-    def statuses(self) -> list[VersionStatus]:
-        """Return what is known of every version, by name and number."""
-        return [entry.status() for entry in sorted(self._all(), key=lambda each: (each.model, each.version))]
+    def statuses(self, model: str | None = None) -> list[VersionStatus]:
+        """Return what is known of every version, or of those of *model*, by name and number."""
+        entries = self._all() if model is None else self._entries.get(model, {}).values()
+        return [entry.status() for entry in sorted(entries, key=lambda each: (each.model, each.version))]
 
     def models(self) -> list[str]:
         """Return the names of all models that have a version here."""
@@ -121,13 +122,14 @@ class Catalog:
             {model: frozenset(versions) for model, versions in routed.items()},
             {model: dict(verbs) for model, verbs in orders.items()},
         )
-        for entry in self._all():
+        changed = before.differing(self._wishes)
+        for entry in self._of(changed):
             if self._wishes.order(entry) == "load" and before.order(entry) != "load":
                 entry.retry_at = self._clock()
                 entry.wake()
             if entry.loaded is not None and before.is_routed(entry):
                 entry.loaded.last_asked = self._clock()
-        self._reconcile()
+        self._reconcile(changed)
 
     def retry(self, model: str, version: int) -> None:
         """Try a FAILED version again now, as a repeated load order asks."""
@@ -187,6 +189,10 @@ class Catalog:
         for versions in self._entries.values():
             yield from versions.values()
 
+    def _of(self, models: Iterable[str]) -> Iterator[Entry]:
+        for model in models:
+            yield from self._entries.get(model, {}).values()
+
     def _is_replaced_first(self, entry: Entry) -> bool:
         """Say whether a routed version of the model is still to come: new ones load before old ones go."""
         return any(
@@ -222,11 +228,11 @@ class Catalog:
         if not versions:
             self._entries.pop(entry.model, None)
 
-    def _reconcile(self) -> None:
-        """Move every version towards what is wanted."""
+    def _reconcile(self, models: Iterable[str] | None = None) -> None:
+        """Move every version, or those of *models*, towards what is wanted."""
         if self._is_closed:
             return
-        for entry in list(self._all()):
+        for entry in list(self._all() if models is None else self._of(models)):
             self._step(entry)
         if self._loading is None and self._next():
             self._loading = asyncio.get_running_loop().create_task(self._load_waiting(), name="load versions")
@@ -279,7 +285,7 @@ class Catalog:
         try:
             while (entry := self._next()) is not None:
                 await self._load(entry)
-                self._reconcile()
+                self._reconcile((entry.model,))
         finally:
             self._loading = None
 

@@ -7,7 +7,7 @@ since a raised exception would keep its session alive in its traceback.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import InvalidModel
@@ -128,7 +128,8 @@ class Loader:
             logger.warning("version %d of model %r: %s", files.version, files.model, session.warning)
         session, serving = adapted(session, metadata, model=files.model, version=files.version)
         proven = prove(session, serving, golden, self._patience)
-        return Prepared(session, metadata, blob.digest, proven, memory_bytes)
+        joined = replace(metadata.serving, max_batch_rows=serving.max_batch_rows)
+        return Prepared(session, replace(metadata, serving=joined), blob.digest, proven, memory_bytes)
 
     def _verify(
         self, files: VersionFiles, blob: Blob, metadata: Metadata, threads: int, providers: Sequence[str]
