@@ -57,19 +57,22 @@ class Catalog:
         *,
         load: Literal["all", "routed"] = "all",
         threads: int = 1,
+        most_threads: int | None = None,
         providers: Sequence[str] = (CPU,),
         clock: Callable[[], float] = time.monotonic,
         verifier: Verifier | None = None,
         budget: Budget = UNBOUNDED,
     ) -> None:
-        """*verifier*: as in ``Loader``. *budget*: what the versions may take of memory together."""
+        """*most_threads* and *verifier*: as in ``Loader``. *budget*: what the versions may take of memory together."""
         self.has_looked = False
         """Whether the repository was scanned once: before that, a model that is not known may yet be found."""
         self.repository_error = ""
         """Why the last scan failed; empty where it did not."""
         self._repository = repository
         self._metrics = metrics
-        self._loader = Loader(engine, blobs_dir, threads=threads, providers=providers, verifier=verifier)
+        self._loader = Loader(
+            engine, blobs_dir, threads=threads, most_threads=most_threads, providers=providers, verifier=verifier
+        )
         self._budget = budget
         self._wishes = Wishes(loads_all=load == "all")
         self._clock = clock
@@ -232,9 +235,10 @@ class Catalog:
         """Move every version, or those of *models*, towards what is wanted."""
         if self._is_closed:
             return
-        for entry in list(self._all() if models is None else self._of(models)):
+        moved = list(self._all() if models is None else self._of(models))
+        for entry in moved:
             self._step(entry)
-        if self._loading is None and self._next():
+        if self._loading is None and any(entry.is_next_in_line() for entry in moved):
             self._loading = asyncio.get_running_loop().create_task(self._load_waiting(), name="load versions")
 
     def _step(self, entry: Entry) -> None:
