@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS: Final = 1.0
 
 LOOKING_SHARE: Final = 0.05
-"""Of the time: what looking may take. With hundreds of models a look takes longer, and there are fewer."""
+"""Of a processor: what looking may take. With hundreds of models a look takes longer, and there are fewer."""
 
 
 class QualityBoard:
@@ -40,9 +40,9 @@ class QualityBoard:
     async def run_forever(self) -> None:
         """Look for ever."""
         while True:
-            began = time.monotonic()
+            began = time.thread_time()
             await self.look()
-            await asyncio.sleep(max(EVERY_SECONDS, (time.monotonic() - began) / LOOKING_SHARE))
+            await asyncio.sleep(max(EVERY_SECONDS, (time.thread_time() - began) / LOOKING_SHARE))
 
     async def look(self) -> None:
         """Read what the store counted of each model."""

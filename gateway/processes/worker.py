@@ -33,6 +33,9 @@ AGAIN_SECONDS: Final = 1.0
 TELLING_SHARE: Final = 0.02
 """Of the loop's time: what telling the outside may take. With hundreds of versions it takes milliseconds each time."""
 
+TELLING_SECONDS: Final = 0.5
+"""Whatever it takes, a change is told after so long."""
+
 FIRST_READ_SECONDS: Final = 1.0
 """How long a start waits for the store before it serves what is on disk."""
 
@@ -161,7 +164,7 @@ class Worker:
         if self._telling is not None:
             self._telling.cancel()
             self._telling = None
-        began = time.monotonic()
+        began = time.thread_time()  # not the clock on the wall: a busy machine is no reason to tell late
         parts = self._parts
         if self._started:
             parts.use_files()
@@ -174,8 +177,8 @@ class Worker:
         if not reasons and self._ready_fd is not None:
             self._say_ready(self._ready_fd)
             self._ready_fd = None
-        took = time.monotonic() - began
-        self._tell_after = asyncio.get_running_loop().time() + took / TELLING_SHARE
+        pause = min((time.thread_time() - began) / TELLING_SHARE, TELLING_SECONDS)
+        self._tell_after = asyncio.get_running_loop().time() + pause
 
     def _say_ready(self, descriptor: int) -> None:
         self._parts.slab.retire_unclaimed()
