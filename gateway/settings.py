@@ -199,9 +199,21 @@ def store_url(models: Path) -> str:
     return f"{match[1]}://{match[2]}" if match else ""
 
 
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0))
+_QUOTAS: Final = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
+"""Microseconds of CPU time, and of the time in which they may be spent: of a container, by cgroups 2 and 1."""
+
+
+def cores(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how many processors this process may use: those it may run on, or its container's share where less."""
+    allowed = len(os.sched_getaffinity(0))
+    for names in _QUOTAS:
+        try:
+            quota, period = (int(word) for name in names for word in (root / name).read_text().split())
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+        if quota > 0 and period > 0:
+            return max(1, min(allowed, round(quota / period)))
+    return allowed
 
 
 def _setting(default: str, read: Callable[[str], Any], text: str) -> Any:

@@ -92,7 +92,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _compare(chosen: argparse.Namespace, directory: Path) -> list[Comparison]:
-    models = _repository(directory / "models")
+    models = repository(directory / "models")
     server_core, load_core = two_cores()
     found = []
     with ExitStack() as stack:
@@ -132,7 +132,7 @@ def _in_turns(
     return Comparison(title, peer.name, *measured)
 
 
-def _repository(models: Path) -> Path:
+def repository(models: Path) -> Path:
     """Make a repository of the row's model and the image's."""
     row = models / work.MODEL / "1"
     row.mkdir(parents=True)

@@ -46,6 +46,7 @@ from gateway.serving.shadow import Shadows
 from gateway.serving.snapshot import Snapshot
 from gateway.serving.watchdog import Watchdog
 from gateway.serving.watcher import Watcher, compile_stored
+from gateway.settings import cores
 from gateway.store.redis_store import RedisRouteStore
 from gateway.telemetry.crashes import CrashTable
 from gateway.telemetry.figures import SlabFigures
@@ -161,6 +162,7 @@ def build_worker(start: Start) -> WorkerParts:
         slab,
         settings.state_dir / "blobs",
         load="all" if settings.load == "all" else "routed",
+        most_threads=max(1, cores() // settings.workers),
         providers=settings.providers,
         verifier=RemoteVerifier(start.asked) if start.asked is not None else None,
         budget=Budget(memory_of_a_worker(settings), settings.model_idle),

@@ -1,9 +1,10 @@
-"""The quality of every version, as ``/metrics`` shows it: read out of the store once a second."""
+"""The quality of every version, as ``/metrics`` shows it: read out of the store once a second, or seldomer."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import CorruptRoute, StoreUnavailable
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS: Final = 1.0
+
+LOOKING_SHARE: Final = 0.05
+"""Of a processor: what looking may take. With hundreds of models a look takes longer, and there are fewer."""
 
 
 class QualityBoard:
@@ -36,8 +40,9 @@ class QualityBoard:
     async def run_forever(self) -> None:
         """Look for ever."""
         while True:
+            began = time.thread_time()
             await self.look()
-            await asyncio.sleep(EVERY_SECONDS)
+            await asyncio.sleep(max(EVERY_SECONDS, (time.thread_time() - began) / LOOKING_SHARE))
 
     async def look(self) -> None:
         """Read what the store counted of each model."""

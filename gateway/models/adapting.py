@@ -21,6 +21,7 @@ from gateway.core.errors import InputRefused, InvalidModel, ModelFailed
 from gateway.core.signature import FLOATS, FREE
 from gateway.models.adapter_document import read_adapter
 from gateway.models.metadata import WarmUpInput
+from gateway.models.padding import padded
 from gateway.models.warmup import NUMPY
 
 if TYPE_CHECKING:
@@ -41,16 +42,20 @@ class _Unfit(Exception):
 def adapted(session: Session, metadata: Metadata, *, model: str, version: int) -> tuple[Session, Serving]:
     """Return the session that callers see, and how it wants to be served.
 
-    Without an adapter in *metadata* both are as they were given. With one, the warm-up gets values that the adapter
-    lets through where the metadata names none. Raises InvalidModel, code bad_metadata, for one that does not fit.
+    Without an adapter in *metadata* both are as they were given, but for ``serving.pad``, whose runs join no more rows
+    than the graph takes. With one, the warm-up gets values that the adapter lets through where the metadata names none.
+    Raises InvalidModel, code bad_metadata, for one that does not fit.
     """
+    serving = metadata.serving
+    if serving.pad:
+        session = filling = padded(session, model=model, version=version)
+        serving = replace(serving, max_batch_rows=min(serving.max_batch_rows, filling.rows))
     if metadata.adapter is None:
-        return session, metadata.serving
+        return session, serving
     try:
         plan = adapt(read_adapter(metadata.adapter), session.signature)
     except InvalidAdapter as exc:
         raise InvalidModel("bad_metadata", f"metadata.yaml: {exc}") from exc
-    serving = metadata.serving
     wishes = {name: WarmUpInput(values=values) for name, values in _harmless(plan).items()}
     for name, wish in serving.warm_up.items():
         derived = wishes.get(name, wish)

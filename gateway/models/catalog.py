@@ -23,7 +23,7 @@ from gateway.models.loader import Loader, NoRoom
 from gateway.models.wishes import Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
@@ -57,19 +57,22 @@ class Catalog:
         *,
         load: Literal["all", "routed"] = "all",
         threads: int = 1,
+        most_threads: int | None = None,
         providers: Sequence[str] = (CPU,),
         clock: Callable[[], float] = time.monotonic,
         verifier: Verifier | None = None,
         budget: Budget = UNBOUNDED,
     ) -> None:
-        """*verifier*: as in ``Loader``. *budget*: what the versions may take of memory together."""
+        """*most_threads* and *verifier*: as in ``Loader``. *budget*: what the versions may take of memory together."""
         self.has_looked = False
         """Whether the repository was scanned once: before that, a model that is not known may yet be found."""
         self.repository_error = ""
         """Why the last scan failed; empty where it did not."""
         self._repository = repository
         self._metrics = metrics
-        self._loader = Loader(engine, blobs_dir, threads=threads, providers=providers, verifier=verifier)
+        self._loader = Loader(
+            engine, blobs_dir, threads=threads, most_threads=most_threads, providers=providers, verifier=verifier
+        )
         self._budget = budget
         self._wishes = Wishes(loads_all=load == "all")
         self._clock = clock
@@ -95,9 +98,10 @@ class Catalog:
         entry = self._entries.get(model, {}).get(version)
         return entry.status() if entry else None
 
-    def statuses(self) -> list[VersionStatus]:
-        """Return what is known of every version, by name and number."""
-        return [entry.status() for entry in sorted(self._all(), key=lambda each: (each.model, each.version))]
+    def statuses(self, model: str | None = None) -> list[VersionStatus]:
+        """Return what is known of every version, or of those of *model*, by name and number."""
+        entries = self._all() if model is None else self._entries.get(model, {}).values()
+        return [entry.status() for entry in sorted(entries, key=lambda each: (each.model, each.version))]
 
     def models(self) -> list[str]:
         """Return the names of all models that have a version here."""
@@ -121,13 +125,14 @@ class Catalog:
             {model: frozenset(versions) for model, versions in routed.items()},
             {model: dict(verbs) for model, verbs in orders.items()},
         )
-        for entry in self._all():
+        changed = before.differing(self._wishes)
+        for entry in self._of(changed):
             if self._wishes.order(entry) == "load" and before.order(entry) != "load":
                 entry.retry_at = self._clock()
                 entry.wake()
             if entry.loaded is not None and before.is_routed(entry):
                 entry.loaded.last_asked = self._clock()
-        self._reconcile()
+        self._reconcile(changed)
 
     def retry(self, model: str, version: int) -> None:
         """Try a FAILED version again now, as a repeated load order asks."""
@@ -187,6 +192,10 @@ class Catalog:
         for versions in self._entries.values():
             yield from versions.values()
 
+    def _of(self, models: Iterable[str]) -> Iterator[Entry]:
+        for model in models:
+            yield from self._entries.get(model, {}).values()
+
     def _is_replaced_first(self, entry: Entry) -> bool:
         """Say whether a routed version of the model is still to come: new ones load before old ones go."""
         return any(
@@ -222,13 +231,14 @@ class Catalog:
         if not versions:
             self._entries.pop(entry.model, None)
 
-    def _reconcile(self) -> None:
-        """Move every version towards what is wanted."""
+    def _reconcile(self, models: Iterable[str] | None = None) -> None:
+        """Move every version, or those of *models*, towards what is wanted."""
         if self._is_closed:
             return
-        for entry in list(self._all()):
+        moved = list(self._all() if models is None else self._of(models))
+        for entry in moved:
             self._step(entry)
-        if self._loading is None and self._next():
+        if self._loading is None and any(entry.is_next_in_line() for entry in moved):
             self._loading = asyncio.get_running_loop().create_task(self._load_waiting(), name="load versions")
 
     def _step(self, entry: Entry) -> None:
@@ -279,7 +289,7 @@ class Catalog:
         try:
             while (entry := self._next()) is not None:
                 await self._load(entry)
-                self._reconcile()
+                self._reconcile((entry.model,))
         finally:
             self._loading = None
 

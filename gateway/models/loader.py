@@ -7,7 +7,7 @@ since a raised exception would keep its session alive in its traceback.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import InvalidModel
@@ -63,12 +63,14 @@ class Loader:
         blobs: Path,
         *,
         threads: int = 1,
+        most_threads: int | None = None,
         providers: Sequence[str] = (CPU,),
         max_bytes: int = MAX_MODEL_BYTES,
         patience: float = WARM_UP_SECONDS,
         verifier: Verifier | None = None,
     ) -> None:
-        """*threads* and *providers*: for versions that name none. *patience*: the seconds that all runs of a warm-up
+        """*threads* and *providers*: for versions that name none. *most_threads*: what any version may have of them,
+        whatever it asks for; None for any number. *patience*: the seconds that all runs of a warm-up
         and of golden requests may take together.
 
         *verifier* tries each file before it is loaded; None where this process may die of one itself.
@@ -77,6 +79,7 @@ class Loader:
         self._engine = engine
         self._blobs = blobs
         self._threads = threads
+        self._most_threads = most_threads
         self._providers = providers
         self._max_bytes = max_bytes
         self._patience = patience
@@ -116,7 +119,7 @@ class Loader:
                 f"the file's SHA-256 is {blob.digest[:12]}…, and this version was {pinned[:12]}…; "
                 f"versions are immutable: publish it under another number",
             )
-        threads = metadata.serving.threads or self._threads
+        threads = self._allowed(metadata.serving.threads or self._threads, files)
         providers = metadata.serving.providers or self._providers
         memory_bytes = self._verify(files, blob, metadata, threads, providers)
         if free_bytes is not None and memory_bytes > free_bytes:
@@ -128,7 +131,19 @@ class Loader:
             logger.warning("version %d of model %r: %s", files.version, files.model, session.warning)
         session, serving = adapted(session, metadata, model=files.model, version=files.version)
         proven = prove(session, serving, golden, self._patience)
-        return Prepared(session, metadata, blob.digest, proven, memory_bytes)
+        joined = replace(metadata.serving, max_batch_rows=serving.max_batch_rows)
+        return Prepared(session, replace(metadata, serving=joined), blob.digest, proven, memory_bytes)
+
+    def _allowed(self, threads: int, files: VersionFiles) -> int:
+        """Return how many of the *threads* that a version asks for it gets."""
+        if self._most_threads is None or threads <= self._most_threads:
+            return threads
+        logger.warning(
+            "version %d of model %r asks for %d threads and gets %d, this worker's part of the processors; "
+            "give fewer --workers, or more processors",
+            files.version, files.model, threads, self._most_threads,
+        )  # fmt: skip
+        return self._most_threads
 
     def _verify(
         self, files: VersionFiles, blob: Blob, metadata: Metadata, threads: int, providers: Sequence[str]

@@ -60,6 +60,8 @@ class Serving:
     """What remembered answers may take in each worker; 0 remembers none."""
     allow_empty: bool = False
     """Whether a request may bring no rows, and is answered with none; proven when the version is warmed up."""
+    pad: bool = False
+    """Whether a graph with a fixed first axis takes any number of rows: runs are filled up to it; proven likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ def _serving(members: _Members) -> Serving:
         providers=_providers(members.texts("providers")),
         cache_bytes=members.integer("cache_bytes", 0, 2**40, 0) or 0,
         allow_empty=members.take("allow_empty", bool, False),
+        pad=members.take("pad", bool, False),
         warm_up={
             name: _warm_up(name, given) for name, given in _named("serving.warm_up", members.take("warm_up", dict, {}))
         },

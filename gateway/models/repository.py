@@ -79,14 +79,14 @@ class Repository:
         self.root = root
         self._clock = clock
         self._monotonic = monotonic
-        self._first_seen: dict[Path, tuple[FilesStamp, float]] = {}
+        self._first_seen: dict[str, tuple[FilesStamp, float]] = {}
         self._told: set[str] = set()
 
     def scan(self) -> Scan:
         """Return every version found. Raises InvalidSettings where the root cannot be read."""
         notes: list[str] = []
         versions: dict[str, dict[int, VersionFiles]] = {}
-        first_seen: dict[Path, tuple[FilesStamp, float]] = {}
+        first_seen: dict[str, tuple[FilesStamp, float]] = {}
         for model, directory in self._models(notes):
             found = {files.version: files for files in self._versions(model, directory, first_seen, notes)}
             if found:
@@ -115,7 +115,7 @@ class Repository:
         self,
         model: str,
         directory: Path,
-        first_seen: dict[Path, tuple[FilesStamp, float]],
+        first_seen: dict[str, tuple[FilesStamp, float]],
         notes: list[str],
     ) -> Iterator[VersionFiles]:
         """Yield the versions under *directory*, and remember in *first_seen* since when they look as they do."""
@@ -124,20 +124,23 @@ class Repository:
         except OSError as exc:
             notes.append(f"{model!r} cannot be read: {exc.strerror}")
             return
+        root = str(directory)
         for name in names:
             number = version_number(name)
             if number is None:
                 notes.append(f"{model}/{name!r} is ignored: a version is a positive integer without leading zeros")
                 continue
-            place = directory / name
-            stamp = (_stamp(place / MODEL_FILE), _stamp(place / METADATA_FILE), _stamp(place / GOLDEN_FILE))
+            place = f"{root}/{name}"  # text: a Path costs more than the look, of which there are thousands
+            stamp = (
+                _stamp(f"{place}/{MODEL_FILE}"), _stamp(f"{place}/{METADATA_FILE}"), _stamp(f"{place}/{GOLDEN_FILE}")
+            )  # fmt: skip
             if stamp[0] == _ABSENT:
                 notes.append(f"{model}/{name} holds no {MODEL_FILE}")
                 continue
             before = self._first_seen.get(place)
             since = before[1] if before and before[0] == stamp else self._monotonic()
             first_seen[place] = (stamp, since)
-            yield VersionFiles(model, number, place, stamp, self._is_settled(stamp, since))
+            yield VersionFiles(model, number, directory / name, stamp, self._is_settled(stamp, since))
 
     def _is_settled(self, stamp: FilesStamp, since: float) -> bool:
         """Say whether nobody writes to the files any more, *since* when they have looked as they do."""
@@ -158,7 +161,7 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _stamp(path: Path) -> FileStamp:
+def _stamp(path: str) -> FileStamp:
     """Return what tells this file from another one. A link is stamped as itself."""
     try:
         found = os.lstat(path)

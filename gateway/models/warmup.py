@@ -72,6 +72,8 @@ def warm_up(session: Session, serving: Serving) -> WarmUp:
         _refuse_nonfinite(signature, alone)
     fixed_batch, why_not = _declared_axis(signature)
     why_not = why_not or _prove(session, rows, alone)
+    if serving.pad and why_not:
+        raise InvalidModel("warm_up", f"serving.pad: {why_not}; take it out")
     if serving.allow_empty:
         _prove_empty(session, rows)
     return WarmUp(not why_not, why_not, _median_seconds(session, rows.feeds(0)), fixed_batch)

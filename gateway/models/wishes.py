@@ -26,6 +26,15 @@ class Wishes:
     routed: Mapping[str, AbstractSet[int]] = field(default_factory=dict)
     orders: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
+    def differing(self, other: Wishes) -> set[str]:
+        """Return the models of which *other* wishes something else."""
+        models = self.routed.keys() | other.routed.keys() | self.orders.keys() | other.orders.keys()
+        return {
+            model
+            for model in models
+            if self.routed.get(model) != other.routed.get(model) or self.orders.get(model) != other.orders.get(model)
+        }
+
     def is_routed(self, entry: Entry) -> bool:
         """Say whether a route names the version, of a model that is in service."""
         return self._is_in_service(entry) and entry.version in self.routed.get(entry.model, ())

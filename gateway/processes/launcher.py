@@ -45,6 +45,9 @@ BEAT_SECONDS: Final = 0.35
 FINISH_SECONDS: Final = 35.0
 """How long a child may take from SIGTERM to its end: the 30 s for what is in flight, and a little to say goodbye."""
 
+NAMED: Final = 8
+"""So many of the reasons for which a start waits are told at once."""
+
 PROGRESS_SECONDS: Final = 2.0
 """How often a start that takes long says what it waits for."""
 
@@ -183,7 +186,10 @@ class Launcher:
         reasons: dict[str, str] = {}
         for report in ReportDirectory(self._state.reports).reports():
             reasons.update(report.not_ready)
-        return "; ".join(f"{culprit}: {reason}" for culprit, reason in sorted(reasons.items())) or "the processes"
+        named = [f"{culprit}: {reason}" for culprit, reason in sorted(reasons.items())]
+        if len(named) > NAMED:
+            named[NAMED:] = [f"and {len(named) - NAMED} more"]
+        return "; ".join(named) or "the processes"
 
     def _keep_up(self) -> None:
         """Start what is missing: at the beginning everything, later what died or hangs."""

@@ -49,13 +49,16 @@ class ReportDirectory:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._read: dict[Path, tuple[tuple[int, int, int], WorkerReport]] = {}
+        """What was read last, with what told that file from any other."""
 
     def reports(self) -> Sequence[WorkerReport]:
         """Return the last report of each live worker, by slot; a file that cannot be read is left out and logged."""
         found = []
-        for path in sorted(self._directory.glob("worker-*.json")):
+        paths = sorted(self._directory.glob("worker-*.json"))
+        for path in paths:
             try:
-                report = _from_plain(json.loads(path.read_bytes()))
+                report = self._report(path)
             except FileNotFoundError:
                 continue
             except (OSError, ValueError, KeyError, TypeError) as exc:
@@ -63,7 +66,18 @@ class ReportDirectory:
                 continue
             if Path(f"/proc/{report.pid}").exists():
                 found.append(report)
+        self._read = {path: read for path, read in self._read.items() if path in paths}
         return found
+
+    def _report(self, path: Path) -> WorkerReport:
+        """Return the report at *path*, read again only where it was replaced."""
+        with path.open("rb") as file:
+            facts = os.fstat(file.fileno())
+            stamp = facts.st_ino, facts.st_mtime_ns, facts.st_size
+            known = self._read.get(path)
+            if known is None or known[0] != stamp:
+                known = self._read[path] = stamp, _from_plain(json.loads(file.read()))
+        return known[1]
 
 
 def forget(directory: Path, pids: Iterable[int]) -> None:

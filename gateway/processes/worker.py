@@ -30,6 +30,12 @@ BEAT_SECONDS: Final = 0.25
 AGAIN_SECONDS: Final = 1.0
 """How long a background task that failed waits before it starts again."""
 
+TELLING_SHARE: Final = 0.02
+"""Of the loop's time: what telling the outside may take. With hundreds of versions it takes milliseconds each time."""
+
+TELLING_SECONDS: Final = 0.5
+"""Whatever it takes, a change is told after so long."""
+
 FIRST_READ_SECONDS: Final = 1.0
 """How long a start waits for the store before it serves what is on disk."""
 
@@ -49,6 +55,8 @@ class Worker:
         self._ready_fd: int | None = ready_fd
         self._started = False
         self._draining = False
+        self._telling: asyncio.TimerHandle | None = None
+        self._tell_after = 0.0
         parts.catalog.subscribe(lambda _: self._changed())
         parts.adoption.subscribe(self._changed)
         parts.adoption.subscribe(parts.rehearsals.wake)
@@ -149,7 +157,17 @@ class Worker:
             await asyncio.sleep(BEAT_SECONDS)
 
     def _changed(self) -> None:
+        """Have the outside told soon: at once, or when the last time is paid for."""
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.call_at(max(loop.time(), self._tell_after), self._tell)
+
+    def _tell(self) -> None:
         """Tell the outside: readiness, the report, and the launcher when it is ready for the first time."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        began = time.thread_time()  # not the clock on the wall: a busy machine is no reason to tell late
         parts = self._parts
         if self._started:
             parts.use_files()
@@ -162,6 +180,8 @@ class Worker:
         if not reasons and self._ready_fd is not None:
             self._say_ready(self._ready_fd)
             self._ready_fd = None
+        pause = min((time.thread_time() - began) / TELLING_SHARE, TELLING_SECONDS)
+        self._tell_after = asyncio.get_running_loop().time() + pause
 
     def _say_ready(self, descriptor: int) -> None:
         self._parts.slab.retire_unclaimed()
@@ -176,7 +196,7 @@ class Worker:
         """Be not ready and serve on, closing each connection with its next answer."""
         self._draining = True
         self._parts.inference.closing = True
-        self._changed()
+        self._tell()
 
     def _stop(self) -> None:
         self._drain()

@@ -88,7 +88,9 @@ class Adoption:
         self._listeners: list[Callable[[], None]] = []
         self.trials = Trials(lost)
         """What this worker sees of the rollouts of the routes that it serves."""
-        catalog.subscribe(lambda _: self.settle())
+        self._routed: dict[str, frozenset[int]] = {}
+        """What the catalog was told last: versions that must not be unloaded, by model."""
+        catalog.subscribe(lambda status: self._settle(status.model))
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call *listener* after every change of the table."""
@@ -109,9 +111,10 @@ class Adoption:
 
     def want(self, mark: Mark, compiled: Routing, rollout: Rollout | None = None, kept: Kept | None = None) -> None:
         """Serve this route from when its versions are warm; it replaces whatever was wanted."""
-        self._wanted[compiled.document.model] = Wanted(mark, compiled, rollout, kept)
-        self._tell_catalog()
-        self.settle()
+        model = compiled.document.model
+        self._wanted[model] = Wanted(mark, compiled, rollout, kept)
+        self._tell_catalog(model)
+        self._settle(model)
 
     def order(self, model: str, orders: Mapping[int, str]) -> None:
         """Take note of what operators ordered for the versions of *model* (``load``, ``unload``)."""
@@ -121,15 +124,15 @@ class Adoption:
         if self._is_out(model) and model in self._table.routes:
             self._table.drop(model)
             self._tell_listeners()
-        self._tell_catalog()
+        self._tell_catalog(model)
 
     def look_at_clock(self) -> None:
         """Let go of replaced versions that were kept long enough; somebody calls this now and then."""
         now = self._clock()
         over = {model for model, wanted in self._wanted.items() if wanted.kept and now >= wanted.kept.until}
         if over != self._let_go:
-            self._let_go = over
-            self._tell_catalog()
+            changed, self._let_go = over ^ self._let_go, over
+            self._tell_catalog(*changed)
 
     def provide(self, files: Mapping[str, RouteDocument]) -> None:
         """Give every model without a route the one of its file, or its highest version once all have settled."""
@@ -141,16 +144,21 @@ class Adoption:
                 self.want(PROVISIONAL, routing.compile_route(made, seating.seat_route(made)))
 
     def settle(self) -> None:
-        """Swap in every wanted route whose versions are ready; called after each change of a version's state."""
-        for model, wanted in self._wanted.items():
-            if self._is_out(model):
-                continue
-            live = self._table.routes.get(model)
-            lanes, waiting = self._ready_lanes(wanted.routing.document)
-            if waiting or not lanes:
-                continue
-            if live is None or live.routing is not wanted.routing or dict(live.lanes) != lanes:
-                self._swap(wanted, lanes)
+        """Swap in every wanted route whose versions are ready."""
+        for model in self._wanted:
+            self._settle(model)
+
+    def _settle(self, model: str) -> None:
+        """Swap in the route wanted for *model* if its versions are ready; called as the state of one changes."""
+        wanted = self._wanted.get(model)
+        if wanted is None or self._is_out(model):
+            return
+        live = self._table.routes.get(model)
+        lanes, waiting = self._ready_lanes(wanted.routing.document)
+        if waiting or not lanes:
+            return
+        if live is None or live.routing is not wanted.routing or dict(live.lanes) != lanes:
+            self._swap(wanted, lanes)
 
     def not_ready(self) -> Mapping[str, str]:
         """Return what keeps this worker from being ready: culprit → reason; empty when it is."""
@@ -160,7 +168,7 @@ class Adoption:
         for model in self._catalog.models():
             if model in self._table.routes or self._is_out(model):
                 continue
-            states = {status.version: status for status in self._catalog.statuses() if status.model == model}
+            states = {status.version: status for status in self._catalog.statuses(model)}
             if model not in self._wanted:  # no version of it was ever good enough for a route: wait only for more
                 waiting = [version for version, status in states.items() if status.state is VersionState.LOADING]
                 reasons.update({f"{model}/{version}": states[version].reason or "loading" for version in waiting})
@@ -178,7 +186,7 @@ class Adoption:
 
         Where only routed versions are loaded none of them would ever be, so the highest that did not fail is wanted.
         """
-        states = {s.version: s.state for s in self._catalog.statuses() if s.model == model}
+        states = {status.version: status.state for status in self._catalog.statuses(model)}
         able = {VersionState.READY} if self._loads_all else {VersionState.READY, VersionState.UNAVAILABLE}
         candidates = [version for version, state in states.items() if state in able]
         if not candidates or VersionState.LOADING in states.values():
@@ -217,21 +225,26 @@ class Adoption:
                 route.model, route.revision, missing,
             )  # fmt: skip
         self._table.put(route)
-        self._tell_catalog()
+        self._tell_catalog(route.model)
         self._tell_listeners()
 
     def _tell_listeners(self) -> None:
         for listener in self._listeners:
             listener()
 
-    def _tell_catalog(self) -> None:
-        """Protect what is wanted and what is still served from being unloaded."""
-        routed = {model: self._needed(wanted.routing.document) for model, wanted in self._wanted.items()}
-        for model, live in self._table.routes.items():
-            document = live.routing.document
-            kept = live.lanes.keys() | set(document.aliases.values())
-            routed.setdefault(model, set()).update(self._needed(document) & kept)
-        self._catalog.want(routed, self._orders)
+    def _tell_catalog(self, *models: str) -> None:
+        """Protect what is wanted and what is still served of *models* from being unloaded."""
+        for model in models:
+            wanted, live = self._wanted.get(model), self._table.routes.get(model)
+            needed = set() if wanted is None else self._needed(wanted.routing.document)
+            if live is not None:
+                document = live.routing.document
+                needed |= self._needed(document) & (live.lanes.keys() | set(document.aliases.values()))
+            if wanted is not None or live is not None:
+                self._routed[model] = frozenset(needed)
+            else:
+                self._routed.pop(model, None)
+        self._catalog.want(dict(self._routed), self._orders)
 
     def _needed(self, wanted: RouteDocument) -> set[int]:
         """Return the versions that *wanted* names, but for those at weight 0 that were ordered to be unloaded.

@@ -56,6 +56,9 @@ INLINE_SECONDS: Final = 0.0003
 ON_LOOP_SECONDS: Final = 0.5
 """A run on the loop that takes longer keeps everybody waiting: it is stopped, and goes on a thread."""
 
+TURN_SECONDS: Final = 0.001
+"""A version that has more than one batch waiting runs no longer than this before other versions get the loop."""
+
 STUCK_SECONDS: Final = 0.1
 """A run on a thread that goes on so long after it was stopped cannot be stopped."""
 
@@ -275,14 +278,27 @@ class Lane:
     def _flush(self) -> None:
         self._flush_scheduled = False
         if self._inline:
-            while self._queue and self._inline:
-                batch = self._take()
-                if batch:
-                    self._run_here(batch)
+            batch = self._take()
+            if batch:
+                self._run_here(batch)
+            if self._queue:
+                self._take_turn()
         elif self._queue and not self._running:
             batch = self._take()
             if batch:
                 self._run_on_thread(batch)
+
+    def _take_turn(self) -> None:
+        """Run what else queues on the loop, for as long as one version may keep the others waiting; then after them."""
+        until = time.perf_counter() + TURN_SECONDS
+        while self._queue and self._inline:
+            batch = self._take()
+            if batch:
+                self._run_here(batch)
+            if time.perf_counter() > until:
+                break
+        if self._queue and not self._flush_scheduled:
+            self._schedule()
 
     def _run_here(self, batch: Sequence[Job]) -> None:
         """Run a batch on the loop, for as long as the loop can bear and its callers can wait."""

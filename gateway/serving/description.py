@@ -61,7 +61,7 @@ class Description:
 
     def statuses(self, model: str, version: int | None) -> Sequence[VersionStatus]:
         """Return what there is to say of a version, or of all of the model's, ascending. Raises UnknownVersion."""
-        found = [s for s in self._catalog.statuses() if s.model == model and version in {None, s.version}]
+        found = [s for s in self._catalog.statuses(model) if version in {None, s.version}]
         if not found:
             raise UnknownVersion(model, str(version))
         return sorted(found, key=lambda status: status.version)
@@ -79,7 +79,7 @@ class Description:
 
     def ready_versions(self, model: str) -> list[str]:
         """Return the versions that may be named now."""
-        ready = (s.version for s in self._catalog.statuses() if s.model == model and s.state is VersionState.READY)
+        ready = (s.version for s in self._catalog.statuses(model) if s.state is VersionState.READY)
         return [str(version) for version in sorted(ready)]
 
     def is_ready(self, model: str, version: int | None) -> bool:

@@ -91,7 +91,7 @@ class Lanes:
     def without_route(self, model: str) -> NoReturn:
         """Say why *model* has no route here: UnknownModel, VersionUnavailable for its highest version, or Starting."""
         self._check_known(model)
-        versions = [status for status in self._catalog.statuses() if status.model == model]
+        versions = self._catalog.statuses(model)
         last = max(versions, key=lambda status: status.version)
         raise VersionUnavailable(model, last.version, last.state.value, last.reason)
 

@@ -137,3 +137,16 @@ def test_the_reports_of_ended_workers_are_forgotten_and_of_nobody_else(tmp_path:
 
 def test_without_the_directory_nobody_reports(tmp_path: Path) -> None:
     assert list(ReportDirectory(tmp_path / "none").reports()) == []
+
+
+def test_a_report_is_read_once_until_it_is_replaced(tmp_path: Path) -> None:
+    writer, directory = ReportFile(tmp_path, 0), ReportDirectory(tmp_path)
+    writer.write(report(revision=1))
+    [first] = directory.reports()
+
+    [same] = directory.reports()
+    writer.write(report(revision=2))
+    [later] = directory.reports()
+
+    assert same is first
+    assert later.revisions == {"fraud": 2}

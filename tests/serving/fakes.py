@@ -286,8 +286,8 @@ class FakeCatalog:
     def status(self, model: str, version: int) -> VersionStatus | None:
         return self._statuses.get((model, version))
 
-    def statuses(self) -> Sequence[VersionStatus]:
-        return list(self._statuses.values())
+    def statuses(self, model: str | None = None) -> Sequence[VersionStatus]:
+        return [status for status in self._statuses.values() if model in {None, status.model}]
 
     def models(self) -> Sequence[str]:
         return sorted({model for model, _ in self._statuses})

@@ -28,7 +28,7 @@ def test_the_image_model_takes_any_number_of_images() -> None:
 
 
 def test_rows_over_grpc_and_images_in_binary_reach_a_gateway(tmp_path: Path) -> None:
-    models, port, grpc_port = peers._repository(tmp_path / "models"), servers.free_port(), servers.free_port()
+    models, port, grpc_port = peers.repository(tmp_path / "models"), servers.free_port(), servers.free_port()
     command = servers.gateway_command(port, 1, tmp_path / "gateway", models=models, grpc_port=grpc_port)
     cores = two_cores()
 
