@@ -264,6 +264,9 @@ class Settings:
         "", _public_url, "http:// or https:// address of the admin port as people reach it: notifications of rollouts "
         "that wait or are held then carry links to approve them or roll back"
     )  # fmt: skip
+    trusted_keys: Path | None = _setting(
+        "", _file, "file of public keys; a version that none of them signed is not served"
+    )
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "what is logged")
     log_format: str = _setting("auto", _choice("auto", "json", "human"), "auto is human on a terminal, else JSON lines")
 

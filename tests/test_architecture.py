@@ -77,6 +77,7 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "hpack": ("gateway.rpc",),
     "google.protobuf": ("gateway.rpc",),
     "fsspec": ("gateway.models.objects",),
+    "cryptography": ("gateway.models.signing",),
 }
 """A package that only an edge may know, and who that is: nothing on the path of a request imports redis."""
 
