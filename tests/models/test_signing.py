@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -13,7 +14,6 @@ import pytest
 from gateway.cli.main import main
 from gateway.core.errors import InvalidModel, InvalidSettings
 from gateway.engine.onnx import OnnxEngine
-from gateway.models import signing
 from gateway.models.digests import digests_of, parse_digests
 from gateway.models.loader import Loader, Prepared
 from gateway.models.publishing import publish
@@ -309,7 +309,7 @@ def test_a_link_is_not_signed(place: Path, sign: Callable[..., int], capsys: pyt
 def test_without_the_library_it_says_what_to_install(
     key: Path, sign: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(signing.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
     assert sign("--key", str(key)) != 0
 
