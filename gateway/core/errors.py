@@ -168,7 +168,7 @@ class RouteOptimized(GatewayError):
     def __init__(self, model: str) -> None:
         super().__init__(
             f"labels move the weights of model {model!r}; write its route without the member optimize before a rollout "
-            f"moves them (`gateway routes get {model}`, `gateway routes apply`)"
+            f"moves them (`gateway routes show {model}`, `gateway routes apply`)"
         )
         self.model = model
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.core.bandit import judge
 from gateway.core.cohorts import Stratum
 from gateway.core.confidence import Arm
@@ -14,6 +16,8 @@ from gateway.core.slots import SLOTS, seats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+pytestmark = pytest.mark.no_cover  # thousands of runs; what they pass through has tests of its own
 
 PERIODS = 60
 ANSWERS = 200

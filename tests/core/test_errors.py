@@ -22,6 +22,7 @@ SAID = [
     (errors.VersionInUse("fraud", 7, "it has weight"), ["7", "'fraud'", "it has weight"]),
     (errors.VersionQuarantined("fraud", 2, "errors: E 300"), ["2", "'fraud'", "errors: E 300", "retry", "--force"]),
     (errors.NoRollout("fraud"), ["'fraud'", "rollouts start"]),
+    (errors.RouteOptimized("fraud"), ["'fraud'", "optimize", "routes apply"]),
     (errors.RolloutUnderWay("fraud", [2, 3], "step"), ["2, 3", "'fraud'", "step", "abort", "--supersede"]),
     (errors.RevisionConflict("fraud", 3, 4), ["'fraud'", "revision 3", "revision 4", "read it again"]),
     (errors.RevisionConflict("fraud", None, 4), ["being written", "revision 4"]),

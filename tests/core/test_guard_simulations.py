@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+pytestmark = pytest.mark.no_cover  # thousands of runs; what they pass through has tests of its own
+
 PLAN = read_plan({"steps": [{"weight": 5, "for": "1m"}], "guards": {name: {} for name in
                   ("errors", "invalid", "latency", "labels")}})  # fmt: skip
 MOST_FALSE = 0.01

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Slower = Callable[[Floats, np.random.Generator], Floats]
 
+pytestmark = pytest.mark.no_cover  # thousands of runs; what they pass through has tests of its own
+
 GAINS = np.array(LATENCY_GAINS)
 SIGMA = 0.5
 MEDIAN_SECONDS = 0.002

@@ -10,7 +10,16 @@ import pytest
 
 from gateway.core.document import parse
 from gateway.core.errors import InvalidDocument
-from gateway.core.notification import MAX_REASON, Kind, Notification, alert, of_change, of_rollout, read_notification
+from gateway.core.notification import (
+    MAX_REASON,
+    Kind,
+    Notification,
+    alert,
+    noticed,
+    of_change,
+    of_rollout,
+    read_notification,
+)
 from gateway.core.phases import Phase
 from gateway.core.seating import seat_route
 from gateway.core.stored import Held, Quarantined
@@ -145,3 +154,10 @@ def test_what_is_no_notification_is_refused(changes: dict[str, Any]) -> None:
 def test_garbage_is_refused(payload: bytes) -> None:
     with pytest.raises(InvalidDocument):
         read_notification(payload)
+
+
+def test_what_nobody_decided_names_the_version_and_changes_no_split() -> None:
+    seen = noticed(Kind.DRIFTED, "fraud", 7, actor="gateway", reason="column age: 9 of 10 rows above", version=3)
+
+    assert (seen.kind, seen.version, seen.reason) == (Kind.DRIFTED, 3, "column age: 9 of 10 rows above")
+    assert seen.before == seen.after == {}

@@ -12,6 +12,8 @@ import pytest
 
 from tests.core.test_simulations import relative
 
+pytestmark = pytest.mark.no_cover  # thousands of runs; what they pass through has tests of its own
+
 ALPHA = 0.01
 CANDIDATES = 3
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+pytestmark = pytest.mark.no_cover  # thousands of runs; what they pass through has tests of its own
+
 GAINS = np.array(ERROR_GAINS)
 HEALTHY = 0.001
 BOUND = log(100)

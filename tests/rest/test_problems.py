@@ -22,6 +22,7 @@ ELSEWHERE = {
     "RecordingsUnreadable": "is the admin API's",
     "NoRollout": "is the admin API's",
     "RolloutUnderWay": "is the admin API's",
+    "RouteOptimized": "is the admin API's",
     "VersionQuarantined": "is the admin API's",
     "CorruptRoute": "is the watcher's",
     "InvalidModel": "becomes a version's state",
