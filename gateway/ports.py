@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.core.quality import Quality
     from gateway.core.recording import Record
     from gateway.core.signature import Signature
+    from gateway.core.trace_context import TraceContext
     from gateway.core.verdicts import Verdict
     from gateway.core.versions import VersionStatus
 
@@ -1152,4 +1153,58 @@ class LastGood(Protocol):
 
     def read(self) -> Mapping[str, StoredRoute]:
         """Return every route of the snapshot, or of the one before where that is damaged; empty without either."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRun:
+    """The run that a request's outcome came from: when it was *queued* and *began*, on ``time.perf_counter``.
+
+    *seconds* and *rows* are the run's, for all requests that shared it; None where their batch took several runs.
+    """
+
+    queued: float
+    began: float
+    seconds: float | None
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request as it ended, for those who tell of requests one by one.
+
+    *started* and *ended* are on ``time.perf_counter``, *at* is the end in seconds since 1970. *door* is ``v2``, ``v1``
+    or ``grpc``; *status* what it answered with there, None where the caller had left. *version*, *revision* and
+    *rule* are of the arm that ended it, None and empty where it reached none; *fallback_from* is set where another
+    answered. *error* is the kind of what went wrong, *cause* its text. *run* is None where nothing was run for it.
+    """
+
+    request_id: str
+    trace: TraceContext | None
+    door: str
+    status: int | None
+    model: str
+    pinned: int | None
+    version: int | None
+    revision: int | None
+    rule: str
+    fallback_from: int | None
+    outcome: str
+    error: str
+    cause: str
+    started: float
+    ended: float
+    at: float
+    run: SeenRun | None
+
+
+class Witness(Protocol):
+    """Tells of requests one by one, of a sample of them. It never holds one up."""
+
+    def takes(self, trace: TraceContext | None) -> bool:
+        """Say whether it wants to see a request that came in this trace; called once for each."""
+        ...
+
+    def see(self, seen: Seen) -> None:
+        """Take what ended, and return at once."""
         ...

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from gateway.core.errors import InvalidSettings
 from gateway.core.limits import Limits
 from gateway.core.providers import CPU, read_providers
+from gateway.core.sampling import Sampling, read_sampling, read_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -131,6 +132,13 @@ def _prometheus_url(text: str) -> str:
         if not is_plain or parts.scheme not in {"http", "https"} or not parts.hostname or not _has_port(parts):
             raise ValueError("must be an address such as http://prometheus:9090, perhaps with a path")
     return text
+
+
+def _collector_url(text: str) -> str:
+    try:
+        return _prometheus_url(text).rstrip("/")
+    except ValueError:
+        raise ValueError("must be an address such as http://collector:4318, perhaps with a path") from None
 
 
 def _public_url(text: str) -> str:
@@ -266,6 +274,17 @@ class Settings:
     )  # fmt: skip
     trusted_keys: Path | None = _setting(
         "", _file, "file of public keys; a version that none of them signed is not served"
+    )
+    access_log: Sampling = _setting(
+        "off", read_sampling, "a line per request, of a sample: off, a share such as 1%, or so many a second, worker "
+        "by worker, such as 100/s"
+    )  # fmt: skip
+    otlp_endpoint: str = _setting(
+        "", _collector_url, "http:// or https:// address of an OpenTelemetry collector for spans and metrics over "
+        "OTLP/HTTP, such as http://collector:4318; without it none are made"
+    )  # fmt: skip
+    trace_sampling: float = _setting(
+        "1%", read_share, "of requests whose caller names no trace, how many get spans; others as their caller does"
     )
     log_level: str = _setting("info", _choice("debug", "info", "warning", "error"), "what is logged")
     log_format: str = _setting("auto", _choice("auto", "json", "human"), "auto is human on a terminal, else JSON lines")

@@ -75,6 +75,7 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "grpc": (),
     "grpc_reflection": (),
     "hpack": ("gateway.rpc",),
+    "opentelemetry": ("gateway.telemetry",),
     "google.protobuf": ("gateway.rpc",),
     "fsspec": ("gateway.models.objects",),
     "cryptography": ("gateway.models.signing",),

@@ -53,7 +53,7 @@ from gateway.strict_yaml import read_document
 from gateway.telemetry.alarms import AlarmCollector
 from gateway.telemetry.collector import GatewayCollector
 from gateway.telemetry.drift import DriftCollector
-from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, FALLBACKS, REFUSALS
+from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, FALLBACKS, REFUSALS, TOLD_OUTCOMES, TOLD_SIGNALS
 from gateway.telemetry.notifications import NotificationCollector
 from gateway.telemetry.quality import QualityCollector
 from gateway.telemetry.rollouts import RolloutCollector
@@ -270,6 +270,8 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
         ("state of columns", tuple(DriftState)),
         ("series of anomalies", tuple(series.name for series in SERIES)),
         ("outcome of copies", COPY_OUTCOMES),
+        ("signal", TOLD_SIGNALS),
+        ("outcome of telemetry", TOLD_OUTCOMES),
         ("reason of dropped", COPY_DROPS),
         ("reason of feedback", tuple(DROPS)),
     ],

@@ -43,14 +43,16 @@ from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory
 from gateway.recordings.files import RecordingFiles
 from gateway.rest.guard import guarded
+from gateway.rest.openapi import describe_port
 from gateway.serving.snapshot import Snapshot
 from gateway.settings import secret_variable
 from gateway.store.redis_store import RedisRouteStore
 from gateway.telemetry.alarms import AlarmCollector
-from gateway.telemetry.collector import GatewayCollector
+from gateway.telemetry.collector import Collectors, GatewayCollector
 from gateway.telemetry.drift import DriftCollector
 from gateway.telemetry.failure_rate import failure_rate
 from gateway.telemetry.notifications import NotificationCollector
+from gateway.telemetry.otlp_metrics import MetricsSender
 from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.quality import QualityCollector
 from gateway.telemetry.rollouts import RolloutCollector
@@ -89,6 +91,8 @@ class ControlParts:
     courier: Courier
     drift: Boards
     follower: Follower | None
+    metrics: MetricsSender | None
+    """None where no collector is named."""
 
     def stop(self) -> None:
         """Stop accepting and end the streams, so that the server's run can end."""
@@ -142,18 +146,20 @@ def build_control(start: Start) -> ControlParts:
         alarms=alarms,
     )
     collector = GatewayCollector(slabs, workers, lambda: shares(workers))
+    others: Collectors = []
     news = RolloutNews()
-    collector.registry.register(RolloutCollector(news))
-    collector.registry.register(AlarmCollector(alarms))
+    others.append(RolloutCollector(news))
+    others.append(AlarmCollector(alarms))
     board = QualityBoard(store, operations.models)
-    collector.registry.register(QualityCollector(board))
+    others.append(QualityCollector(board))
     maker = LinkMaker(store, settings.public_url) if settings.public_url else None
     courier = Courier(store, operations.models, targets_of(settings), maker)
-    collector.registry.register(NotificationCollector(courier.figures))
+    others.append(NotificationCollector(courier.figures))
     holder = secrets.token_hex(8)
     drifts = DriftBoard(operations, store, References(settings.repository).of, holder)
     boards = Boards(drifts, AnomalyBoard(operations, store, SlabWindows(slabs), holder))
-    collector.registry.register(DriftCollector(boards))
+    others.append(DriftCollector(boards))
+    collector.with_others(others)
     events = Events(partial(look, operations, workers), store.nudges)
     admin = create_admin(
         operations,
@@ -170,6 +176,7 @@ def build_control(start: Start) -> ControlParts:
         recordings=RecordingFiles(settings.state_dir / "recordings"),
         drift=boards,
         links=Links(operations, store) if settings.public_url else None,
+        inference_api={**describe_port(), "servers": [{"url": inference_url(settings)}]},
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
@@ -177,8 +184,12 @@ def build_control(start: Start) -> ControlParts:
     optimizer = Optimizer(operations, store, holder)
     server = HttpServer(admin, start.sock, guarded(settings.limits), start.tls.admin)
     follower = Follower(settings.models_url, settings.repository) if settings.models_url else None
+    metrics = None
+    if settings.otlp_endpoint:
+        collected = GatewayCollector(slabs, workers, lambda: shares(workers))  # each reader needs a memory of its own
+        metrics = MetricsSender(collected.with_others(others), settings.otlp_endpoint)
     return ControlParts(
-        steward, controller, optimizer, board, workers, store, server, events, courier, boards, follower
+        steward, controller, optimizer, board, workers, store, server, events, courier, boards, follower, metrics
     )
 
 
@@ -188,6 +199,12 @@ def door_of(settings: Settings) -> Door:
         return LoopbackDoor()
     tokens = TokenFile(settings.admin_token_file)
     return ProxyDoor(tokens, settings.admin_proxy_secret_file) if settings.admin_proxy_secret_file else tokens
+
+
+def inference_url(settings: Settings) -> str:
+    """Return where examples ask the inference port; one that takes any free port is shown with the usual number."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port or 8080}"
 
 
 def targets_of(settings: Settings) -> Sequence[Target]:

@@ -8,10 +8,11 @@ import os
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.assemble.repository import repository_control
 from gateway.assemble.verifier import memory_of_a_worker
+from gateway.assemble.witnesses import witnesses_of
 from gateway.control.reverter import StoreReverter
 from gateway.control.route_files import read_directory
 from gateway.core.errors import CorruptRoute, InvalidSettings
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from gateway.processes.start import Start
     from gateway.rpc.server import GrpcServer
     from gateway.settings import Settings
+    from gateway.telemetry.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,8 @@ class WorkerParts:
     inference: Inference
     server: HttpServer
     recordings: RecordingDesk
+    outboxes: Sequence[Outbox[Any]]
+    """What is still to be sent of single requests."""
     drift: DriftDuty
     labels: LabelDuty | None
     """None where feedback is off."""
@@ -145,6 +149,8 @@ def build_worker(start: Start) -> WorkerParts:
     settings = start.settings
     slabs = SlabDirectory(start.slabs)
     slab = slabs.acquire()
+    if start.follows_a_death:
+        slab.follows_a_death()
     for lost in start.lost:
         slab.lost(lost.model, lost.version, len(lost.prints))
     runs = RunFile(start.slabs, CrashTable(start.slabs))
@@ -193,6 +199,7 @@ def build_worker(start: Start) -> WorkerParts:
         max_body=settings.max_body,
         limits=settings.limits,
     )
+    inference.witnesses, outboxes = witnesses_of(settings, slab)
     reasons = {"worker": "starting"}
     figures = SlabFigures(slabs)
     control = repository_control(settings, store, ReportDirectory(start.reports), catalog, snapshot)
@@ -222,6 +229,7 @@ def build_worker(start: Start) -> WorkerParts:
             start.tls.inference,
         ),
         recordings=recordings,
+        outboxes=outboxes,
         drift=DriftDuty(lanes.samples, store, References(repository.root).of),
         labels=labels,
         rpc=_rpc(start, inference, catalog, lambda: reasons, control, figures, desk),

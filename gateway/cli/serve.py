@@ -81,6 +81,8 @@ def check(settings: Settings) -> None:
         raise InvalidSettings(f"--admin-token-file {str(settings.admin_token_file)!r} is not a file")
     if settings.admin_proxy_secret_file is not None:
         _check_proxy(settings.admin_proxy_secret_file, settings.admin_token_file)
+    if settings.otlp_endpoint:
+        _check_exporter(settings.otlp_endpoint)
     read_contexts(settings)
     if settings.trusted_keys is not None:
         need_library()
@@ -101,6 +103,15 @@ def _check_proxy(secret: Path, tokens: Path | None) -> None:
             f"users may do stands there, under `groups`"
         )
     read_secrets(secret)
+
+
+def _check_exporter(endpoint: str) -> None:
+    """Refuse a collector that nothing here speaks to, without importing what would."""
+    if importlib.util.find_spec("opentelemetry") is None:
+        raise InvalidSettings(
+            f"--otlp-endpoint {endpoint} needs opentelemetry, which is not installed; "
+            f"install it with pip install 'canary-gateway[otel]'"
+        )
 
 
 def _check_library(url: str) -> None:

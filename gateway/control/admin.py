@@ -65,6 +65,7 @@ def create_admin(
     recordings: RecordingShelf | None = None,
     drift: Boards | None = None,
     links: Links | None = None,
+    inference_api: Mapping[str, Any] | None = None,
 ) -> Starlette:
     """Return the admin application.
 
@@ -72,11 +73,12 @@ def create_admin(
     says of this gateway (``name``, ``version``), *describe* returns a version's metadata as JSON
     values or None; it may block, and may raise InvalidModel. *lineage* returns that of all versions, *tags* what is
     said of versions of a model; both may block.
-    *events* are what ``/api/v1/events`` streams, by default without nudges.
+    *events* are what ``/api/v1/events`` streams, by default without nudges. *inference_api* is the inference port's
+    OpenAPI document, for the page that shows it.
     """
     given = {
         "describe": describe, "lineage": lineage, "tags": tags, "traffic": traffic, "notifications": notifications,
-        "recordings": recordings, "drift": drift, "links": links,
+        "recordings": recordings, "drift": drift, "links": links, "inference_api": inference_api,
     }  # fmt: skip
     known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     events = events or Events(partial(look, operations, workers))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import JSONResponse
 
 from gateway.control import admin_answers as answers
-from gateway.control import console
+from gateway.control import console, docs
 from gateway.control import drift_answers as drift
 from gateway.control import experiment_answers as experiments
 from gateway.control import history_answers as history
@@ -68,6 +68,10 @@ async def show_index(call: answers.Call) -> Response:
 
 async def show_openapi(call: answers.Call) -> Response:
     return JSONResponse(describe_api(ENDPOINTS, version=str(call.admin.about.get("version", "0"))))
+
+
+async def show_docs(call: answers.Call) -> Response:
+    return docs.show_page(call, ENDPOINTS)
 
 
 ENDPOINTS: Final = (
@@ -216,6 +220,10 @@ ENDPOINTS: Final = (
     Endpoint("GET", "/healthz", None, answers.live, "This process answers"),
     Endpoint("GET", "/readyz", None, answers.ready, "Every worker is ready; 503 with reasons otherwise"),
     Endpoint("GET", "/openapi.json", None, show_openapi, "This API as an OpenAPI 3.1 document"),
+    Endpoint(
+        "GET", "/docs", None, show_docs, "The APIs of both ports as a page, with examples", media_type="text/html"
+    ),
+    Endpoint("GET", "/docs/inference.json", None, docs.show_inference, "The inference port as an OpenAPI document"),
     Endpoint("GET", "/console/{file}", None, console.show_file, "A file of the console", media_type="*/*"),
     Endpoint("GET", "/", None, show_index, "The console for browsers; for others what is here"),
 )  # fmt: skip

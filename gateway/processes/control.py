@@ -62,6 +62,8 @@ class Control:
             for duty in duties:
                 duty.cancel()
             await asyncio.gather(*duties, return_exceptions=True)
+            if self._parts.metrics is not None:
+                await asyncio.to_thread(self._parts.metrics.close)
             await self._parts.courier.close()
             await self._parts.store.close()
 

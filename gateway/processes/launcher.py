@@ -91,6 +91,8 @@ class Slot:
         self.not_before = 0.0
         self.accept_after = 0.0
         """Seconds that the next process here may let connections wait until it is ready: none at the first start."""
+        self.has_died = False
+        """Whether the last process here died or hung; the next one counts that."""
         self.lost: tuple[Running, ...] = ()
         """What the last process here was running when it crashed; the next one counts it."""
         self.rests = False
@@ -220,6 +222,7 @@ class Launcher:
         others = {id(self._control): "the control process", id(self._verifier): "the verifier"}
         name = others.get(id(slot), f"worker {slot.number}")
         log.error("%s (process %d) ended with %s and is replaced", name, child.pid, child.exit_code)
+        slot.has_died = True
         slot.lost = tuple(bury(self._state.slabs, child.pid, crashed=crashed))
         for lost in slot.lost:
             log.error(
@@ -247,9 +250,10 @@ class Launcher:
         store = self._store_url
         start = Start(
             self._settings, slot.number, slot.sock, state.reports, state.slabs, store, slot.accept_after,
-            lost=slot.lost, rpc_sock=slot.rpc_sock, asked=self._asked, mark=self._mark, tls=self._tls,
+            lost=slot.lost, follows_a_death=slot.has_died, rpc_sock=slot.rpc_sock, asked=self._asked, mark=self._mark,
+            tls=self._tls,
         )  # fmt: skip
-        slot.lost = ()
+        slot.has_died, slot.lost = False, ()
         if slot is self._verifier:
             return Child("gateway-verify", verifier.main, start)
         if slot is self._control:

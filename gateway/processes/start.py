@@ -22,7 +22,7 @@ class Start:
     """What a child is given. It writes a byte to *ready_fd* when it is ready.
 
     *accept_after*: seconds that connections may wait for it to be ready, where others answer meanwhile.
-    *lost*: what the process before it was running when it crashed.
+    *follows_a_death*: the process before it died or hung. *lost*: what that was running when it crashed.
     *mark*: what this start of the gateway drew, and no other one; the same for all its processes.
     *rpc_sock*: where a worker's gRPC door listens, None where it is off. *asked*: where a worker asks for probes of
     model
@@ -38,6 +38,7 @@ class Start:
     accept_after: float = 0.0
     ready_fd: int = -1
     lost: tuple[Running, ...] = ()
+    follows_a_death: bool = False
     rpc_sock: socket.socket | None = None
     asked: socket.socket | None = None
     mark: str = ""

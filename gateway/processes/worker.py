@@ -73,6 +73,8 @@ class Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._send_last()
             parts.report_file.remove()
+            for outbox in parts.outboxes:
+                await asyncio.to_thread(outbox.close)
             await parts.catalog.close()
             await parts.store.close()
             parts.watchdog.close()

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from gateway import __version__
 from gateway.core.errors import GatewayError
 from gateway.core.names import version_number
+from gateway.core.trace_context import TRACEPARENT, read_trace
 from gateway.rest.asgi import answer as answer_inference
 from gateway.rest.exchange import Exchange
 from gateway.rest.extensions import Extensions
@@ -30,7 +31,7 @@ from gateway.rest.v1_exchange import PredictionExchange
 from gateway.serving.description import EXTENSIONS, PLATFORM, SERVER, Description
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
     from starlette.requests import Request
 
@@ -76,6 +77,7 @@ class InferencePort:
         """Answer anything but inference, under a request id as well."""
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
         scope["request_id"] = request_id = self._inference.request_id(given)
+        scope["trace_id"] = _trace_id(scope["headers"])
 
         async def stamped(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -85,9 +87,15 @@ class InferencePort:
         await self._others(scope, receive, stamped)
 
 
-def problem(error: GatewayError, request_id: str) -> Response:
+def _trace_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """Return the trace that a caller names, empty where it names none."""
+    trace = read_trace([value for name, value in headers if name == TRACEPARENT.encode()], ())
+    return "" if trace is None else trace.trace_id
+
+
+def problem(error: GatewayError, request_id: str, trace_id: str = "") -> Response:
     """Return the answer for *error*."""
-    made = Problem(error, request_id)
+    made = Problem(error, request_id, trace_id)
     response = Response(made.body, made.status)
     response.raw_headers.extend(made.headers)
     return response
@@ -195,7 +203,7 @@ def _tensor(spec: Any) -> dict[str, Any]:
 
 async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
-    return problem(error, request.scope["request_id"])
+    return problem(error, request.scope["request_id"], request.scope["trace_id"])
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -210,6 +218,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         "error": text.get(error.status_code, error.detail),
         "code": code,
         "request_id": request.scope["request_id"],
+        **({"trace_id": trace_id} if (trace_id := request.scope["trace_id"]) else {}),
     }
     made = answer(body, error.status_code)
     for name, value in (error.headers or {}).items():

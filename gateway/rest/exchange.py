@@ -103,6 +103,7 @@ class Exchange(exchange.Exchange[Answer]):
 
     __slots__ = ("_body_bytes", "_form", "_found", "_headers", "_output_names", "_pieces", "_query")
 
+    DOOR = "v2"
     _inference: Inference
 
     def __init__(
@@ -217,10 +218,18 @@ class Exchange(exchange.Exchange[Answer]):
         return form.answer(*codec.write_mixed(outputs, wanted, binary, self._id))
 
     def _refusal(self, error: GatewayError | None) -> tuple[int, Answer]:
-        problem = Problem(error, self._request_id)
+        trace = self._trace()
+        problem = Problem(error, self._request_id, "" if trace is None else trace.trace_id)
         return problem.outcome, Answer(
             problem.status, self._arm, tuple(problem.headers), self._request_id, problem.body
         )
+
+    def _status(self, answer: Answer) -> int:
+        return answer.status
+
+    def _heard(self, name: str) -> Sequence[bytes]:
+        wanted = name.encode()
+        return [value for each, value in self._headers if each == wanted] if wanted in self._found else ()
 
 
 def _milliseconds(given: bytes) -> float:

@@ -49,8 +49,11 @@ class Problem:
 
     __slots__ = ("body", "code", "headers", "outcome", "status")
 
-    def __init__(self, error: GatewayError | None, request_id: str) -> None:
-        """*error* None, or one without a row, is a fault of the gateway itself: the answer says no more than that."""
+    def __init__(self, error: GatewayError | None, request_id: str, trace_id: str = "") -> None:
+        """*error* None, or one without a row, is a fault of the gateway itself: the answer says no more than that.
+
+        *trace_id*: the trace that the caller named, empty where it named none.
+        """
         status, outcome, code = 500, outcomes.GATEWAY_ERROR, "gateway_error"
         text = "the gateway failed on this request; its log says why, under the request id"
         found = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
@@ -60,7 +63,8 @@ class Problem:
         self.status = status
         self.code = code
         self.outcome = outcome
-        self.body = orjson.dumps({"error": text, "code": code, "request_id": request_id})
+        said = {"error": text, "code": code, "request_id": request_id}
+        self.body = orjson.dumps(said | {"trace_id": trace_id} if trace_id else said)
         self.headers = [JSON]
         if status == 503:
             self.headers.append((b"retry-after", b"1"))

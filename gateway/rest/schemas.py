@@ -224,5 +224,7 @@ SCHEMAS: Final[dict[str, Any]] = {
         "oneOf": [an_object({"predictions": {"type": "array"}}), an_object({"outputs": {}})],
         "description": "predictions for instances, outputs for inputs",
     },
-    "Error": an_object({"error": TEXT, "code": TEXT, "request_id": TEXT}, additionalProperties=False),
+    "Error": an_object(
+        {"error": TEXT, "code": TEXT, "request_id": TEXT, "trace_id": TEXT}, "trace_id", additionalProperties=False
+    ),
 }

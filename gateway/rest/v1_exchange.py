@@ -23,6 +23,8 @@ class PredictionExchange(Exchange):
 
     __slots__ = ("_label", "_rows")
 
+    DOOR = "v1"
+
     def __init__(self, *given: Any, label: str | None = None) -> None:
         """*given* is what ``Exchange`` takes; *label* is set where the path names a version by one."""
         super().__init__(*given)

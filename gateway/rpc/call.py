@@ -64,6 +64,8 @@ class Call(Exchange[Reply]):
 
     __slots__ = ("_codecs", "_is_raw", "_metadata", "_outputs")
 
+    DOOR = "grpc"
+
     def __init__(
         self,
         traffic: Traffic,
@@ -129,6 +131,12 @@ class Call(Exchange[Reply]):
     def _refusal(self, error: GatewayError | None) -> tuple[int, Reply]:
         code, outcome, text = problem(error)
         return outcome, Reply(self._arm, self._request_id, b"", code, text)
+
+    def _status(self, answer: Reply) -> int:
+        return 0 if answer.code is None else int(answer.code)
+
+    def _heard(self, name: str) -> Sequence[bytes]:
+        return [value for key, value in self._metadata if key == name]
 
 
 def request_id(traffic: Traffic, metadata: Metadata) -> str:

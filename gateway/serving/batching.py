@@ -159,6 +159,8 @@ class Lane:
         self.batch_rows = 0
         self.last_run: tuple[int, float] | None = None
         """Rows and seconds of the run whose results are being told; None where a batch took several runs."""
+        self.told: Job | None = None
+        """The job whose result is being told, of a batch that ran; None at all other times."""
         self.sample = RequestSample(version)
         """What is compared with the version's reference."""
         self._queue: list[Job] = []
@@ -402,6 +404,7 @@ class Lane:
             self.sample.take(batch, execution.results)
         version = self.version
         for job, result in zip(batch, execution.results, strict=True):
+            self.told = job
             if isinstance(result, Exception):
                 self._failed(job, result)
             else:  # as ``_settle`` and ``Job.end`` do, without two calls for each request
@@ -411,6 +414,7 @@ class Lane:
                     if job.timer is not None:
                         job.timer.cancel()
                     job.settle(result)
+        self.told = None
 
     def _failed(self, job: Job, failure: Exception) -> None:
         if isinstance(failure, RunStopped) and not job.ended:

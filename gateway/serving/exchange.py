@@ -9,34 +9,34 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import os
 import re
 import time
 from random import getrandbits
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
 
 from gateway.core import outcomes
-from gateway.core.errors import GatewayError, ModelFailed, RequestTooLarge
+from gateway.core.errors import GatewayError, RequestTooLarge
 from gateway.core.limits import DEFAULT, Limits
-from gateway.ports import AskedInputs
+from gateway.core.trace_context import TRACEPARENT, TRACESTATE, read_trace
+from gateway.ports import AskedInputs, Seen
 from gateway.serving.dispatch import Attempt, blamed
 from gateway.serving.parameters import microseconds, urgency
 from gateway.serving.retries import RetryBudget
 from gateway.serving.watched import start_watched
+from gateway.serving.witnessing import FAILURES, FailureLog, fallback_from, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gateway.core.routing import Values
+    from gateway.core.trace_context import TraceContext
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Metrics, PredictionMemory, Tensor, VersionCells
+    from gateway.ports import Metrics, PredictionMemory, Tensor, VersionCells, Witness
     from gateway.serving.batching import Lane, Result, Ticket
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, LiveTable
     from gateway.serving.parameters import Parameter
-
-log = logging.getLogger(__name__)
 
 PRINTABLE: Final = re.compile(rb"[\x20-\x7e]{1,128}")
 
@@ -91,6 +91,9 @@ class Traffic:
         """New request ids."""
         self.memory: PredictionMemory | None = None
         """Where answers are remembered for labels that come later; None where they are not."""
+        self.witnesses: tuple[Witness, ...] = ()
+        """Who is told of requests one by one."""
+        self.failures = FailureLog(self.clock)
         self._metrics = metrics
         self._unrouted: dict[str, VersionCells] = {}
 
@@ -129,6 +132,9 @@ class Exchange(Generic[AnswerT]):
         "_started", "_version",
     )  # fmt: skip
 
+    DOOR: ClassVar[str]
+    """What the door is called in access logs and traces."""
+
     def __init__(self, inference: Traffic, model: str, version: int | None, reply: Callable[[AnswerT], None]) -> None:
         """*version* is set where the caller names one."""
         self._started = inference.last_started = time.perf_counter()
@@ -146,12 +152,11 @@ class Exchange(Generic[AnswerT]):
         inference.in_flight += 1
 
     def refuse(self, error: Exception) -> None:
-        """Answer with an error; one that is not the gateway's own is logged, and said to be no more than that."""
-        if not isinstance(error, GatewayError):
-            log.error("a request failed in the gateway", exc_info=error, extra=self._described())
-        elif isinstance(error, ModelFailed):
-            log.warning("%s", error, extra=self._described())
-        self._end(*self._refusal(error if isinstance(error, GatewayError) else None))
+        """Answer with an error; one that is not the gateway's own is said to be no more than that. Log a failure."""
+        outcome, answer = self._refusal(error if isinstance(error, GatewayError) else None)
+        if outcome in FAILURES:
+            self._inference.failures.say(error, self._described())
+        self._end(outcome, answer, error)
 
     def gone(self) -> None:
         """The caller hung up: free the place, and answer nobody."""
@@ -169,7 +174,20 @@ class Exchange(Generic[AnswerT]):
         """Return how a request that ended with *error* is counted, and its answer; None is a fault of the gateway."""
         raise NotImplementedError
 
+    def _status(self, answer: AnswerT) -> int:
+        """Return the status of *answer* in the protocol's own numbers."""
+        raise NotImplementedError
+
+    def _heard(self, name: str) -> Sequence[bytes]:
+        """Return every value of a header of the request, in their order; *name* is lower-case."""
+        raise NotImplementedError
+
     # ---- what every door uses
+
+    def _trace(self) -> TraceContext | None:
+        """Return the trace that the caller's request belongs to, None where it names none."""
+        parents = self._heard(TRACEPARENT)
+        return read_trace(parents, self._heard(TRACESTATE)) if parents else None
 
     def _routed(self, values: Values) -> Arm:
         """Take the arm that the route chooses for what the caller sent."""
@@ -249,7 +267,7 @@ class Exchange(Generic[AnswerT]):
             self._asked,
         )  # fmt: skip
 
-    def _end(self, outcome: int, answer: AnswerT | None) -> None:
+    def _end(self, outcome: int, answer: AnswerT | None, error: Exception | None = None) -> None:
         reply, self._reply = self._reply, None
         if reply is None:
             return
@@ -257,9 +275,55 @@ class Exchange(Generic[AnswerT]):
         self._attempt = None  # it knows us: a request leaves no cycle behind
         inference.in_flight -= 1
         cells = arm.lane.cells if arm is not None else inference.unrouted(self._model)
-        cells.answered(outcome, time.perf_counter() - self._started)
+        ended = time.perf_counter()
+        cells.answered(outcome, ended - self._started)
         if answer is not None:
             reply(answer)
+        if inference.witnesses:
+            self._tell(inference.witnesses, outcome, answer, error, ended)
+
+    def _tell(
+        self,
+        witnesses: Sequence[Witness],
+        outcome: int,
+        answer: AnswerT | None,
+        error: Exception | None,
+        ended: float,
+    ) -> None:
+        """Tell those *witnesses* how the request ended who want to see it; the caller has the answer already."""
+        trace = self._trace()
+        takers = [each for each in witnesses if each.takes(trace)]
+        if not takers:
+            return
+        arm = self._arm
+        seen = Seen(
+            request_id=self._request_id,
+            trace=trace,
+            door=self.DOOR,
+            status=None if answer is None else self._status(answer),
+            model=self._model,
+            pinned=self._version,
+            version=None if arm is None else arm.lane.version.version,
+            revision=None if arm is None else arm.revision,
+            rule="" if arm is None else arm.rule,
+            fallback_from=None if arm is None else fallback_from(arm),
+            outcome=outcomes.OUTCOMES[outcome],
+            error="" if error is None else type(error).__name__,
+            cause=str(error) if isinstance(error, GatewayError) else "",
+            started=self._started,
+            ended=ended,
+            at=time.time(),
+            run=None if arm is None else run_of(arm.lane),
+        )
+        for each in takers:
+            each.see(seen)
 
     def _described(self) -> dict[str, str | int]:
-        return {"request_id": self._request_id, "model": self._model}
+        """Return what a log's line says of the request."""
+        arm, trace = self._arm, self._trace()
+        described: dict[str, str | int] = {"request_id": self._request_id, "model": self._model}
+        if trace is not None:
+            described["trace_id"] = trace.trace_id
+        if arm is not None:
+            described |= {"version": arm.lane.version.version, "rule": arm.rule, "revision": arm.revision}
+        return described

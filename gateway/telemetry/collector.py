@@ -31,11 +31,20 @@ from gateway import __version__
 from gateway.core.outcomes import OUTCOMES
 from gateway.core.versions import VersionState
 from gateway.ports import RECORDING_OUTCOMES
-from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, DIFFERENCE_EDGES, EVENTS, FALLBACKS, REFUSALS, ROW_EDGES
+from gateway.telemetry.layout import (
+    COPY_DROPS,
+    COPY_OUTCOMES,
+    DIFFERENCE_EDGES,
+    EVENTS,
+    FALLBACKS,
+    REFUSALS,
+    ROW_EDGES,
+    TOLD,
+)
 from gateway.telemetry.series import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
 
@@ -49,6 +58,9 @@ if TYPE_CHECKING:
     Shares = Callable[[], Mapping[str, Mapping[int, float]]]
 
 VERSION_LABELS: Final = ("model", "version")
+Collectors = list[Collector]
+"""The other collectors of the control process."""
+
 BEAT_SECONDS: Final = 1.0
 """How late a worker's heartbeat may be before the delay shows as loop lag. Workers beat more often than this."""
 
@@ -72,9 +84,10 @@ class GatewayCollector(Collector):
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    @property
-    def registry(self) -> CollectorRegistry:
-        """Where other collectors of the control process register, to be rendered with this one."""
+    def with_others(self, others: Iterable[Collector]) -> CollectorRegistry:
+        """Return the registry, with the other collectors of the control process in it."""
+        for each in others:
+            self._registry.register(each)
         return self._registry
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -191,6 +204,13 @@ def _of_workers(snapshot: Snapshot, now: float) -> Iterator[Metric]:
     for reason, count in zip(REFUSALS, snapshot.refusals, strict=True):
         refused.add_metric((reason,), count)
     yield refused
+    text = "Spans and lines of the access log, by what became of them."
+    told = CounterMetricFamily("gateway_telemetry_records", text, labels=("signal", "outcome"))
+    for labels, count in zip(TOLD, snapshot.told, strict=True):
+        told.add_metric(labels, count)
+    yield told
+    text = "Workers that died or hung, and were replaced."
+    yield CounterMetricFamily("gateway_worker_deaths", text, value=snapshot.deaths)
     text = "Files of worker counters that could not be read."
     yield CounterMetricFamily("gateway_slabs_damaged", text, value=snapshot.damaged)
 

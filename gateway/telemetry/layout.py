@@ -30,9 +30,10 @@ FINGERPRINT_OFFSET: Final = len(MAGIC)
 
 GAUGES: Final = (
     "pid", "started_at", "heartbeat", "loop_lag_seconds", "store_up", "store_answered_at", "in_flight",
-    "open_connections", "last_request_at",
+    "open_connections", "last_request_at", "deaths",
 )  # fmt: skip
-"""What a worker says of itself now, in the order of the cells; every time is in monotonic seconds."""
+"""What a worker says of itself now, in the order of the cells; every time is in monotonic seconds. *deaths*, of those
+before it in this slab, is what no successor resets."""
 
 FIRST_GAUGE: Final = 2
 USED_BLOCKS: Final = FIRST_GAUGE + len(GAUGES)
@@ -43,6 +44,17 @@ REFUSALS: Final = (
     "absent", "rewritten", "other",
 )  # fmt: skip
 """Why a stored route was not adopted: label values of ``gateway_route_documents_refused_total{reason}``."""
+
+FIRST_TOLD: Final = FIRST_REFUSAL + len(REFUSALS)
+
+TOLD_SIGNALS: Final = ("spans", "access_log")
+"""Label values of ``gateway_telemetry_records_total{signal}``."""
+
+TOLD_OUTCOMES: Final = ("sent", "dropped", "failed")
+"""Label values of ``gateway_telemetry_records_total{outcome}``."""
+
+TOLD: Final = tuple((signal, outcome) for signal in TOLD_SIGNALS for outcome in TOLD_OUTCOMES)
+"""What is counted of single requests that were told of, in the order of the cells. Each has one thread that counts."""
 
 KEY_BYTES: Final = 160
 ACTIVATED_AT: Final = KEY_BYTES // CELL_BYTES
@@ -84,6 +96,7 @@ MOST_EDGES: Final = 20
 _SCHEMA: Final = (
     HEADER_BYTES, BLOCK_BYTES, GAUGES, REFUSALS, OUTCOMES, FALLBACKS, EVENTS, ROW_EDGES, KEY_BYTES, COPY_OUTCOMES,
     COPY_DROPS, PAIRS, DIFFERENCE_EDGES, RECORDING_OUTCOMES, "cpu_seconds",
+    TOLD,
 )  # fmt: skip
 
 

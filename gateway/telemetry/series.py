@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gateway.telemetry.layout import REFUSALS
+from gateway.telemetry.layout import REFUSALS, TOLD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,12 +28,16 @@ REPLACED_WITHIN: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a scrape shows: each version's summed counters, the live workers, refused routes, damaged files so far."""
+    """What a scrape shows: each version's summed counters, the live workers, and what was refused, told of single
+    requests, damaged or died.
+    """
 
     counts: dict[Key, list[float]]
     live: tuple[WorkerGauges, ...]
     refusals: list[float]
+    told: list[float]
     damaged: int
+    deaths: int
 
 
 class Ledger:
@@ -57,7 +61,9 @@ class Ledger:
         self._damaged.update(reading.damaged)
         live = tuple(slab.gauges for slab in reading.slabs if slab.gauges.live)
         refusals = _sum([[0.0] * len(REFUSALS), *(slab.refusals for slab in self._known.values())])
-        return Snapshot(self._counts(sound.keys(), now), live, refusals, len(self._damaged))
+        told = _sum([[0.0] * len(TOLD), *(slab.told for slab in self._known.values())])
+        deaths = sum(slab.gauges.deaths for slab in self._known.values())
+        return Snapshot(self._counts(sound.keys(), now), live, refusals, told, len(self._damaged), deaths)
 
     def _counts(self, sound: Iterable[str], now: float) -> dict[Key, list[float]]:
         spells: dict[Key, list[Spell]] = {}

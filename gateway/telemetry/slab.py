@@ -30,12 +30,14 @@ from gateway.telemetry.layout import (
     FIRST_COUNT,
     FIRST_GAUGE,
     FIRST_REFUSAL,
+    FIRST_TOLD,
     GAUGES,
     HEADER_BYTES,
     KEY_BYTES,
     MAGIC,
     REFUSALS,
     RETIRED_AT,
+    TOLD,
     USED_BLOCKS,
     Layout,
 )
@@ -64,8 +66,10 @@ _STORE_ANSWERED_AT: Final = _AT["store_answered_at"]
 _IN_FLIGHT: Final = _AT["in_flight"]
 _OPEN_CONNECTIONS: Final = _AT["open_connections"]
 _LAST_REQUEST_AT: Final = _AT["last_request_at"]
+_DEATHS: Final = _AT["deaths"]
 
 _REFUSAL: Final = {reason: FIRST_REFUSAL + place for place, reason in enumerate(REFUSALS)}
+_TOLD: Final = {what: FIRST_TOLD + place for place, what in enumerate(TOLD)}
 _OTHER_REFUSAL: Final = _REFUSAL["other"]
 
 _HEADER_CELLS: Final = HEADER_BYTES // CELL_BYTES
@@ -105,6 +109,10 @@ class WorkerSlab:
         if cells is None:
             cells = self._cells[key] = self._claim(key)
         return cells
+
+    def follows_a_death(self) -> None:
+        """Count that this worker's predecessor died or hung, whatever it was doing."""
+        self._file[_DEATHS] += 1
 
     def lost(self, model: str, version: str, requests: int) -> None:
         """Count a crash of this worker's predecessor against the version that it was running *requests* of."""
@@ -151,6 +159,10 @@ class WorkerSlab:
         """Count a stored route that was not adopted; a reason outside the layout's REFUSALS counts as other."""
         self._file[_REFUSAL.get(reason, _OTHER_REFUSAL)] += 1.0
 
+    def told(self, signal: str, outcome: str, many: int) -> None:
+        """Count what became of *many* records of single requests, as the layout's TOLD names it."""
+        self._file[_TOLD[signal, outcome]] += many
+
     def close(self) -> None:
         """Give the slab free for a successor; the last thing that a worker does. Versions stay loaded in it."""
         fcntl.flock(self._fd, fcntl.LOCK_UN)  # closing is not enough: the mapping holds a duplicate of the descriptor
@@ -160,7 +172,8 @@ class WorkerSlab:
         now = self._clock()
         fresh = {"pid": os.getpid(), "started_at": now, "heartbeat": now, "store_answered_at": now}
         for name, cell in _AT.items():
-            self._file[cell] = fresh.get(name, 0.0)
+            if name != "deaths":
+                self._file[cell] = fresh.get(name, 0.0)
 
     def _claim(self, key: tuple[str, str]) -> BlockCells:
         place = self._unclaimed.pop(key, None)

@@ -25,12 +25,14 @@ from gateway.telemetry.layout import (
     FIRST_COUNT,
     FIRST_GAUGE,
     FIRST_REFUSAL,
+    FIRST_TOLD,
     GAUGES,
     HEADER_BYTES,
     KEY_BYTES,
     MAGIC,
     REFUSALS,
     RETIRED_AT,
+    TOLD,
     USED_BLOCKS,
     Layout,
 )
@@ -50,6 +52,7 @@ class DamagedSlab(ValueError):
 @dataclass(frozen=True, slots=True)
 class WorkerGauges:
     """What the worker of a slab says of itself. *live* is False once its process is gone; the rest is its last word.
+    *deaths*: of the workers before it in this slab.
 
     Times are seconds of the monotonic clock, which all processes of one machine share; 0 is "not yet".
     """
@@ -65,6 +68,7 @@ class WorkerGauges:
     in_flight: int
     open_connections: int
     last_request_at: float
+    deaths: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,11 @@ class BlockView:
 
 @dataclass(frozen=True, slots=True)
 class SlabView:
-    """One slab as it was a moment ago. *refusals* are in the order of the layout's REFUSALS."""
+    """One slab as it was a moment ago. *refusals* and *told* are in the order of the layout's REFUSALS and TOLD."""
 
     gauges: WorkerGauges
     refusals: tuple[float, ...]
+    told: tuple[float, ...]
     blocks: tuple[BlockView, ...]
 
 
@@ -178,7 +183,8 @@ def _read_file(path: Path, layout: Layout) -> SlabView:
         header = read_header(fd, layout)
         blocks = tuple(block for _, block in read_blocks(fd, header, layout))
         refusals = tuple(header[FIRST_REFUSAL : FIRST_REFUSAL + len(REFUSALS)].tolist())
-        return SlabView(_gauges(path.name, fd, header), refusals, blocks)
+        told = tuple(header[FIRST_TOLD : FIRST_TOLD + len(TOLD)].tolist())
+        return SlabView(_gauges(path.name, fd, header), refusals, told, blocks)
     finally:
         os.close(fd)
 
@@ -208,6 +214,7 @@ def _gauges(name: str, fd: int, header: memoryview[float]) -> WorkerGauges:
         in_flight=int(said["in_flight"]),
         open_connections=int(said["open_connections"]),
         last_request_at=said["last_request_at"],
+        deaths=int(said["deaths"]),
     )
 
 

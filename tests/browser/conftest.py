@@ -48,9 +48,9 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     close_all(started)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's chromium."""
+    """Debian's chromium, one for all tests of a file; each page has a context of its own."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it is in the extra `browser`")
     if CHROMIUM is None:
         pytest.skip("there is no chromium on the path: `make programs` installs it where it may")
@@ -64,9 +64,11 @@ def browser() -> Iterator[Any]:
 def look(browser: Any) -> Iterator[Callable[..., Any]]:
     """Open a page of its own; whatever its console says of errors or the policy fails the test."""
     said: list[str] = []
+    contexts: list[Any] = []
 
     def open_page(address: str, **given: Any) -> Any:
-        page = browser.new_context(**given).new_page()
+        contexts.append(browser.new_context(**given))
+        page = contexts[-1].new_page()
         page.set_default_timeout(10_000)
         page.on("console", lambda message: said.append(message.text) if message.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -74,5 +76,7 @@ def look(browser: Any) -> Iterator[Callable[..., Any]]:
         return page
 
     yield open_page
+    for context in contexts:
+        context.close()
     refusals = "the server responded with a status of"
     assert [text for text in said if refusals not in text] == []

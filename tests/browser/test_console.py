@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.quality import ENOUGH_LABELS
 from tests.flows.gateway_process import eventually
-from tests.flows.models import repository, request
+from tests.flows.models import MODEL, repository, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,10 +26,10 @@ ROUTE = 'split: {"1": 100, "2": 0}'
 SERVED_SECONDS = 5.0
 
 
-def model_page(look: Look, gateway: Gateway, **given: Any) -> Any:
+def model_page(look: Look, gateway: Gateway, model: str = MODEL, **given: Any) -> Any:
     """Return the model's page, reached by its link."""
     page = look(gateway.admin, **given)
-    page.get_by_role("link", name="echo").click()
+    page.get_by_role("link", name=model, exact=True).click()
     page.get_by_label("weight of version 2", exact=True).wait_for()
     return page
 
@@ -203,6 +203,8 @@ def test_a_viewer_logs_in_sees_and_cannot_change(begin: Begin, look: Look, tmp_p
     assert "sesame" not in page.url
     page.get_by_role("link", name="echo").click()
     assert page.get_by_role("button", name="Apply").is_disabled()
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_label("Token").wait_for()
 
 
 def test_a_gateway_stops_at_once_although_a_console_is_open(begin: Begin, look: Look) -> None:

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def test_a_collector_that_nothing_here_speaks_to_is_refused_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    with pytest.raises(InvalidSettings, match=r"--otlp-endpoint http://c:4318 .* pip install 'canary-gateway\[otel\]'"):
+        check(Settings(models=tmp_path, otlp_endpoint="http://c:4318"))
+
+
 @pytest.fixture
 def _no_hpack(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec

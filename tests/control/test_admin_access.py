@@ -17,7 +17,10 @@ from tests.control.fakes import FakeDoor, House, no_metrics
 if TYPE_CHECKING:
     from gateway.control.endpoint import Endpoint
 
-OPEN = {"/metrics", "/healthz", "/readyz", "/openapi.json", "/console/{file}", "/", "/links/{model}/{token}"}
+OPEN = {
+    "/metrics", "/healthz", "/readyz", "/openapi.json", "/docs", "/docs/inference.json", "/console/{file}", "/",
+    "/links/{model}/{token}",
+}  # fmt: skip
 BY_LINK = {("POST", "/links/{model}/{token}")}
 """What a token of its own allows, once, and it says of what."""
 OPERATORS = {

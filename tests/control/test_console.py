@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.testclient import TestClient
 
+from gateway.control import docs
 from gateway.control.admin import create_admin
 from gateway.control.console import FILES, console_files
+from gateway.core.guards import DEFAULTS, UNLESS_NAMED
+from gateway.core.policies import POLICIES
 from gateway.ports import Traffic
 from tests.control.fakes import FakeDoor, House, no_metrics
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 SOURCES = {name: content.decode() for name, (content, _) in console_files().items()}
+PAGES = {"index.html": SOURCES["index.html"], "docs": docs.PAGE}
 SCRIPTS = {name: text for name, text in SOURCES.items() if name.endswith(".js")}
 
 
@@ -66,15 +70,17 @@ def test_nothing_else_is_served(admin: TestClient, name: str) -> None:
 
 
 def test_a_page_refers_to_files_that_are_there_and_to_nothing_outside() -> None:
-    named = {name for text in SOURCES.values() for name in re.findall(r"/console/([\w.]+)", text)}
+    texts = [*SOURCES.values(), docs.PAGE]
+    named = {name for text in texts for name in re.findall(r"/console/([\w.]+)", text)}
 
     assert named | {"index.html"} == set(SOURCES)
-    addresses = {found for text in SOURCES.values() for found in re.findall(r"\w+://[\w.]+", text)}
+    addresses = {found for text in texts for found in re.findall(r"\w+://[\w.]+", text)}
     assert addresses <= {"http://www.w3.org"}  # a namespace, which nobody asks for
 
 
-def test_nothing_is_inline() -> None:
-    page = SOURCES["index.html"]
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_nothing_is_inline(name: str) -> None:
+    page = PAGES[name]
 
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page)
     assert re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL) == [""]
@@ -131,3 +137,24 @@ def test_everybody_is_told_who_they_are(admin: TestClient) -> None:
     me = admin.get("/api/v1/me", headers={"x-gateway-actor": "ann"}).json()
 
     assert me == {"name": "local:ann", "role": "admin", "models": ["*"]}
+
+
+def names_in(constant: str) -> dict[str, str]:
+    """Return the members of an object that ``plan.js`` holds under this name, each with its text."""
+    found = re.search(rf"const {constant} = {{(.*?)}};", SCRIPTS["plan.js"], re.DOTALL)
+    assert found
+    return dict(re.findall(r"(\w+): (\[.*?\]|\w+)", found[1]))
+
+
+def test_the_plans_that_the_console_offers_are_those_that_there_are() -> None:
+    offered = {name: re.findall(r"\w+", listed) for name, listed in names_in("POLICIES").items()}
+
+    assert offered == {name: list(defaults) for name, defaults in POLICIES.items()}
+
+
+def test_the_guards_that_the_console_offers_are_those_that_there_are() -> None:
+    usual = {name: text == "true" for name, text in names_in("GUARDS").items()}
+    (tolerating,) = re.findall(r"const TOLERATING = \[(.*?)\]", SCRIPTS["plan.js"])
+
+    assert usual == {name: name in UNLESS_NAMED for name in DEFAULTS}
+    assert re.findall(r"\w+", tolerating) == [name for name, members in DEFAULTS.items() if "tolerate" in members]

@@ -105,6 +105,7 @@ CASES: Final[dict[str, Case]] = {
         {**HERE, **VERSION},
         "4m",
     ),
+    "GatewayWorkersDie": Case({'gateway_worker_deaths_total{instance="a"}': "0x5 1 2 2 3+0x20"}, "12m", HERE, "6m"),
     "GatewayVersionStuck": Case(
         {'gateway_version_events_total{instance="a",model="m",version="2",event="stuck"}': "0x5 1+0x20"},
         "8m",
@@ -131,6 +132,7 @@ HEALTHY: Final = {
     'gateway_workers{instance="a"}': "2+0x400",
     'gateway_version_events_total{instance="a",model="m",version="2",event="crashed"}': "4+0x400",
     'gateway_worker_loop_lag_seconds{instance="a"}': "0.01+0x400",
+    'gateway_worker_deaths_total{instance="a"}': "0x50 1+0x400",
     'gateway_drift_columns{instance="a",model="m",version="2",state="drifted"}': "0+0x400",
     'gateway_drift_columns{instance="a",model="m",version="2",state="stable"}': "3+0x400",
     'gateway_anomaly{instance="a",model="m",version="2",series="traffic"}': "0+0x400",

@@ -42,6 +42,7 @@ EVERYTHING: Final[dict[str, Any]] = {
         "enabled": True,
         "inferenceFrom": [{"namespaceSelector": {}}],
         "adminFrom": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}],
+        "egress": [{"ports": [{"port": 443}], "to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}],
     },
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -299,6 +300,61 @@ def test_autoscaling_leaves_the_number_of_replicas_alone(report: dict[str, Any])
     assert fixed["spec"]["replicas"] == 2
     assert [each["type"] for each in scaler["spec"]["metrics"]] == ["Resource", "Pods"]
     assert scaler["spec"]["metrics"][1]["pods"]["metric"]["name"] == "gateway_requests_in_flight"
+
+
+def test_prometheus_gets_the_rules_that_are_tested(report: dict[str, Any]) -> None:
+    (rule,) = objects(report, "everything", "PrometheusRule")
+
+    assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts" / "gateway.yaml").read_text())
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_grafana_gets_the_dashboards_that_are_tested(report: dict[str, Any]) -> None:
+    (files,) = [
+        each for each in objects(report, "everything", "ConfigMap") if each["metadata"]["name"].endswith("-dashboards")
+    ]
+    shipped = {path.name: path.read_text() for path in (CHART / "files" / "dashboards").iterdir()}
+
+    assert files["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert files["data"] == shipped
+
+
+def test_prometheus_finds_the_admin_port_where_it_looks(report: dict[str, Any]) -> None:
+    (monitor,) = objects(report, "everything", "ServiceMonitor")
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+
+    (service,) = [
+        each for each in objects(report, "everything", "Service") if wanted <= each["metadata"]["labels"].items()
+    ]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["path"] == "/metrics"
+    assert [port["targetPort"] for port in service["spec"]["ports"] if port["name"] == endpoint["port"]] == ["admin"]
+
+
+@pytest.mark.parametrize("case", ["everything", "external"])
+def test_the_network_lets_through_what_the_values_name_and_dns(report: dict[str, Any], case: str) -> None:
+    (policy,) = [each for each in objects(report, case, "NetworkPolicy") if each["metadata"]["name"] == "gw-gateway"]
+    (container,) = gateway_pod(report, case)["containers"]
+    dns, store, *others = policy["spec"]["egress"]
+
+    opened = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+    assert opened <= {port["name"] for port in container["ports"]}
+    assert ("admin" in opened) == (case == "everything")
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert store["ports"] == [{"port": 6379}]
+    assert others == CASES[case]["networkPolicy"].get("egress", [])
+
+
+@pytest.mark.parametrize("case", ["default", "everything", "external"])
+def test_replicas_are_spread_over_nodes_and_leave_one_by_one(report: dict[str, Any], case: str) -> None:
+    (deployment,) = objects(report, case, "Deployment")
+    (budget,) = objects(report, case, "PodDisruptionBudget")
+    labels = deployment["spec"]["template"]["metadata"]["labels"].items()
+
+    for spread in gateway_pod(report, case)["topologySpreadConstraints"]:
+        assert spread["labelSelector"]["matchLabels"].items() <= labels
+        assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
+    assert budget["spec"]["maxUnavailable"] == 1
 
 
 def test_the_chart_is_of_this_release() -> None:

@@ -61,6 +61,7 @@ async def test_a_killed_worker_is_replaced_and_what_it_counted_stays_counted(beg
     assert before.faults == after.faults == []
     assert_counts_agree(gateway, [before, after], before={})
     assert not metrics.requests(gateway, "gateway_error")
+    assert metrics.gauge(gateway, "gateway_worker_deaths_total") == 1
 
 
 async def test_a_worker_killed_under_load_loses_only_what_it_was_answering_and_no_counter_falls(

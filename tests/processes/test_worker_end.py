@@ -51,6 +51,13 @@ class Closing(Part):
         self._done.append(f"{self._name} closed")
 
 
+class Outbox(Part):
+    """A part that is closed off the event loop."""
+
+    def close(self) -> None:
+        self._done.append(f"{self._name} closed")
+
+
 class Quiet:
     """A part that has nothing to say, and is closed at once."""
 
@@ -76,6 +83,7 @@ def parts(done: list[str], fault: Exception | None = None) -> Any:
         inference=SimpleNamespace(in_flight=0, last_started=0.0),
         learn_names=named["watcher"].run_forever,
         doors=list,
+        outboxes=[Outbox("outbox", done)],
     )
 
 
@@ -88,6 +96,6 @@ async def test_the_last_counts_go_to_the_store_before_it_is_closed(fault: Except
     await worker.run()
 
     expected = ["evidence finished", *(["labels sent", "recordings finished"] if fault is None else [])]
-    assert done == [*expected, "report_file removed", "catalog closed", "store closed"]
+    assert done == [*expected, "report_file removed", "outbox closed", "catalog closed", "store closed"]
     os.close(reading)
     os.close(writing)

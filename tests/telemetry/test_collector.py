@@ -84,6 +84,21 @@ def test_a_loaded_version_has_every_outcome_as_zero(slabs: SlabDirectory, collec
     assert [value(samples, "requests_total", outcome=outcome, **FRAUD_1) for outcome in OUTCOMES] == [0] * 7
 
 
+def test_every_worker_that_followed_a_death_counts_and_those_after_it_go_on(
+    slabs: SlabDirectory, collector: GatewayCollector
+) -> None:
+    before = value(scrape(collector), "worker_deaths_total")
+    for _ in range(2):
+        follower = slabs.acquire()
+        follower.follows_a_death()
+        follower.close()
+    slabs.acquire()
+
+    after = value(scrape(collector), "worker_deaths_total")
+
+    assert (before, after) == (0, 2)
+
+
 @pytest.mark.parametrize(
     ("name", "le", "total"),
     [

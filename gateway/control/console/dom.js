@@ -42,10 +42,10 @@ export function line(label, values) {
     svg("polyline", { points: points.join(" ") }));
 }
 
-/** Ask for a reason and a confirmation; resolves to the reason, or to null. */
-export function confirmed(question) {
+/** Ask for a reason and a confirmation, below what is *shown*; resolves to the reason, or to null. */
+export function confirmed(question, ...shown) {
   const reason = h("input", { type: "text", maxlength: "500", "aria-label": "reason" });
-  const form = h("form", { method: "dialog" }, h("p", {}, question), h("div", { class: "row" }, reason),
+  const form = h("form", { method: "dialog" }, h("p", {}, question), shown, h("div", { class: "row" }, reason),
     h("p", { class: "row" }, h("button", { value: "yes" }, "Confirm"), h("button", { value: "no" }, "Cancel")));
   const dialog = h("dialog", { "aria-label": "confirm" }, form);
   document.body.append(dialog);
@@ -57,4 +57,3 @@ export function confirmed(question) {
     });
   });
 }
-

@@ -1,7 +1,8 @@
 // The rollout of a model: where it stands, why, and what an operator may do about it.
 
 import { ask, modelPath } from "/console/api.js";
-import { confirmed, h, table } from "/console/dom.js";
+import { confirmed, h, moment, table } from "/console/dom.js";
+import { planForm } from "/console/plan.js";
 
 const MOVES = ["pause", "resume", "promote", "abort", "retry"];
 const ENDED = ["succeeded", "rolled_back", "aborted", "superseded"];
@@ -10,12 +11,9 @@ const EVERY_MS = 1500;
 export function rolloutPanel(name, mayChange) {
   const status = h("div", { role: "status" });
   const result = h("p", { role: "status" });
-  const candidate = h("input", { pattern: "[0-9]+( *, *[0-9]+)*", inputmode: "numeric", id: "candidate", required: true,
-    title: "a version, or several with commas", disabled: !mayChange });
   const chosen = h("select", { id: "chosen", disabled: !mayChange });
   const choice = h("label", { hidden: true }, "Promote version ", chosen);
-  const start = h("form", { class: "row", submit: begin }, h("label", { for: "candidate" }, "Candidate version"), candidate,
-    h("button", { disabled: !mayChange }, "Start"));
+  const start = planForm(name, mayChange, () => revision, (text) => { result.textContent = text; });
   const moves = h("p", { class: "row" }, MOVES.map((verb) => h("button", { disabled: !mayChange, click: () => move(verb) }, verb)), choice);
   let revision = null;
   let seen = "";
@@ -36,6 +34,7 @@ export function rolloutPanel(name, mayChange) {
     clearTimeout(timer);
     try {
       const rollout = await ask("GET", modelPath(name, "/rollouts/current"));
+      revision = rollout.revision;  // a move is made of what is shown, and the stream may tell of it later
       status.replaceChildren(...described(rollout));
       offer(rollout);
       if (rollout.is_over) return;
@@ -44,12 +43,6 @@ export function rolloutPanel(name, mayChange) {
     }
     if (isOver) return;
     timer = setTimeout(look, EVERY_MS);
-  }
-
-  async function begin(event) {
-    event.preventDefault();
-    const versions = candidate.value.split(",").map((each) => each.trim());
-    await act("start", "/rollouts", versions.length > 1 ? { candidates: versions } : { candidate: versions[0] });
   }
 
   // Of several candidates one is promoted, so the choice is offered; it is not redrawn under somebody's fingers.
@@ -77,7 +70,7 @@ export function rolloutPanel(name, mayChange) {
   }
 
   return {
-    element: h("section", { "aria-label": "rollout" }, h("h2", {}, "Rollout"), status, moves, start, result),
+    element: h("section", { "aria-label": "rollout" }, h("h2", {}, "Rollout"), status, moves, result, start),
     told,
     leave: () => { isOver = true; clearTimeout(timer); },
   };
@@ -98,6 +91,7 @@ function described(rollout) {
     h("p", {}, `Version ${liveOf(rollout).join(", ")} against ${rollout.baseline}: `,
       h("strong", { class: rollout.phase === "rolled_back" ? "bad" : null }, ENDED.includes(rollout.phase) ? rollout.phase : `${rollout.phase}, ${where}`)),
     h("p", {}, `Because: ${rollout.reason}`),
+    h("p", {}, "Started ", moment(rollout.started_at_ms)),
     ...(rollout.waits_for ? [h("p", {}, `Waits for: ${rollout.waits_for}`)] : []),
     ...(rollout.kept ? [h("p", {}, `Version ${rollout.kept.version} stays loaded for ${(rollout.kept.seconds_left / 3600).toFixed(1)} h`)] : []),
     h("p", {}, `Verdict: ${verdict.kind}`),

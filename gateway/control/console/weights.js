@@ -4,6 +4,7 @@
 // revision, both are shown and the operator chooses.
 
 import { ask, modelPath } from "/console/api.js";
+import { choices } from "/console/conflict.js";
 import { h } from "/console/dom.js";
 
 export function weightsPanel(name, mayChange) {
@@ -64,9 +65,7 @@ export function weightsPanel(name, mayChange) {
   function showConflict() {
     const theirs = latest.versions.map((each) => `${each.version}=${each.weight}`).join(" ");
     const mine = () => { base = latest.revision; conflict.replaceChildren(); apply.focus(); };
-    conflict.replaceChildren(
-      h("p", { class: "bad" }, `Somebody changed the route to revision ${latest.revision}: ${theirs}. What you typed is kept.`),
-      h("p", { class: "row" }, h("button", { type: "button", click: mine }, "Keep mine"), h("button", { type: "button", click: take }, "Use theirs")));
+    conflict.replaceChildren(...choices(`Somebody changed the route to revision ${latest.revision}: ${theirs}.`, mine, take));
   }
 
   function split() {

@@ -1,0 +1,77 @@
+"""The page of the APIs as a browser without JavaScript gets it, and the document that its script reads."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from starlette.testclient import TestClient
+
+from gateway.control.admin import create_admin
+from gateway.control.admin_table import ENDPOINTS
+from gateway.control.docs import tag_of
+from gateway.rest.openapi import OPERATIONS, describe_port
+from tests.control.fakes import House, no_metrics
+
+INFERENCE = {**describe_port(), "servers": [{"url": "http://127.0.0.1:8080"}]}
+
+
+@pytest.fixture
+def client(house: House) -> TestClient:
+    app = create_admin(house.operations, house.workers, house.door, no_metrics, {}, inference_api=INFERENCE)
+    return TestClient(app, base_url="http://127.0.0.1:9090", client=("127.0.0.1", 5))
+
+
+def test_every_operation_of_both_ports_is_listed_without_a_script(client: TestClient) -> None:
+    answer = client.get("/docs")
+
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    listed = [html.unescape(each) for each in re.findall(r"<summary><code>(.*?)</code>", answer.text)]
+    both = [*((e.method, e.path) for e in ENDPOINTS), *((each.method, each.path) for each in OPERATIONS)]
+    assert sorted(listed) == sorted(f"{method} {path}" for method, path in both)
+
+
+def test_each_operation_can_be_linked_to(client: TestClient) -> None:
+    names = re.findall(r'\bid="([^"]+)"', client.get("/docs").text)
+
+    assert len(names) == len(set(names))
+
+
+def test_an_operation_names_the_role_that_it_needs(client: TestClient) -> None:
+    text = client.get("/docs").text
+
+    assert re.search(r'PUT /api/v1/models/{model}/route</code> <span class="role">operator</span>', text)
+
+
+def test_the_inference_port_s_document_is_served_here_too(client: TestClient) -> None:
+    assert client.get("/docs/inference.json").json() == INFERENCE
+    assert 'data-base="http://127.0.0.1:8080"' in client.get("/docs").text
+
+
+def test_what_a_document_says_is_text_on_the_page(house: House) -> None:
+    operation = {"operationId": '"><b>', "summary": "<script>alert(1)</script>", "x-role": "<i>"}
+    api = {"paths": {"/<u>": {"get": operation}}}
+    app = create_admin(house.operations, house.workers, house.door, no_metrics, {}, inference_api=api)
+
+    text = TestClient(app).get("/docs").text
+
+    assert not re.search(r"<script>|<b>|<i>|<u>", text)
+
+
+@pytest.mark.parametrize(
+    ("path", "tag"),
+    [
+        ("/api/v1/models/{model}", "models"),
+        ("/api/v1/models/{model}/route/weights", "route"),
+        ("/api/v1/models/{model}/rollouts/current/pause", "rollouts"),
+        ("/v2/models/{model}/infer", "models"),
+        ("/v1/models/{model}:predict", "models"),
+        ("/v2/health/live", "health"),
+        ("/v2", "server"),
+        ("/", "server"),
+    ],
+)
+def test_an_operation_stands_with_those_about_the_same_thing(path: str, tag: str) -> None:
+    assert tag_of(path) == tag
