@@ -9,7 +9,8 @@ BIN := $(VENV)/bin
 export ORT_DISABLE_TELEMETRY := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help run demo-learning test test-long lint bench soak load models lock check-models programs environments kserve ops clean
+.PHONY: help run demo-learning test test-long lint bench soak load models lock check-models sbom licences audit programs \
+	environments kserve ops audit-environment clean
 
 help:  ## show what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +49,15 @@ check-models: $(VENV)/.dev  ## train them elsewhere and compare with the shipped
 lock:  ## resolve the dependencies again (needs uv)
 	@scripts/lock
 
+sbom: $(VENV)/.dev  ## a CycloneDX bill of materials of a default install, in build/
+	@$(BIN)/python -m tools.sbom
+
+licences: $(VENV)/.dev  ## write docs/licences.md again, from what is installed
+	@$(BIN)/python -m tools.licences
+
+audit: audit-environment  ## known weaknesses of what is locked (needs the network)
+	@scripts/audit
+
 programs:  # what some tests need beside Python: installed where that is possible, else those tests say why they skip
 	@scripts/programs
 
@@ -56,8 +66,11 @@ environments: kserve ops  # what tests need of Python beside ours, each in an en
 kserve ops:
 	@PYTHON="$(PYTHON)" scripts/environment $@
 
+audit-environment:
+	@PYTHON="$(PYTHON)" scripts/environment audit
+
 clean:  ## remove what was set up and what was run
-	rm -rf $(VENV) .venv-kserve .venv-ops .gateway .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-kserve .venv-ops .venv-audit build .gateway .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 $(VENV)/.core: requirements.lock pyproject.toml
 	@PYTHON="$(PYTHON)" scripts/install requirements.lock

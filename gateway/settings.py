@@ -288,6 +288,9 @@ class Settings:
         "", _public_url, "http:// or https:// address of the admin port as people reach it: notifications of rollouts "
         "that wait or are held then carry links to approve them or roll back"
     )  # fmt: skip
+    trusted_keys: Path | None = _setting(
+        "", _file, "file of public keys; a version that none of them signed is not served"
+    )
     access_log: Sampling = _setting(
         "off", read_sampling, "a line per request, of a sample: off, a share such as 1%, or so many a second, worker "
         "by worker, such as 100/s"

@@ -78,6 +78,7 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "opentelemetry": ("gateway.telemetry",),
     "google.protobuf": ("gateway.rpc",),
     "fsspec": ("gateway.models.objects",),
+    "cryptography": ("gateway.models.signing",),
 }
 """A package that only an edge may know, and who that is: nothing on the path of a request imports redis."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-EVERY_LOCK = (*LOCKS, "requirements-kserve.lock", "requirements-ops.lock")
+EVERY_LOCK = (*LOCKS, "requirements-kserve.lock", "requirements-ops.lock", "requirements-audit.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -99,7 +99,7 @@ def test_the_development_lock_holds_every_extra_too() -> None:
     assert wanted - locked((ROOT / "requirements-dev.lock").read_text()) == set()
 
 
-@pytest.mark.parametrize("name", ["kserve", "ops"])
+@pytest.mark.parametrize("name", ["kserve", "ops", "audit"])
 def test_the_lock_of_an_environment_of_its_own_holds_what_it_was_made_from(name: str) -> None:
     wanted = names(requirements((ROOT / f"requirements-{name}.in").read_text()))
 

@@ -26,6 +26,7 @@ from gateway.models.budget import Budget
 from gateway.models.catalog import Catalog
 from gateway.models.references import References
 from gateway.models.repository import Repository
+from gateway.models.signing import read_trusted
 from gateway.ports import WorkerReport
 from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory, ReportFile
@@ -166,6 +167,7 @@ def build_worker(start: Start) -> WorkerParts:
         providers=settings.providers,
         verifier=RemoteVerifier(start.asked) if start.asked is not None else None,
         budget=Budget(memory_of_a_worker(settings), settings.model_idle),
+        trusted=read_trusted(settings.trusted_keys) if settings.trusted_keys is not None else None,
     )
     lanes = Lanes(catalog, watchdog, runs, max_queue=settings.max_queue, output_bytes=settings.limits.output_bytes)
     table = LiveTable()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.cli.commands import Argument, Command
 
-NAMES_OF_FILES: Final = frozenset({"FILE", "DIR", "CSV", "ROWS", "MODELS", "ROUTES", "WEBHOOKS"})
+NAMES_OF_FILES: Final = frozenset({"FILE", "DIR", "CSV", "ROWS", "MODELS", "ROUTES", "WEBHOOKS", "KEYS"})
 """Words in a metavar that say that the value is a path."""
 
 MODELS, FILES = "@models", "@files"

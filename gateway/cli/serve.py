@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.cli.samples import BENIGN
 from gateway.control.proxy import read_secrets
 from gateway.core.errors import GatewayError, InvalidSettings
+from gateway.models.signing import need_library, read_trusted
 from gateway.notifications.targets import read_targets
 from gateway.processes.tls import read_contexts
 from gateway.settings import Settings, flag, from_environment, is_chosen, secret_variable, variable
@@ -83,6 +84,9 @@ def check(settings: Settings) -> None:
     if settings.otlp_endpoint:
         _check_exporter(settings.otlp_endpoint)
     read_contexts(settings)
+    if settings.trusted_keys is not None:
+        need_library()
+        read_trusted(settings.trusted_keys)
     if settings.webhooks is not None:
         read_targets(settings.webhooks, secret_variable)
     if settings.admin_token_file is None and settings.admin_host not in {"127.0.0.1", "::1", "localhost"}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.cli import lineage_drawing, usage, version_diff, version_tag
+from gateway.cli import lineage_drawing, usage, version_diff, version_sign, version_tag
 from gateway.cli.client import add_flags, connect
 from gateway.cli.errors import CommandFailed
 from gateway.cli.output import plain, print_json, print_table, say
@@ -41,6 +41,7 @@ def add_parser(subparsers: Any) -> None:
     )
     _comparing(verbs)
     version_tag.add_parser(verbs)
+    version_sign.add_parser(verbs)
     for verb in (showing, loading, unloading):
         verb.add_argument("model", metavar="MODEL")
         verb.add_argument("version", metavar="VERSION")
@@ -71,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb and return the exit code."""
     if args.verb == "tag":
         return version_tag.run(args)
+    if args.verb == "sign":
+        return version_sign.run(args)
     verbs = {
         "list": _list, "show": _show, "load": _load, "unload": _unload,
         "lineage": _lineage, "diff": version_diff.run,

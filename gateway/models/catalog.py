@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from gateway.models.loaded import LoadedVersion
     from gateway.models.repository import Repository, Scan
+    from gateway.models.signing import Trusted
     from gateway.ports import Engine, Metrics, Verifier
 
 logger = logging.getLogger(__name__)
@@ -62,8 +63,9 @@ class Catalog:
         clock: Callable[[], float] = time.monotonic,
         verifier: Verifier | None = None,
         budget: Budget = UNBOUNDED,
+        trusted: Trusted | None = None,
     ) -> None:
-        """*most_threads* and *verifier*: as in ``Loader``. *budget*: what the versions may take of memory together."""
+        """*most_threads*, *verifier*, *trusted*: as in ``Loader``. *budget*: what the versions may take of memory together."""
         self.has_looked = False
         """Whether the repository was scanned once: before that, a model that is not known may yet be found."""
         self.repository_error = ""
@@ -71,7 +73,13 @@ class Catalog:
         self._repository = repository
         self._metrics = metrics
         self._loader = Loader(
-            engine, blobs_dir, threads=threads, most_threads=most_threads, providers=providers, verifier=verifier
+            engine,
+            blobs_dir,
+            threads=threads,
+            most_threads=most_threads,
+            providers=providers,
+            verifier=verifier,
+            trusted=trusted,
         )
         self._budget = budget
         self._wishes = Wishes(loads_all=load == "all")

@@ -22,6 +22,7 @@ PASSING: Final = frozenset({"unreadable", "no_memory", "unverified"})
 ABSENT: Final = "no longer in the repository"
 CHANGED: Final = "its files changed on disk; versions are immutable, so this one stays as it is"
 NEW_GOLDEN: Final = "its golden requests were recorded since it was loaded; a rollout replays them in its preflight"
+SIGNED_SINCE: Final = "its digests were written since it was loaded; they are looked at when it is loaded again"
 INCOMPLETE: Final = "waiting until its files no longer change"
 
 
@@ -71,6 +72,8 @@ class Entry:
             notes.append(CHANGED)
         elif self.files.stamp[2] != self.tried[2]:
             notes.append(NEW_GOLDEN)
+        elif self.files.stamp[3] != self.tried[3] and self.files.stamp[:3] == self.tried[:3]:
+            notes.append(SIGNED_SINCE)
         elif self.files.stamp != self.tried:
             notes.append(CHANGED)
         return "; ".join(notes)

@@ -44,6 +44,16 @@ def open_regular(path: Path, *, max_bytes: int) -> Iterator[tuple[int, os.stat_r
         os.close(descriptor)
 
 
+def compare_digests(name: str, digest: str, declared: str) -> None:
+    """Raise InvalidModel, code digest, unless the file *name* has the SHA-256 that was *declared*; empty is any."""
+    if declared and digest != declared:
+        raise InvalidModel(
+            "digest",
+            f"the SHA-256 of {name} is {digest[:12]}…, and {declared[:12]}… was expected; "
+            f"publish the file it was declared for, or another version number",
+        )
+
+
 def _check(name: str, found: os.stat_result, max_bytes: int) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise InvalidModel("bad_model", f"{name} is not a regular file")

@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from gateway.core.errors import InvalidModel
-from gateway.models.files import open_regular
+from gateway.models.files import compare_digests, open_regular
 from gateway.models.metadata import Metadata, read_metadata
 from gateway.models.repository import GOLDEN_FILE, METADATA_FILE
 from gateway.models.warmup import NUMPY
@@ -74,8 +74,10 @@ def golden_of(directory: Path) -> Sequence[GoldenRequest]:
     return read_golden(path if is_there else None, declared=metadata.golden_sha256)
 
 
-def read_golden(path: Path | None, *, declared: str = "") -> Sequence[GoldenRequest]:
-    """Return the requests in the file at *path*, None for no file. *declared*: the SHA-256 it must have, or empty.
+def read_golden(path: Path | None, *, declared: str = "", signed: str = "") -> Sequence[GoldenRequest]:
+    """Return the requests in the file at *path*, None for no file.
+
+    The SHA-256 it must have, empty for any: *declared* by the metadata, *signed* by the version's digests.
 
     Raises InvalidModel as ``golden_of``.
     """
@@ -95,6 +97,7 @@ def read_golden(path: Path | None, *, declared: str = "") -> Sequence[GoldenRequ
             f"the SHA-256 of {path.name} is {found[:12]}…, and metadata.yaml declares {declared[:12]}…; "
             f"record it again with `gateway models golden`",
         )
+    compare_digests(path.name, found, signed)
     requests = parse_requests(content)
     for each in requests:
         if not each.outputs:

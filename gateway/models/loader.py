@@ -13,19 +13,24 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.errors import InvalidModel
 from gateway.core.providers import CPU
 from gateway.models.adapting import adapted
+from gateway.models.digests import read_digests
+from gateway.models.files import compare_digests
 from gateway.models.golden import read_golden
 from gateway.models.loading import MAX_MODEL_BYTES, fetch, prune
 from gateway.models.memory import give_memory_back
 from gateway.models.metadata import Metadata, read_metadata, wishes_text
 from gateway.models.proof import prove
+from gateway.models.repository import DIGESTS_FILE, GOLDEN_FILE, METADATA_FILE, MODEL_FILE
+from gateway.models.signing import TO_SIGN, signer
 from gateway.ports import Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from gateway.models.loading import Blob
     from gateway.models.repository import VersionFiles
+    from gateway.models.signing import Trusted
     from gateway.models.warmup import WarmUp
     from gateway.ports import Engine, Session, Verifier
 
@@ -68,13 +73,16 @@ class Loader:
         max_bytes: int = MAX_MODEL_BYTES,
         patience: float = WARM_UP_SECONDS,
         verifier: Verifier | None = None,
+        trusted: Trusted | None = None,
     ) -> None:
         """*threads* and *providers*: for versions that name none. *most_threads*: what any version may have of them,
         whatever it asks for; None for any number. *patience*: the seconds that all runs of a warm-up
         and of golden requests may take together.
 
-        *verifier* tries each file before it is loaded; None where this process may die of one itself.
+        *verifier* tries each file before it is loaded; None where this process may die of one itself. *trusted*: keys,
+        of which one must have signed a version; None asks for no signature.
         """
+        self._trusted = trusted
         self._verifier = verifier
         self._engine = engine
         self._blobs = blobs
@@ -108,11 +116,15 @@ class Loader:
         return failure
 
     def _load(self, files: VersionFiles, pinned: str, free_bytes: int | None) -> Prepared | NoRoom:
-        metadata = read_metadata(files.metadata_path) if files.metadata_path else Metadata()
+        declared = self._declared(files)
+        metadata = Metadata()
+        if files.metadata_path:
+            metadata = read_metadata(files.metadata_path, declared=declared.get(METADATA_FILE, ""))
         if metadata.failed:
             raise InvalidModel("unproven", f"it was registered as failed: {metadata.failed}; publish another version")
-        golden = read_golden(files.golden_path, declared=metadata.golden_sha256)
+        golden = read_golden(files.golden_path, declared=metadata.golden_sha256, signed=declared.get(GOLDEN_FILE, ""))
         blob = fetch(files.path, self._blobs, declared=metadata.sha256, max_bytes=self._max_bytes)
+        compare_digests(files.path.name, blob.digest, declared.get(MODEL_FILE, ""))
         if pinned and blob.digest != pinned:
             raise InvalidModel(
                 "digest",
@@ -144,6 +156,24 @@ class Loader:
             files.version, files.model, threads, self._most_threads,
         )  # fmt: skip
         return self._most_threads
+
+    def _declared(self, files: VersionFiles) -> Mapping[str, str]:
+        """Return the SHA-256 that each file must have, by the version's digests; nothing where it has none.
+
+        Raises InvalidModel: digest where they are not this version's, unsigned where nobody who is trusted signed them.
+        """
+        path = files.digests_path
+        if path is None:
+            if self._trusted is not None:
+                raise InvalidModel("unsigned", f"it has no {DIGESTS_FILE}; {TO_SIGN}")
+            return {}
+        digests = read_digests(path)
+        optional = {METADATA_FILE: files.metadata_path, GOLDEN_FILE: files.golden_path}
+        digests.check(files.model, files.version, {MODEL_FILE, *(name for name, at in optional.items() if at)})
+        if self._trusted is not None:
+            name = signer(digests, self._trusted)
+            logger.info("version %d of model %r is signed by %s", files.version, files.model, name)
+        return digests.files
 
     def _verify(
         self, files: VersionFiles, blob: Blob, metadata: Metadata, threads: int, providers: Sequence[str]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from gateway.core.errors import InvalidModel
-from gateway.models.files import open_regular
+from gateway.models.files import compare_digests, open_regular
 
 MAX_MODEL_BYTES: Final = 4 * 1024**3
 
@@ -49,7 +49,7 @@ def fetch(path: Path, blobs: Path, *, declared: str = "", max_bytes: int = MAX_M
             blob = _find(descriptor, found.st_size, blobs) or _copy(descriptor, found.st_size, blobs, declared)
         except OSError as exc:
             raise InvalidModel("unreadable", f"{path.name} cannot be copied: {exc.strerror}") from exc
-    _compare(blob.digest, declared)
+    compare_digests(path.name, blob.digest, declared.lower())
     return blob
 
 
@@ -96,7 +96,7 @@ def _copy(descriptor: int, size: int, blobs: Path, declared: str) -> Blob:
     with tempfile.NamedTemporaryFile(dir=blobs, prefix=".copy-", delete=False) as copy:
         try:
             digest = _pour(descriptor, size, copy)
-            _compare(digest, declared)
+            compare_digests("the file", digest, declared.lower())
             copy.flush()
             os.fsync(copy.fileno())
             os.fchmod(copy.fileno(), 0o400)
@@ -120,12 +120,3 @@ def _pour(descriptor: int, size: int, into: IO[bytes] | None) -> str:
     if left or os.read(descriptor, 1):
         raise InvalidModel("unreadable", "the file changed while it was read")
     return digest.hexdigest()
-
-
-def _compare(digest: str, declared: str) -> None:
-    if declared and digest != declared.lower():
-        raise InvalidModel(
-            "digest",
-            f"the file's SHA-256 is {digest[:12]}…, and {declared[:12].lower()}… was expected; "
-            f"publish the file it was declared for, or another version number",
-        )

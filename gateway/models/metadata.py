@@ -6,6 +6,7 @@ Everything is optional. Unknown members are kept for people to read; unknown mem
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -18,7 +19,7 @@ from gateway.core.adapter import InvalidAdapter
 from gateway.core.errors import InvalidModel
 from gateway.core.providers import read_providers
 from gateway.models.adapter_document import read_adapter
-from gateway.models.files import open_regular
+from gateway.models.files import compare_digests, open_regular
 from gateway.strict_yaml import read_document
 
 if TYPE_CHECKING:
@@ -101,8 +102,11 @@ class Metadata:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_metadata(path: Path) -> Metadata:
-    """Return what the file at *path* says. Raises InvalidModel, code bad_metadata, and what `open_regular` raises."""
+def read_metadata(path: Path, *, declared: str = "") -> Metadata:
+    """Return what the file at *path* says. *declared*: the SHA-256 it must have, in lower case; empty for any.
+
+    Raises InvalidModel: bad_metadata, digest where it has another one, and what `open_regular` raises.
+    """
     with open_regular(path, max_bytes=MAX_BYTES) as (descriptor, _):
         try:
             content = os.read(descriptor, MAX_BYTES + 1)
@@ -110,6 +114,7 @@ def read_metadata(path: Path) -> Metadata:
             raise InvalidModel("unreadable", f"{path.name} cannot be read: {exc.strerror}") from exc
     if len(content) > MAX_BYTES:
         raise InvalidModel("too_large", f"{path.name} may have {MAX_BYTES} bytes")
+    compare_digests(path.name, hashlib.sha256(content).hexdigest() if declared else "", declared)
     return parse_metadata(content)
 
 

@@ -1,5 +1,5 @@
 """Which versions lie in the repository: ``ROOT/NAME/VERSION/model.onnx``, beside it optional ``metadata.yaml`` and
-``golden.jsonl``.
+``golden.jsonl``, and ``digests.txt`` over these.
 
 Looks, and opens nothing. Directories may be symbolic links, so that a publisher can switch one;
 ``model.onnx`` itself may not, which is found out when it is fetched. A version whose files still
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MODEL_FILE: Final = "model.onnx"
 METADATA_FILE: Final = "metadata.yaml"
 GOLDEN_FILE: Final = "golden.jsonl"
+DIGESTS_FILE: Final = "digests.txt"
 
 SETTLED_AFTER_SECONDS: Final = 2.0
 """A file this old is complete, by its modification time."""
@@ -33,8 +34,8 @@ UNCHANGED_SECONDS: Final = 0.5
 FileStamp = tuple[int, int, int]
 """Size in bytes, modification time in nanoseconds, inode: differs when the file was written or replaced."""
 
-FilesStamp = tuple[FileStamp, FileStamp, FileStamp]
-"""Of ``model.onnx``, of ``metadata.yaml`` and of ``golden.jsonl``."""
+FilesStamp = tuple[FileStamp, FileStamp, FileStamp, FileStamp]
+"""Of ``model.onnx``, of ``metadata.yaml``, of ``golden.jsonl`` and of ``digests.txt``."""
 
 _ABSENT: Final[FileStamp] = (-1, 0, 0)
 
@@ -60,6 +61,10 @@ class VersionFiles:
     @property
     def golden_path(self) -> Path | None:
         return self.directory / GOLDEN_FILE if self.stamp[2] != _ABSENT else None
+
+    @property
+    def digests_path(self) -> Path | None:
+        return self.directory / DIGESTS_FILE if self.stamp[3] != _ABSENT else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +137,11 @@ class Repository:
                 continue
             place = f"{root}/{name}"  # text: a Path costs more than the look, of which there are thousands
             stamp = (
-                _stamp(f"{place}/{MODEL_FILE}"), _stamp(f"{place}/{METADATA_FILE}"), _stamp(f"{place}/{GOLDEN_FILE}")
-            )  # fmt: skip
+                _stamp(f"{place}/{MODEL_FILE}"),
+                _stamp(f"{place}/{METADATA_FILE}"),
+                _stamp(f"{place}/{GOLDEN_FILE}"),
+                _stamp(f"{place}/{DIGESTS_FILE}"),
+            )
             if stamp[0] == _ABSENT:
                 notes.append(f"{model}/{name} holds no {MODEL_FILE}")
                 continue

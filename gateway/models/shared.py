@@ -20,7 +20,7 @@ from gateway.core.names import VERSION_NUMBER, is_model_name
 from gateway.models.evaluations import EVALUATION_FILE
 from gateway.models.objects import StoreAway
 from gateway.models.references import REFERENCE_FILE
-from gateway.models.repository import GOLDEN_FILE, METADATA_FILE, MODEL_FILE
+from gateway.models.repository import DIGESTS_FILE, GOLDEN_FILE, METADATA_FILE, MODEL_FILE
 from gateway.models.tags import TAGS_FILE
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
-FILES: Final = (MODEL_FILE, METADATA_FILE, GOLDEN_FILE, EVALUATION_FILE, TAGS_FILE, REFERENCE_FILE)
+FILES: Final = (MODEL_FILE, METADATA_FILE, GOLDEN_FILE, DIGESTS_FILE, EVALUATION_FILE, TAGS_FILE, REFERENCE_FILE)
 MAX_MANIFEST_BYTES: Final = 64 * 1024
 MAX_TRIES: Final = 100
 

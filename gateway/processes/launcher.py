@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.errors import GatewayError, InvalidSettings
 from gateway.processes import control, verifier, worker
 from gateway.processes.children import Child
+from gateway.processes.core_dumps import forbid_core_dumps
 from gateway.processes.reports import ReportDirectory, forget
 from gateway.processes.sockets import open_sockets
 from gateway.processes.start import NO_TLS, Start
@@ -131,6 +132,7 @@ class Launcher:
         """Start everything, keep it running, and return the exit code. Raises InvalidSettings, StateDirectoryInUse."""
         began = time.monotonic()
         settings = self._settings
+        forbid_core_dumps()
         self._tls = read_contexts(settings)
         self._state.take()
         with contextlib.ExitStack() as cleanup:

@@ -57,6 +57,9 @@ The parent may have died before it asked, hence the look at who the parent is.
 URL_FILE: Final = "url"
 """Where the server's URL lies beside its journal, for those on this machine who read from it as this user."""
 
+ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
+"""What the server gets of the environment. The gateway's own holds secrets, which are none of its business."""
+
 DAMAGED: Final = ("Bad file format reading the append only file", "Unexpected end of file reading the append only")
 """What the servers write in their log before they give up on a journal. A torn tail is cut off and is no reason."""
 
@@ -144,6 +147,7 @@ class EmbeddedServer:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
             pass_fds=(lock,),
             # A Ctrl-C in the terminal is for the launcher, which drains before it stops the store.
             process_group=0,

@@ -41,6 +41,7 @@ WITHOUT_DRY_RUN: Final = {
     "models golden": "it writes beside a version that has none",
     "models optimize": "it makes versions of its own, and replaces none",
     "models push": "it makes a version of its own, and replaces none",
+    "versions sign": "it writes beside a version, and again takes its place",
     "versions tag": "tags decide nothing, and --remove takes one away",
     "notifications retry": "it changes nothing that was decided",
     "recordings delete": "recordings list shows how much there is, and export takes it away before",

@@ -110,7 +110,8 @@ async def look_forever(gateway: Gateway, ledger: Ledger, samples: list[Sample]) 
             f"{at:7.0f} s  {sum(ledger.sent.values()):8} requests  {len(ledger.unexplained)} unexplained  "
             f"{ledger.explained.total()} explained  p50 {p50:.1f} p99 {p99:.0f} ms  "
             f"lag {sample.loop_lag * 1000:.0f} ms  workers {'/'.join(f'{each:.0f}' for each in workers)} MiB  "
-            f"PSS {sample.pss:.0f}  series {sample.series}",
+            f"PSS {sample.pss:.0f}  descriptors {sum(each.descriptors for each in sample.held.values())}  "
+            f"threads {sum(each.threads for each in sample.held.values())}  series {sample.series}",
             flush=True,
         )
 
