@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 export ORT_DISABLE_TELEMETRY := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help run test test-long lint bench soak load models lock check-models programs environments kserve ops clean
+.PHONY: help run test test-long test-faults lint bench soak load models lock check-models programs environments kserve ops clean
 
 help:  ## show what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ test: $(VENV)/.dev programs environments  ## everything that must hold: style, t
 
 test-long: $(VENV)/.dev programs environments  ## the same tests with long runs
 	@scripts/test -m "long or not long"
+
+test-faults: $(VENV)/.dev programs  ## every promise under its real fault, with a table; FAULTS="--fault-seconds 60"
+	@$(BIN)/pytest -p no:cacheprovider -q -m fault tests/faults $(FAULTS)
 
 lint: $(VENV)/.dev  ## style and types only
 	@scripts/check

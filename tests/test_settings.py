@@ -39,6 +39,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "providers": ("cuda:1,cpu", ("cuda:1", "cpu")),
     "model_memory": ("8g", 8 << 30),
     "model_idle": ("1h", 3600.0),
+    "worker_memory": ("2g", 2 << 30),
     "repository_control": ("true", True),
     "request_timeout": ("2m", 120.0),
     "max_body": ("512k", 512 << 10),
@@ -80,6 +81,7 @@ BAD: dict[str, list[str]] = {
     "providers": ["", "gpu", "cpu,cpu", "cuda;cpu"],
     "model_memory": ["", "0", "all", "-1g"],
     "model_idle": ["", "never", "-1s"],
+    "worker_memory": ["", "auto", "-1", "much"],
     "repository_control": ["", "maybe", "2"],
     "request_timeout": ["soon", "-5s"],
     "max_body": ["", "0", "0m", "-1", "1.5m", "64x"],
@@ -115,7 +117,7 @@ def test_every_setting_is_tried_here() -> None:
 
 def test_there_are_few_settings() -> None:
     # Most operators touch a handful. Whoever adds one asks first whether a plan, a route or the metadata is its place.
-    assert len(FIELDS) <= 38
+    assert len(FIELDS) <= 39
 
 
 @pytest.mark.parametrize("name", ["redis_url", "prometheus_url"])
@@ -208,6 +210,7 @@ def test_the_defaults_are_what_is_written_of_them() -> None:
         load="all",
         model_memory=0,
         model_idle=0.0,
+        worker_memory=0,
         providers=("cpu",),
         repository_control=False,
         request_timeout=30.0,

@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.core.errors import InvalidSettings
+from gateway.store.connections import KINDS
 from gateway.store.guard import place_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Address:
         """
         return {
             **self.parsed,
+            "connection_class": KINDS[self.parsed.get("connection_class", Connection)],
             "socket_timeout": self.timeout_seconds,
             "socket_connect_timeout": self.timeout_seconds,
             "retry": Retry(NoBackoff(), retries),
@@ -77,5 +79,5 @@ class Address:
     def connection(self) -> AbstractConnection:
         """Return a new connection of its own, not yet connected, that tries everything once."""
         options = self.options(retries=0)
-        kind: type[AbstractConnection] = options.pop("connection_class", Connection)
+        kind: type[AbstractConnection] = options.pop("connection_class")
         return kind(**options)
