@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 export ORT_DISABLE_TELEMETRY := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help run demo-learning test test-long lint bench soak load models lock check-models sbom licences audit programs \
-	environments kserve ops audit-environment clean
+.PHONY: help run demo-learning test test-long test-faults lint bench soak load models lock check-models sbom licences audit \
+	programs environments kserve ops audit-environment clean
 
 help:  ## show what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,9 @@ test: $(VENV)/.dev programs environments  ## everything that must hold: style, t
 
 test-long: $(VENV)/.dev programs environments  ## the same tests with long runs
 	@scripts/test -m "long or not long"
+
+test-faults: $(VENV)/.dev programs  ## every promise under its real fault, with a table; FAULTS="--fault-seconds 60"
+	@$(BIN)/pytest -p no:cacheprovider -q -m fault tests/faults $(FAULTS)
 
 lint: $(VENV)/.dev  ## style and types only
 	@scripts/check

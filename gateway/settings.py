@@ -92,6 +92,10 @@ def _memory(text: str) -> int:
         raise ValueError(f"{exc}, or auto") from None
 
 
+def _memory_or_none(text: str) -> int:
+    return 0 if text == "0" else _bytes(text)
+
+
 def _providers(text: str) -> tuple[str, ...]:
     return read_providers(text.split(","))
 
@@ -265,6 +269,9 @@ class Settings:
     )
     model_idle: float = _setting(
         "0", seconds, "unload a version that no route names and nobody asked for so long; 0 never"
+    )
+    worker_memory: int = _setting(
+        "0", _memory_or_none, "memory over which a worker is replaced, its successor first and nothing lost; 0 never"
     )
     repository_control: bool = _setting(
         "false",

@@ -65,7 +65,7 @@ class Catalog:
         budget: Budget = UNBOUNDED,
         trusted: Trusted | None = None,
     ) -> None:
-        """*most_threads*, *verifier*, *trusted*: as in ``Loader``. *budget*: what the versions may take of memory together."""
+        """*most_threads*, *verifier* and *trusted*: as in ``Loader``. *budget*: what versions may take of memory."""
         self.has_looked = False
         """Whether the repository was scanned once: before that, a model that is not known may yet be found."""
         self.repository_error = ""

@@ -19,9 +19,9 @@ def for_models(root: Path = Path("/")) -> int:
     return int(_all_bytes(root) * SHARE_FOR_MODELS)
 
 
-def anonymous_bytes() -> int:
-    """Return what this process holds in memory that no file backs, which is where weights and arenas lie."""
-    return _field(Path("/proc/self/status"), "RssAnon:")
+def anonymous_bytes(pid: int | None = None) -> int:
+    """Return what a process, this one by default, holds in memory that no file backs: there lie weights and arenas."""
+    return _field(Path(f"/proc/{pid or 'self'}/status"), "RssAnon:")
 
 
 def give_memory_back() -> None:

@@ -22,6 +22,7 @@ from gateway.processes import control, verifier, worker
 from gateway.processes.children import Child
 from gateway.processes.core_dumps import forbid_core_dumps
 from gateway.processes.reports import ReportDirectory, forget
+from gateway.processes.scales import Scales
 from gateway.processes.sockets import open_sockets
 from gateway.processes.start import NO_TLS, Start
 from gateway.processes.state import StateDirectory
@@ -123,6 +124,7 @@ class Launcher:
         self._asked: socket.socket | None = None
         """Where the workers ask the verifier."""
         self._retiring: list[Child] = []
+        self._scales = Scales(settings.worker_memory)
         self._signals: list[signal.Signals] = []
         self._store_url = ""
         self._mark = secrets.token_hex(4)
@@ -173,6 +175,7 @@ class Launcher:
             elif not announced and time.monotonic() > next_word:
                 next_word += PROGRESS_SECONDS
                 log.info("still starting after %.0f s: %s", time.monotonic() - began, self._waited_for())
+            self._lighten(wakeup)
             self._wait(wakeup, TICK_SECONDS)
             for number in self._taken():
                 if number is signal.SIGHUP:
@@ -275,21 +278,34 @@ class Launcher:
         """Replace the workers one by one: the new one is ready before the old one is told to go."""
         log.info("rolling the workers one by one")
         for slot in self._slots:
-            slot.accept_after = FINISH_SECONDS  # the old one answers meanwhile
-            old, new = slot.child, self._start(slot)
-            deadline = time.monotonic() + FINISH_SECONDS
-            while not new.is_ready() and new.exit_code is None and time.monotonic() < deadline:
-                self._wait(wakeup, TICK_SECONDS)
-            if not new.is_ready():
-                log.error("worker %d's replacement did not become ready; the old one stays", slot.number)
-                new.tell(signal.SIGTERM)
-                self._retiring.append(new)
+            if not self._succeed(slot, wakeup):
                 return
-            slot.child = new
-            if old is not None:
-                old.tell(signal.SIGTERM)
-                self._retiring.append(old)
         log.info("all workers are replaced")
+
+    def _lighten(self, wakeup: int) -> None:
+        """Replace a worker that has grown too large, if there is one."""
+        ready = {slot.child.pid: slot for slot in self._slots if slot.child is not None and slot.child.is_ready()}
+        pid = self._scales.too_heavy(ready, time.monotonic())
+        if pid is not None and not self._succeed(ready[pid], wakeup):
+            self._scales.rest(time.monotonic())
+
+    def _succeed(self, slot: Slot, wakeup: int) -> bool:
+        """Start the successor of a worker and, once it is ready, tell the old one to go; say whether that was so."""
+        slot.accept_after = FINISH_SECONDS  # the old one answers meanwhile
+        old, new = slot.child, self._start(slot)
+        deadline = time.monotonic() + FINISH_SECONDS
+        while not new.is_ready() and new.exit_code is None and time.monotonic() < deadline and not self._must_stop():
+            self._wait(wakeup, TICK_SECONDS)
+        if not new.is_ready():
+            log.error("worker %d's replacement did not become ready; the old one stays", slot.number)
+            new.tell(signal.SIGTERM)
+            self._retiring.append(new)
+            return False
+        slot.child = new
+        if old is not None:
+            old.tell(signal.SIGTERM)
+            self._retiring.append(old)
+        return True
 
     def _read_certificates(self) -> bool:
         """Read the certificates again, for what is started from now on, and say whether that went well."""
@@ -309,6 +325,10 @@ class Launcher:
             slot.child = self._start(slot)
 
     # ---- stopping
+
+    def _must_stop(self) -> bool:
+        """Say whether a signal that waits to be taken ends the gateway."""
+        return any(number is not signal.SIGHUP for number in self._signals)
 
     def _stop(self, wakeup: int) -> None:
         """Be not ready for the drain delay while every request is still answered, then stop."""

@@ -113,18 +113,19 @@ class Watcher:
         if doubt is not None:
             self._doubts[model] = doubt
         self._alarm(model, step)
-        if step in {Step.ADOPT, Step.ADOPT_AND_ALARM}:
-            await self._fetch(model)
+        if seen is not None and step in {Step.ADOPT, Step.ADOPT_AND_ALARM}:
+            await self._fetch(model, seen)
 
-    async def _fetch(self, model: str) -> None:
+    async def _fetch(self, model: str, seen: Mark) -> None:
+        """Read the route whose head was *seen* and hand it on; what is no route is refused until the head changes."""
         try:
             found = await self._store.read(model)
-            if found is None:
-                return
-            mark = Mark(found.incarnation, found.revision, found.digest)
         except CorruptRoute as exc:
-            self._refuse(Mark("", -1, ""), exc)
+            self._refuse(seen, exc)
             return
+        if found is None:
+            return
+        mark = Mark(found.incarnation, found.revision, found.digest)
         try:
             compiled = await asyncio.to_thread(compile_stored, model, found)
         except CorruptRoute as exc:

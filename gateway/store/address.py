@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.core.errors import InvalidSettings
+from gateway.store.connections import KINDS
 from gateway.store.guard import place_of
 from gateway.store.sentinel import PrimaryFinder, primary_connection
 
@@ -78,10 +79,11 @@ class Address:
         RESP 2 without ``CLIENT SETINFO``: a new connection costs no round trip before its first command,
         and no command that a narrow ACL would have to allow.
         """
-        options = {**self.parsed, **self._fixed(self.timeout_seconds, retries)}
+        kind = KINDS[self.parsed.get("connection_class", Connection)]
+        options = {**self.parsed, "connection_class": kind, **self._fixed(self.timeout_seconds, retries)}
         if self.service:
             sentinels = [{**node, **self._fixed(self.timeout_seconds, 0)} for node in self.nodes]
-            options["connection_class"] = primary_connection(options.get("connection_class", Connection))
+            options["connection_class"] = primary_connection(kind)
             options["finder"] = PrimaryFinder(self.service, sentinels, seconds=self.timeout_seconds)
         return options
 
@@ -93,7 +95,7 @@ class Address:
         options = self.options(retries=0)
         if self.is_cluster:
             options.update(random.choice(self.nodes))
-        kind: type[AbstractConnection] = options.pop("connection_class", Connection)
+        kind: type[AbstractConnection] = options.pop("connection_class")
         return kind(**options)
 
     @staticmethod

@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.asyncio import Connection, SSLConnection
+from redis.asyncio import SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
+
+from gateway.store.connections import TcpConnection, TlsConnection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +66,7 @@ class PrimaryFinder:
     async def _ask(self, options: Mapping[str, Any]) -> tuple[int, str, int] | None:
         """Return epoch, host and port that one Sentinel names; None where it names none or does not answer."""
         words = dict(options)
-        connection = words.pop("connection_class", Connection)(**words)
+        connection = words.pop("connection_class", TcpConnection)(**words)
         try:
             await connection.send_command("SENTINEL", "MASTER", self._service)
             reply = [each.decode("utf-8", "replace") for each in await connection.read_response()]
@@ -78,7 +80,7 @@ class PrimaryFinder:
         return int(said["config-epoch"]), said["ip"], int(said["port"])
 
 
-class PrimaryConnection(Connection):
+class PrimaryConnection(TcpConnection):
     """A connection to the primary of the moment.
 
     It asks in ``_connect``, which all ways of connecting come to; the library's own sends a command that broke off to
@@ -108,7 +110,7 @@ class PrimaryConnection(Connection):
             raise RedisConnectionError("the server is no primary any more") from exc
 
 
-class PrimarySSLConnection(PrimaryConnection, SSLConnection):
+class PrimarySSLConnection(PrimaryConnection, TlsConnection):
     """The same over TLS."""
 
 

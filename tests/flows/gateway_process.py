@@ -66,6 +66,7 @@ class Gateway:
     workers: int = 2
     flags: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str] = COMMAND
     inference: str = ""
     admin: str = ""
     _process: subprocess.Popen[bytes] | None = None
@@ -98,7 +99,7 @@ class Gateway:
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("GATEWAY_")}
         with self._stream("stdout").open("wb") as out, self._stream("stderr").open("wb") as err:
             self._process = subprocess.Popen(
-                [*COMMAND, *self._own_flags(), *self.flags],
+                [*self.command, *self._own_flags(), *self.flags],
                 cwd=ROOT,
                 env={**inherited, "XDG_RUNTIME_DIR": str(self._runtime), **self.environment},
                 stdin=subprocess.DEVNULL,

@@ -40,6 +40,7 @@ class Outcome:
     said: str = ""
     request_id: str = ""
     fallback_from: str = ""
+    retry_after: str = ""
 
     @property
     def worker(self) -> str:
@@ -207,4 +208,5 @@ def read_answer(
         said=said,
         request_id=headers.get("x-request-id", ""),
         fallback_from=headers.get("x-gateway-fallback-from", ""),
+        retry_after=headers.get("retry-after", ""),
     )

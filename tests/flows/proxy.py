@@ -1,9 +1,12 @@
-"""A network between a gateway and its store that can be cut: connections stay open, and nothing passes."""
+"""A network between a gateway and its store that can be broken: cut, so that connections stay open and nothing passes,
+slowed down, or with every connection reset."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 import threading
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,9 @@ class Network:
         self._whole.set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: asyncio.Server | None = None
+        self._delay_seconds = 0.0
+        self._resets = False
+        self._callers: set[asyncio.StreamWriter] = set()
         self.port = 0
 
     def __enter__(self) -> Network:
@@ -41,9 +47,24 @@ class Network:
         """Let nothing pass from now on, in either direction."""
         self._loop.call_soon_threadsafe(self._whole.clear)
 
+    def slow_down(self, seconds: float) -> None:
+        """Hold every piece for so long from now on, in either direction."""
+        self._delay_seconds = seconds
+
+    def reset(self) -> None:
+        """Reset every connection, and each new one, until it is mended."""
+        self._resets = True
+        asyncio.run_coroutine_threadsafe(self._reset_all(), self._loop).result(10)
+
     def mend(self) -> None:
         """Let everything pass again, what was held up first."""
+        self._delay_seconds = 0.0
+        self._resets = False
         self._loop.call_soon_threadsafe(self._whole.set)
+
+    async def _reset_all(self) -> None:
+        for writer in self._callers:
+            _reset(writer)
 
     async def _end(self) -> None:
         assert self._server is not None
@@ -54,15 +75,33 @@ class Network:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        if self._resets:
+            _reset(writer)
+            return
+        self._callers.add(writer)
+        try:
             inner, outer = await asyncio.open_unix_connection(self._path)
             await asyncio.gather(self._pass(reader, outer), self._pass(inner, writer))
+        except (OSError, asyncio.CancelledError):
+            _reset(writer)  # nobody listens behind it, one side broke off, or the test is over
+        finally:
+            self._callers.discard(writer)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while piece := await reader.read(65536):
+                if self._delay_seconds:
+                    await asyncio.sleep(self._delay_seconds)
                 await self._whole.wait()
                 writer.write(piece)
                 await writer.drain()
         finally:
             writer.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close with a reset: what is sent is lost, and the other side learns of it as an error."""
+    sock: socket.socket = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -266,6 +266,29 @@ async def test_every_other_poison_is_counted(store: MemoryRouteStore, replica: R
     assert replica.served() == 1
 
 
+async def test_every_document_that_is_not_the_one_its_digest_names_is_counted_and_read_once(
+    store: MemoryRouteStore, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write(store, {"1": 1}, 0)
+    await replica.watcher.poll()
+    read, reads = store.read, 0
+
+    async def counting(model: str) -> StoredRoute | None:
+        nonlocal reads
+        reads += 1
+        return await read(model)
+
+    monkeypatch.setattr(store, "read", counting)
+
+    for number in range(20):
+        poison(store, revision=str(number + 2).encode(), document=GOOD, digest=f"{number:064x}".encode())
+        await replica.watcher.poll()
+        await replica.watcher.poll()
+
+    assert replica.refusals == ["digest_mismatch"] * 20
+    assert (reads, replica.served()) == (20, 1)
+
+
 async def test_the_poison_of_one_model_leaves_the_others_alone(store: MemoryRouteStore, tmp_path: Path) -> None:
     replica = Replica(store, tmp_path, "digits", "fraud")
     for model in ("digits", "fraud"):

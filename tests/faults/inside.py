@@ -1,0 +1,156 @@
+"""A gateway that is broken on purpose: a fault from inside of a worker, or the negative control of a promise.
+
+    python -m tests.faults.inside NAME serve …
+
+The processes are forked from the launcher, so what is replaced here is replaced in all of them. A worker's own
+faults begin when it gets SIGUSR2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import math
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
+
+from gateway.cli.main import main
+from gateway.processes import launcher
+from gateway.processes.worker import Worker
+from gateway.serving import batching
+from gateway.serving.exchange import Exchange
+from gateway.serving.running import Runner
+from gateway.serving.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gateway.core.routing import Values
+    from gateway.ports import RouteHead
+    from gateway.serving.batching import Job
+    from gateway.serving.live import Arm
+    from gateway.serving.running import Execution
+
+STORE_URL: Final = "FAULT_STORE_URL"
+HANG_SECONDS: Final = 40
+LEAK_BYTES: Final = 8 << 20
+LEAK_EVERY_SECONDS: Final = 0.2
+RUN_SECONDS: Final = 0.05
+LEAKED: Final[list[bytearray]] = []
+
+
+# ---- faults of a worker
+
+
+def block_the_loop() -> None:
+    """Let no task of the event loop run; other threads do."""
+    time.sleep(HANG_SECONDS)
+
+
+def hold_the_gil() -> None:
+    """Let no thread of the interpreter run, as a library's call that forgets to give it back."""
+    ctypes.PyDLL(None).sleep(HANG_SECONDS)
+
+
+def leak() -> None:
+    """Take 40 MiB more a second, for ever."""
+    LEAKED.append(bytearray(b"x") * LEAK_BYTES)
+    asyncio.get_running_loop().call_later(LEAK_EVERY_SECONDS, leak)
+
+
+def on_signal(fault: Callable[[], None]) -> None:
+    """Let *fault* begin in a worker that gets SIGUSR2."""
+    run = Worker.run
+
+    async def listening(self: Worker) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, fault)
+        await run(self)
+
+    Worker.run = listening  # type: ignore[method-assign]  # that is what this file is for
+
+
+def wait_in_each_run() -> None:
+    """Let a run take RUN_SECONDS more and no processor, as on another device: what else a machine does matters less."""
+    execute = Runner.execute
+    batching.INLINE_SECONDS = 0.0  # type: ignore[misc]  # what takes long runs on a thread
+
+    def waiting(self: Runner, batch: Sequence[Job]) -> Execution:
+        time.sleep(RUN_SECONDS)
+        return execute(self, batch)
+
+    Runner.execute = waiting  # type: ignore[method-assign]
+
+
+# ---- negative controls
+
+
+def ask_the_store_in_each_request() -> None:
+    """What no request may do: wait for the store."""
+    client = redis.Redis.from_url(os.environ[STORE_URL], socket_timeout=0.4, socket_connect_timeout=0.4)
+    routed = Exchange._routed
+
+    def asking(self: Exchange[Any], values: Values) -> Arm:
+        with contextlib.suppress(redis.RedisError):
+            client.get("route")
+        return routed(self, values)
+
+    Exchange._routed = asking  # type: ignore[method-assign]
+
+
+def take_absence_for_an_order() -> None:
+    """Drop the route that the store does not hold any more."""
+    follow = Watcher._follow
+
+    async def obeying(self: Watcher, model: str, head: RouteHead | None) -> None:
+        if head is None or not head.incarnation:
+            self._adoption._table.routes = {}
+        await follow(self, model, head)
+
+    Watcher._follow = obeying  # type: ignore[method-assign]
+
+
+def never_look_at_heartbeats() -> None:
+    """A launcher that waits for a worker to end by itself."""
+    launcher.WEDGED_SECONDS = math.inf  # type: ignore[misc]
+
+
+def replace_late() -> None:
+    """A launcher that notices a dead worker when it looks by chance."""
+    launcher.CRASH_LOOP_SECONDS = 1e6  # type: ignore[misc]
+    late: Any = launcher.Launcher
+    bury = late._bury
+
+    def leisurely(self: Any, slot: Any, child: Any, *, crashed: bool) -> None:
+        bury(self, slot, child, crashed=crashed)
+        slot.not_before = time.monotonic() + 8.0
+
+    late._bury = leisurely
+
+
+BREAKS: Final[Mapping[str, Callable[[], None]]] = {
+    "block": lambda: on_signal(block_the_loop),
+    "gil": lambda: on_signal(hold_the_gil),
+    "leak": lambda: on_signal(leak),
+    "wait": wait_in_each_run,
+    "ask-the-store": ask_the_store_in_each_request,
+    "obey-absence": take_absence_for_an_order,
+    "ignore-heartbeats": never_look_at_heartbeats,
+    "replace-late": replace_late,
+}
+
+
+def command(*names: str) -> Sequence[str]:
+    """Return the command of a gateway that is broken in these ways."""
+    return sys.executable, "-m", "tests.faults.inside", ",".join(names), "serve"
+
+
+if __name__ == "__main__":
+    for name in sys.argv.pop(1).split(","):
+        BREAKS[name]()
+    raise SystemExit(main())

@@ -1,0 +1,142 @@
+"""More is asked than can be served: the rest is refused at once, and who matters least goes first."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.faults import inside, thresholds
+from tests.flows import metrics
+from tests.flows.load import Connection, Load
+from tests.flows.models import MODEL, busy, publish, request, tagged
+from tests.flows.reconcile import assert_counts_agree
+from tests.flows.test_shadow import shadow_sum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tests.faults.table import Table
+    from tests.flows.gateway_process import Gateway
+    from tests.flows.load import Outcome
+
+pytestmark = pytest.mark.fault
+
+QUEUE: Final = ("--max-queue", "8")
+UNBOUNDED: Final = ("--max-queue", "1000000", "--request-timeout", "60s")
+CALLERS: Final = 8
+"""Who wait for their answers: as many as keep two workers busy, and never more than a queue holds."""
+SLOW_ROUNDS: Final = 50_000
+"""About 100 ms of a processor."""
+SATURATION_SECONDS: Final = 4.0
+OVERLOADS: Final = (1, 2, 5)
+
+
+def slow(begin: Callable[..., Gateway], models: Path, flags: Sequence[str]) -> Gateway:
+    """Start a gateway whose one version takes a request at a time, for 50 ms: two workers serve forty a second."""
+    file = publish(models, 1)
+    file.with_name("metadata.yaml").write_text("serving: {max_batch_rows: 1}\n")
+    return begin(models=models, route='split: {"1": 1}', flags=flags, command=inside.command("wait"))
+
+
+async def saturation(gateway: Gateway) -> float:
+    """Return how many requests a second are served to callers who wait for their answers."""
+    body, end, count = json.dumps(request([1, 2])).encode(), time.monotonic() + SATURATION_SECONDS, 0
+
+    async def call() -> None:
+        nonlocal count
+        line = await Connection.open(gateway.port)
+        while time.monotonic() < end:
+            status, _, _ = await line.post(f"/v2/models/{MODEL}/infer", body, {})
+            count += status == 200
+        await line.aclose()
+
+    await asyncio.gather(*(call() for _ in range(CALLERS)))
+    return count / SATURATION_SECONDS
+
+
+async def overload(gateway: Gateway, rate: float, seconds: float) -> Load:
+    """Send so many requests a second, whether or not they are answered."""
+    async with Load(gateway.port, rate=rate) as load:
+        await asyncio.sleep(seconds)
+    return load
+
+
+def served_a_second(load: Load) -> float:
+    """Return the answers a second, from the first one that was due to the last one that came."""
+    came = [outcome.due + outcome.latency for outcome in load.outcomes if outcome.status == 200]
+    return len(came) / (max(came) - load.outcomes[0].due)
+
+
+def percentile(outcomes: Sequence[Outcome], percent: int) -> float:
+    """Return a percentile of latencies, seconds; nothing took no time."""
+    return sorted(outcome.latency for outcome in outcomes)[len(outcomes) * percent // 100] if outcomes else 0.0
+
+
+async def test_what_cannot_be_served_is_refused_at_once_and_the_rest_is_served_as_before(
+    begin: Callable[..., Gateway], tmp_path: Path, table: Table, fault_seconds: float
+) -> None:
+    gateway = slow(begin, tmp_path / "models", QUEUE)
+    first = await saturation(gateway)
+    before = metrics.requests(gateway)
+
+    loads = [await overload(gateway, first * times, fault_seconds) for times in OVERLOADS]
+    counted = metrics.requests(gateway)
+    peak = (first + await saturation(gateway)) / 2  # the machine has other things to do, and not always as many
+
+    good = [served_a_second(load) for load in loads]
+    worst = loads[-1]
+    shed = [o for o in worst.outcomes if o.status == 503]
+    with table.promise("R18", f"{OVERLOADS[-1]} × saturation ({peak:.0f} requests a second)") as found:
+        found("goodput", good[-1] / peak, thresholds.GOODPUT)
+        found("requests refused", len(shed), thresholds.SOME)
+        found("median of a refusal", 1000 * percentile(shed, 50), thresholds.SHED)
+        found("p95 of a refusal", 1000 * percentile(shed, 95), thresholds.RECORDED)
+        found("p99 of a refusal", 1000 * percentile(shed, 99), thresholds.RECORDED)
+        found("refusals without Retry-After", sum(not o.retry_after for o in shed), thresholds.NONE)
+        found("neither answered nor refused", sum(o.status not in {200, 503} for o in worst.outcomes), thresholds.NONE)
+        found("p95 of an answer", percentile([o for o in worst.outcomes if o.status == 200], 95), thresholds.SERVED)
+    answered = sum((load.by_model() for load in loads), Counter())
+    assert answered == counted - before
+
+
+async def test_control_without_a_bound_of_the_queue_answers_come_later_and_later(
+    begin: Callable[..., Gateway], tmp_path: Path, table: Table, fault_seconds: float
+) -> None:
+    gateway = slow(begin, tmp_path / "models", UNBOUNDED)
+    peak = await saturation(gateway)
+
+    load = await overload(gateway, peak * OVERLOADS[-1], min(fault_seconds, 5.0))
+
+    with table.control("R18", f"{OVERLOADS[-1]} × saturation, no bound of the queue") as found:
+        found("p95 of an answer", percentile(load.outcomes, 95), thresholds.SERVED)
+
+
+async def test_shadows_go_first_then_canaries_and_the_baseline_serves_everybody(
+    begin: Callable[..., Gateway], tmp_path: Path, table: Table, fault_seconds: float
+) -> None:
+    publish(tmp_path / "models", 1, tagged(1))
+    for version in (2, 3):
+        file = publish(tmp_path / "models", version, busy(version, SLOW_ROUNDS))
+        file.with_name("metadata.yaml").write_text("serving: {max_batch_rows: 1}\n")
+    route = 'split: {"1": 1, "2": 1}\nassign: {by: random}\nbaseline: "1"\nshadow: {"3": 100}'
+    gateway = begin(models=tmp_path / "models", route=route, flags=QUEUE)
+
+    load = await overload(gateway, 60.0, fault_seconds)
+
+    ended = metrics.all_requests(gateway)
+    stood_in = sum(outcome.fallback_from == "2" for outcome in load.outcomes)
+    with table.promise("R18 R21", "a canary and a shadow of 100 ms at 60 requests a second") as found:
+        found("requests not answered with 200", len(load.faults), thresholds.NONE)
+        found("copies that the shadow did not run", shadow_sum(gateway, "dropped_total", "3"), thresholds.SOME)
+        found("canary's requests that the baseline answered", stood_in, thresholds.SOME)
+        found("requests that the baseline refused", ended["1", "overload"], thresholds.NONE)
+        found("p99 of the baseline's own",
+              1000 * percentile([o for o in load.outcomes if o.version == "1" and not o.fallback_from], 99),
+              thresholds.RECORDED)  # fmt: skip
+    assert_counts_agree(gateway, [load], before={})

@@ -1,0 +1,228 @@
+"""Workers die, hang or grow, the launcher and the control process die: little is lost, and all of it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from gateway.models.memory import anonymous_bytes
+from tests.faults import inside, thresholds
+from tests.flows import metrics
+from tests.flows.gateway_process import eventually
+from tests.flows.load import Load
+from tests.flows.models import MODEL, request
+from tests.flows.reconcile import assert_counts_agree
+from tests.flows.test_worker_faults import BODY, PATH, connection_that_answers, is_whole
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable
+
+    from tests.faults.table import Table
+    from tests.flows.gateway_process import Gateway
+
+pytestmark = pytest.mark.fault
+
+ROUTE: Final = 'split: {"1": 95, "2": 5}\nassign: {by: random}\nbaseline: "1"'
+KILLS: Final = 4
+PATIENCE_SECONDS: Final = 20.0
+PACE_SECONDS: Final = 0.05
+LATE_SECONDS: Final = 1.0
+"""Longer than any answer takes, and far shorter than a hang."""
+WORKER_MIB: Final = 200
+
+
+def seconds_until(holds: Callable[[], object], what: str) -> float:
+    """Return how long it took; a fault that is never mended took all the patience there is."""
+    try:
+        return eventually(holds, PATIENCE_SECONDS, what)
+    except AssertionError:
+        return PATIENCE_SECONDS
+
+
+async def kill_workers(gateway: Gateway) -> tuple[list[Load], list[float], list[Counter[str]]]:
+    """Kill a worker KILLS times under load; return the loads, the seconds to each replacement, and what was scraped."""
+    seen: list[Counter[str]] = []
+    back: list[float] = []
+    async with Load(gateway.port, rate=50) as kept, Load(gateway.port, rate=50, keep_alive=False) as fresh:
+        for turn in range(KILLS):
+            await kept.answered(100)
+            seen.append(await asyncio.to_thread(metrics.requests, gateway))
+            victim = gateway.worker_pids()[turn % gateway.workers]
+            os.kill(victim, signal.SIGKILL)
+            whole = lambda victim=victim: is_whole(gateway, without=victim)  # noqa: E731 - asked here
+            back.append(await asyncio.to_thread(seconds_until, whole, "the worker is replaced"))
+        await kept.answered(100)
+    seen.append(metrics.requests(gateway))
+    return [kept, fresh], back, seen
+
+
+async def test_a_killed_worker_takes_what_it_was_answering_and_no_more(
+    begin: Callable[..., Gateway], table: Table
+) -> None:
+    gateway = begin(route=ROUTE)
+
+    loads, back, seen = await kill_workers(gateway)
+
+    lost = [outcome for load in loads for outcome in load.faults]
+    answered = sum((load.by_model().total() for load in loads), 0)
+    counted = seen[-1].total()
+    fell = sum(later[version] < count for before, later in pairwise(seen) for version, count in before.items())
+    with table.promise("R15 R23", f"a worker killed (SIGKILL) {KILLS} times") as found:
+        found("requests lost", len(lost) / KILLS, thresholds.IN_FLIGHT)
+        found("until it is replaced, at worst", max(back), thresholds.REPLACED)
+        found("answers that no metric counts", max(0, answered - counted), thresholds.NONE)
+        found("counted, and neither answered nor lost", max(0, counted - answered - len(lost)), thresholds.NONE)
+        found("counters that fell", fell, thresholds.NONE)
+
+
+async def test_control_a_launcher_that_notices_late_replaces_late(begin: Callable[..., Gateway], table: Table) -> None:
+    gateway = begin(route=ROUTE, command=inside.command("replace-late"))
+    victim = gateway.worker_pids()[0]
+
+    os.kill(victim, signal.SIGKILL)
+    back = seconds_until(lambda: is_whole(gateway, without=victim), "the worker is replaced")
+
+    with table.control("R15", "a launcher that notices a death 8 s late") as found:
+        found("until it is replaced", back, thresholds.REPLACED)
+
+
+async def wedge(gateway: Gateway, victim: int) -> tuple[float, int]:
+    """Ask the other worker until *victim* is replaced; return the seconds, and how many it did not answer at once."""
+    began, failed, late = time.monotonic(), 0, PATIENCE_SECONDS
+    async with contextlib.aclosing(await connection_that_answers(gateway)) as line:
+        while (passed := time.monotonic() - began) < late:
+            if await asyncio.to_thread(is_whole, gateway, without=victim):
+                break
+            try:
+                status, _, _ = await asyncio.wait_for(line.post(PATH, BODY, {}), LATE_SECONDS)
+                failed += status != 200
+            except (OSError, EOFError, TimeoutError):
+                failed += 1
+            await asyncio.sleep(PACE_SECONDS)
+    return passed, failed
+
+
+WEDGES: Final = {
+    "stopped (SIGSTOP)": ("", signal.SIGSTOP),
+    "with its event loop blocked": ("block", signal.SIGUSR2),
+    "with the interpreter's lock held": ("gil", signal.SIGUSR2),
+}
+
+
+@pytest.mark.parametrize("name", WEDGES)
+async def test_a_wedged_worker_is_replaced_and_the_other_answers_on(
+    begin: Callable[..., Gateway], table: Table, name: str
+) -> None:
+    broken, number = WEDGES[name]
+    gateway = begin(route=ROUTE, **({"command": inside.command(broken)} if broken else {}))
+    victim = gateway.worker_pids()[0]
+
+    os.kill(victim, number)
+    recycled, failed = await wedge(gateway, victim)
+
+    with table.promise("R25", f"a worker {name}") as found:
+        found("until it is replaced", recycled, thresholds.RECYCLED)
+        found("requests that the other worker failed", failed, thresholds.NONE)
+
+
+async def test_control_a_launcher_that_only_waits_for_ends_keeps_a_wedged_worker(
+    begin: Callable[..., Gateway], table: Table
+) -> None:
+    gateway = begin(route=ROUTE, command=inside.command("ignore-heartbeats"))
+    victim = gateway.worker_pids()[0]
+
+    os.kill(victim, signal.SIGSTOP)
+    recycled, _ = await wedge(gateway, victim)
+    os.kill(victim, signal.SIGCONT)
+
+    with table.control("R25", "heartbeats ignored, a worker stopped (SIGSTOP)") as found:
+        found("until it is replaced", recycled, thresholds.RECYCLED)
+
+
+async def grow(gateway: Gateway, victim: int) -> tuple[list[Load], float]:
+    """Let *victim* leak under load until it is replaced; return the loads and the seconds since it was too large."""
+    async with Load(gateway.port, rate=50) as kept, Load(gateway.port, rate=50, keep_alive=False) as fresh:
+        await kept.answered(50)
+        os.kill(victim, signal.SIGUSR2)
+        large = lambda: anonymous_bytes(victim) > WORKER_MIB << 20  # noqa: E731 - asked once
+        await asyncio.to_thread(eventually, large, PATIENCE_SECONDS, "the worker is too large")
+        gone = lambda: victim not in gateway.worker_pids()  # noqa: E731 - asked once
+        replaced = await asyncio.to_thread(seconds_until, gone, "it is replaced")
+        await kept.answered(50)
+    return [kept, fresh], replaced
+
+
+async def test_a_worker_that_grows_is_replaced_and_nothing_is_lost(begin: Callable[..., Gateway], table: Table) -> None:
+    gateway = begin(route=ROUTE, command=inside.command("leak"), flags=("--worker-memory", f"{WORKER_MIB}m"))
+
+    loads, replaced = await grow(gateway, gateway.worker_pids()[0])
+
+    with table.promise("R19", f"a worker that leaks, over --worker-memory {WORKER_MIB}m") as found:
+        found("requests not answered with 200", sum(len(load.faults) for load in loads), thresholds.NONE)
+        found("until it is replaced", replaced, thresholds.LIGHTER)
+    assert_counts_agree(gateway, loads, before={})
+
+
+async def test_control_without_a_limit_a_leaking_worker_grows_on(begin: Callable[..., Gateway], table: Table) -> None:
+    gateway = begin(route=ROUTE, command=inside.command("leak"))
+
+    _, replaced = await grow(gateway, gateway.worker_pids()[0])
+
+    with table.control("R19", "a worker that leaks, without --worker-memory") as found:
+        found("until it is replaced", replaced, thresholds.Limit(most=PATIENCE_SECONDS - 1, unit="s"))
+
+
+async def test_a_killed_control_process_is_noticed_by_operators_only(
+    begin: Callable[..., Gateway], table: Table
+) -> None:
+    gateway = begin(route=ROUTE)
+    workers, victim = gateway.worker_pids(), gateway.control_pid()
+
+    def answers() -> bool:
+        try:
+            return gateway.set_weights(MODEL, {"1": 90, "2": 10}).status == 200
+        except OSError:
+            return False
+
+    async with Load(gateway.port) as load:
+        await load.answered(100)
+        os.kill(victim, signal.SIGKILL)
+        back = await asyncio.to_thread(seconds_until, answers, "changes are taken again")
+        await load.answered(100)
+
+    with table.promise("R15", "the control process killed (SIGKILL)") as found:
+        found("requests not answered with 200", len(load.faults), thresholds.NONE)
+        found("until a change is taken", back, thresholds.REPLACED)
+        found("workers that are another process", len(set(workers) - set(gateway.worker_pids())), thresholds.NONE)
+    assert_counts_agree(gateway, [load], before={})
+
+
+def test_a_killed_launcher_leaves_nothing_behind_and_its_state_is_served_again(
+    begin: Callable[..., Gateway], table: Table
+) -> None:
+    gateway = begin(route=ROUTE)
+    assert gateway.set_weights(MODEL, {"1": 0, "2": 1}).status == 200
+    eventually(lambda: metrics.adopted(gateway) == 2, PATIENCE_SECONDS, "both workers follow")
+    time.sleep(1.2)  # the journal is synced every second: what is younger may be lost by a kill, as documented
+
+    gateway.signal(signal.SIGKILL)
+    gateway.wait()
+    gone = seconds_until(lambda: not gateway.left(), "every child is gone")
+    left = len(gateway.left())
+    gateway.close()
+    gateway.start()
+    answers = [gateway.ask("POST", PATH, request([1, 2])) for _ in range(20)]
+
+    with table.promise("R15", "the launcher killed (SIGKILL), and started again") as found:
+        found("until its children are gone", gone, thresholds.REPLACED)
+        found("processes left", left, thresholds.NONE)
+        found("answers off the recorded route", sum(a.headers["x-gateway-version"] != "2" for a in answers),
+              thresholds.NONE)  # fmt: skip

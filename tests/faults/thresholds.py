@@ -1,0 +1,78 @@
+"""Every figure that a fault may cost. A change here is a change of the contract, docs/faults.md, and says why there."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The figures that keep a promise: from *least* to *most*, both included."""
+
+    most: float = math.inf
+    least: float = -math.inf
+    unit: str = ""
+
+    def holds(self, figure: float) -> bool:
+        """Say whether *figure* keeps the promise; what could not be measured, NaN, does not."""
+        return self.least <= figure <= self.most
+
+    def __str__(self) -> str:
+        if self == RECORDED:
+            return "recorded, ms"
+        bound = f"≤ {self.most:g}" if self.least == -math.inf else f"≥ {self.least:g}"
+        return f"{bound} {self.unit}".strip()
+
+
+RECORDED: Final = Limit(unit="ms")
+"""Shown and not judged: what a busy machine moves more than any fault does."""
+
+NONE: Final = Limit(most=0)
+"""Requests lost, answers off the recorded revision, readiness lost, processes gone."""
+
+ALL: Final = Limit(least=1.0, unit="of all")
+
+SLOWER: Final = Limit(most=200.0, unit="ms")
+"""By how much the median of requests may grow while the store is broken: half of the 400 ms that a request waits that
+waits for the store. Less cannot be told on a machine with fifteen processes per core: see docs/faults.md."""
+
+WRITE: Final = Limit(most=1.2, unit="s")
+"""The slowest refusal of a change: twice the socket's time-out, a look at the clock, and the way."""
+
+TOLD: Final = Limit(most=4.0, unit="s")
+"""Until ``gateway_store_up`` says so: a poll that meets its deadline, and a report of each worker."""
+
+BACK: Final = Limit(most=3.0, unit="s")
+"""From the mended store to the first change that is taken."""
+
+AGREED: Final = Limit(most=3.0, unit="s")
+"""From a store that was set back to all workers serving what it holds."""
+
+READY_AFTER_STORE: Final = Limit(most=2.0, unit="s")
+
+POISONED: Final = 20
+"""Documents that no release ever wrote; each is counted once by each worker."""
+
+IN_FLIGHT: Final = Limit(most=2.0, unit="a kill")
+"""Requests of L (100 a second, well under a millisecond each) that a dying worker may take with it, on average."""
+
+REPLACED: Final = Limit(most=4.0, unit="s")
+"""From the kill of a worker to every version ready on its replacement: 2 s, and the load of the models."""
+
+RECYCLED: Final = Limit(most=15.0, unit="s")
+"""From the wedge of a worker, by whatever means, to its replacement."""
+
+LIGHTER: Final = Limit(most=20.0, unit="s")
+"""From a worker over ``--worker-memory`` to its replacement, which drains it first."""
+
+GOODPUT: Final = Limit(least=0.9, unit="of the peak")
+
+SHED: Final = Limit(most=50.0, unit="ms")
+"""The median of a refusal at five times what can be served, from when the request was due; see SLOWER for why."""
+
+SERVED: Final = Limit(most=1.5, unit="s")
+"""The p95 of what is answered at five times what can be served: a full queue before it, and a busy machine."""
+
+SOME: Final = Limit(least=1)
