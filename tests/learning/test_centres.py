@@ -247,3 +247,19 @@ def test_a_version_that_is_not_there_is_compared_with_nothing_and_says_so(tmp_pa
 
     assert "nothing can be compared with version 3 until its file is at " in served.why_not(3)
     assert np.isnan(served(3, points(2))).all()
+
+
+async def test_a_stretch_of_strange_rows_is_caught_by_the_rows_that_were_held_out(
+    tmp_path: Path, converted: Path
+) -> None:
+    held = {"share": "20%", "rows": 200, "least": 50}
+    clusters = Clusters(tmp_path, converted, hold_out=held, strategy="batch", window=100)
+    learner = clusters.learner()
+    clusters.answer(points(900))
+    await clusters.world.learn(learner)
+    clusters.answer(points(400, CENTRES + 1.5))
+
+    await clusters.world.learn(learner)
+
+    assert clusters.world.admin.started == []
+    assert "held-out rows the learner gains" in learner.state.head.words
