@@ -1,4 +1,4 @@
-"""The admin API as a learner asks it: what serves, what became of the last rollout, and a new one."""
+"""The admin API as a learner asks it: what serves, what drifts, what became of the last rollout, and a new one."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ class ClientAdmin:
             Phase(rollout["phase"]) in ENDED, rollout["reason"],
         )  # fmt: skip
         return Seen(_heaviest(route["split"]) if last.is_over else int(rollout["baseline"]), last)
+
+    def drifted(self, version: int) -> tuple[str, ...]:
+        """Return what has drifted of *version*. Raises GatewayAway."""
+        try:
+            found = self._client.get(self._model, "drift").data["versions"]
+        except CommandFailed as exc:
+            raise GatewayAway(str(exc)) from exc
+        return tuple(reason for each in found if each["version"] == str(version) for reason in each["reasons"])
 
     def start(self, version: int, plan: Mapping[str, Any], reason: str) -> None:
         """Start a rollout of *version*. Raises RolloutRefused, GatewayAway."""

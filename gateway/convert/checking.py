@@ -17,6 +17,7 @@ from gateway.models.repository import METADATA_FILE, MODEL_FILE
 if TYPE_CHECKING:
     from gateway.core.compatibility import Finding
     from gateway.core.signature import Signature
+    from gateway.ports import Session
 
 
 def find(named: str, models: Path) -> Path | None:
@@ -40,6 +41,12 @@ def check(old: Path, new: Path) -> tuple[Finding, ...]:
 def interface(path: Path) -> tuple[Signature, tuple[str, ...]]:
     """Return the signature of the file at *path* and the classes that the metadata beside it names, as callers see
     both: behind the adapter, where there is one. Raises CannotConvert."""
+    session, classes = opened(path)
+    return session.signature, classes
+
+
+def opened(path: Path) -> tuple[Session, tuple[str, ...]]:
+    """Return the file at *path* as something that answers as its callers know it, and its classes, as `interface`."""
     beside = path.with_name(METADATA_FILE)
     try:
         metadata = read_metadata(beside) if beside.is_file() else Metadata()
@@ -47,4 +54,4 @@ def interface(path: Path) -> tuple[Signature, tuple[str, ...]]:
         session, _ = adapted(own, metadata, model=path.name, version=1)
     except InvalidModel as exc:
         raise CannotConvert(f"{path} cannot be compared ({exc.code}): {exc.reason}") from exc
-    return session.signature, metadata.classes
+    return session, metadata.classes

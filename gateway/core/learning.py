@@ -1,9 +1,9 @@
 """When what a learner has learned is better than the version that serves, and when it looks, publishes and waits.
 
 Each labelled row is predicted by the learner before it learns it (test, then train), and the version that served it
-had predicted it too. A row's gain is 1 for a right class, or falls from 1 to 0 with the error of a number. Where the
-learner gained more, the row adds the difference to *won*, else to *lost*; both are sums of numbers in [0, 1] over the
-same rows.
+had predicted it too. A row's gain is 1 for a right class, or falls from 1 to 0 with the error of a number, or with the
+distance from the nearest centre of a cluster. Where the learner gained more, the row adds the difference to *won*, else
+to *lost*; both are sums of numbers in [0, 1] over the same rows.
 
 Pure: rows, the clock and what the gateway says come in as arguments.
 
@@ -135,7 +135,11 @@ def gain_of_class(said: str, predicted: str) -> float:
 
 
 def gain_of_number(said: float, predicted: float, scale: float) -> float:
-    """Return 1 for no error, 0 for one of *scale* (above 0) or more, and in proportion between; 0 for NaN."""
+    """Return 1 for no error, 0 for one of *scale* (above 0) or more, and in proportion between; 0 for NaN.
+
+    Of a row among clusters the error is its distance from the nearest centre, *said* 0. Cut off at *scale* it is
+    bounded, as the intervals need it, and one stray row counts no more than any other.
+    """
     error = abs(said - predicted)
     return 1.0 - error / scale if error < scale else 0.0
 
@@ -187,11 +191,13 @@ class ChangeDetector:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When the gate is looked at: after so many labels, after so many seconds, once a change was seen; 0 is never."""
+    """When the gate is looked at: after so many labels, after so many seconds; 0 is never. Once a change of the losses
+    was seen, and once the gateway found drift."""
 
     labels: int = 0
     seconds: int = 0
     on_change: bool = False
+    on_drift: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +207,7 @@ class Progress:
     labels: int
     seconds: float
     is_alarmed: bool
+    has_drifted: bool = False
 
 
 def is_due(progress: Progress, schedule: Schedule) -> bool:
@@ -209,6 +216,7 @@ def is_due(progress: Progress, schedule: Schedule) -> bool:
         return False
     return (
         (schedule.on_change and progress.is_alarmed)
+        or (schedule.on_drift and progress.has_drifted)
         or 0 < schedule.labels <= progress.labels
         or 0 < schedule.seconds <= progress.seconds
     )

@@ -46,6 +46,10 @@ class Admin(Protocol):
         """Return what serves, and the last rollout."""
         ...
 
+    def drifted(self, version: int) -> tuple[str, ...]:
+        """Return what has drifted of *version*, inputs and predictions, in the gateway's words; none if nothing."""
+        ...
+
     def start(self, version: int, plan: Mapping[str, Any], reason: str) -> None:
         """Start a rollout of *version*. Raises RolloutRefused."""
         ...

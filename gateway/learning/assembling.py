@@ -6,18 +6,20 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gateway.convert.checking import interface
-from gateway.learning import estimators
+from gateway.learning import centres, estimators
 from gateway.learning.document import read_file
 from gateway.learning.errors import CannotLearn
+from gateway.learning.estimators import CLUSTERING
 from gateway.learning.learner import Learner
 from gateway.learning.publishing import Repository
 from gateway.learning.releasing import Releases
 from gateway.learning.rows import columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from gateway.core.signature import Signature
     from gateway.learning.admin import Admin
     from gateway.learning.document import LearnerDocument
     from gateway.learning.folder import Folder
@@ -35,23 +37,41 @@ def build(
     """
     document = read_file(file)
     repository = Repository(models, document.model)
-    serving = repository.file_of(admin.look().serving)
+    version = admin.look().serving
+    serving = repository.file_of(version)
     if not serving.is_file():
         raise CannotLearn(f"the serving version is not at {serving}; name the gateway's own repository with --models")
     signature, classes = interface(serving)
-    if classes and set(classes) != set(map(str, document.classes)):
-        raise CannotLearn(f"classes: the serving version tells apart {', '.join(classes)}; write the same ones")
+    _check_kind(document, signature, classes)
     columns = columns_of(signature)
-    estimators.try_out(document, columns.width)
+    if document.task != CLUSTERING:
+        estimators.try_out(document, columns.width)
 
     def first() -> Any:
         return _first(document, file.parent, columns)
 
     first()  # an unreadable start is said now, and not after a rollback
+    served = None
+    if document.task == CLUSTERING:
+        served = centres.ServedCentres(repository, columns, where.kept, first)
+        if reason := served.why_not(version):
+            raise CannotLearn(f"start: {reason}")
     releases = Releases(document, columns, where, repository, admin, first)
     return Learner(
-        document, columns, frame_of(document, columns), where, stream, admin, releases, first, clock, tell
+        document, columns, frame_of(document, columns), where, stream, admin, releases, first, clock, tell, served
     )  # fmt: skip
+
+
+def _check_kind(document: LearnerDocument, signature: Signature, classes: Sequence[str]) -> None:
+    """Raise CannotLearn where the serving version answers something else than *document* would have it learn."""
+    outputs = {spec.name for spec in signature.outputs}
+    if document.task == CLUSTERING and (classes or outputs != centres.OUTPUTS):
+        raise CannotLearn(
+            f"task: the serving version is no clustering: it answers {', '.join(sorted(outputs))}, and one of clusters "
+            f"answers label and scores, the distances; write the task that it does"
+        )
+    if classes and set(classes) != set(map(str, document.classes)):
+        raise CannotLearn(f"classes: the serving version tells apart {', '.join(classes)}; write the same ones")
 
 
 def frame_of(document: LearnerDocument, columns: Columns) -> str:
@@ -80,4 +100,6 @@ def _first(document: LearnerDocument, beside: Path, columns: Columns) -> Any:
         raise CannotLearn(f"start: it knows the classes {list(known)}, and classes says {list(document.classes)}")
     if getattr(pipeline, "n_features_in_", columns.width) != columns.width:
         raise CannotLearn(f"start: it reads {pipeline.n_features_in_} columns, the serving version {columns.width}")
+    if document.task == CLUSTERING:
+        centres.settle(pipeline)
     return pipeline

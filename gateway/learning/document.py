@@ -13,7 +13,7 @@ from gateway.core.members import at, check_choice, members_of, shown, text_of
 from gateway.core.plan import read_plan
 from gateway.core.quantities import percent_of, seconds_of
 from gateway.learning.errors import CannotLearn
-from gateway.learning.estimators import KINDS, STRATEGIES, TASKS
+from gateway.learning.estimators import CLUSTERING, KINDS, STRATEGIES, TASKS
 from gateway.strict_yaml import read_document
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def read(data: object) -> LearnerDocument:
     strategy = _choice({"strategy": "incremental"} | dict(found), "strategy", STRATEGIES)
     if strategy == "incremental" and not KINDS[kind][task].is_incremental:
         raise InvalidDocument("learner", f"{shown(kind)} cannot learn row by row; write strategy: batch")
+    if task == CLUSTERING:
+        _check_clustering(found)
     with at("hold_out"):
         hold_out, held_least = _hold_out(found.get("hold_out", {}))
     with at("gate"):
@@ -117,17 +119,28 @@ def _classes(found: Mapping[str, Any], task: str) -> tuple[int, ...] | tuple[str
     return tuple(sorted(given))
 
 
+def _check_clustering(found: Mapping[str, Any]) -> None:
+    """Raise InvalidDocument for what would have clusters begin with nothing: their numbers would be others."""
+    if "start" not in found:
+        reason = "is missing; clusters go on from the fitted .skops that the serving version was converted from"
+        raise InvalidDocument("start", reason)
+    for name in ("parameters", "scale"):
+        if name in found:
+            raise InvalidDocument(name, "belongs to a pipeline that begins with nothing; leave it out of clustering")
+
+
 def _gate(data: object, task: str, held_least: int) -> tuple[Gate, float]:
-    needed = ("by", "error_scale") if task == "regression" else ("by",)
+    has_scale = task != "classification"
+    needed = ("by", "error_scale") if has_scale else ("by",)
     found = members_of(data, ("by", "alpha", "least", "error_scale"), needed=needed, what="gate")
     with at("by"):
         by = percent_of(found["by"], least=0.0, most=0.99)
     with at("alpha"):
         alpha = percent_of(found.get("alpha", "5%"), least=0.0001, most=0.5)
-    if task != "regression" and "error_scale" in found:
-        raise InvalidDocument("error_scale", "belongs to task: regression; leave it out")
+    if not has_scale and "error_scale" in found:
+        raise InvalidDocument("error_scale", "belongs to task: regression or clustering; leave it out")
     gate = Gate(by, alpha, _whole(found, "least", 200, 10, 1_000_000), held_least)
-    return gate, _positive(found, "error_scale") if task == "regression" else 1.0
+    return gate, _positive(found, "error_scale") if has_scale else 1.0
 
 
 def _hold_out(data: object) -> tuple[HoldOut, int]:
@@ -141,13 +154,14 @@ def _hold_out(data: object) -> tuple[HoldOut, int]:
 
 
 def _schedule(data: object) -> Schedule:
-    found = members_of(data, ("labels", "every", "on_change"), what="publish")
+    found = members_of(data, ("labels", "every", "on_change", "on_drift"), what="publish")
     with at("every"):
         seconds = seconds_of(found["every"]) if "every" in found else 0
     labels = _whole(found, "labels", 0, 1, 10_000_000) if "labels" in found else 0
-    schedule = Schedule(labels, seconds, _switch(found, "on_change", default=False))
-    if not (schedule.labels or schedule.seconds or schedule.on_change):
-        raise InvalidDocument("", "would never publish; write labels, every or on_change")
+    on_change, on_drift = (_switch(found, name, default=False) for name in ("on_change", "on_drift"))
+    schedule = Schedule(labels, seconds, on_change, on_drift)
+    if schedule == Schedule():
+        raise InvalidDocument("", "would never publish; write labels, every, on_change or on_drift")
     return schedule
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-TASKS: Final = ("classification", "regression")
+CLUSTERING: Final = "clustering"
+TASKS: Final = ("classification", "regression", CLUSTERING)
 STRATEGIES: Final = ("incremental", "batch")
 
 
@@ -54,6 +55,7 @@ KINDS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "classification": Kind("linear_model.LogisticRegression", False, {"max_iter": 1000}),
         "regression": Kind("linear_model.Ridge", False),
     },
+    "mini-batch-kmeans": {CLUSTERING: Kind("cluster.MiniBatchKMeans", True)},
 }
 """Name in ``learner.yaml`` → task → estimator. Passive-aggressive learning is a rate of scikit-learn's SGD since 1.8;
 source: Crammer et al., "Online Passive-Aggressive Algorithms", JMLR 7, 2006."""
@@ -100,7 +102,7 @@ def learn(pipeline: Any, rows: Array, said: Array, classes: Sequence[Any]) -> No
     Raises Diverged.
     """
     *before, (_, last) = pipeline.steps
-    with _watched():
+    with watched():
         for _, step in before:
             if hasattr(step, "partial_fit"):
                 step.partial_fit(rows)
@@ -111,18 +113,18 @@ def learn(pipeline: Any, rows: Array, said: Array, classes: Sequence[Any]) -> No
 def refit(pipeline: Any, rows: Array, said: Array) -> Any:
     """Return a new pipeline with the parameters of *pipeline*, fitted on these rows alone. Raises Diverged."""
     again = _sklearn("base").clone(pipeline)
-    with _watched():
+    with watched():
         return again.fit(rows, said)
 
 
 def predict(pipeline: Any, rows: Array) -> Array:
     """Return one class or number per row, [n]. Raises Diverged."""
-    with _watched():
+    with watched():
         return np.asarray(pipeline.predict(rows)).reshape(len(rows))
 
 
 @contextmanager
-def _watched() -> Iterator[None]:
+def watched() -> Iterator[None]:
     """Raise Diverged for what scikit-learn refuses, and keep to ourselves what it warns of, such as few rows."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.learning.admin import Admin, Seen
+    from gateway.learning.centres import ServedCentres
     from gateway.learning.document import LearnerDocument
     from gateway.learning.folder import Folder
     from gateway.learning.releasing import Releases
@@ -34,19 +35,20 @@ CONSUMER: Final = "learner"
 WAIT_MS: Final = 500
 PAUSE_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 1.0
-"""How often the gateway is asked what serves."""
+"""How often the gateway is asked what serves, and where that counts what drifts."""
 
 
 class Learner:
     """One learner over one directory, whose lock the caller holds. *first* returns a pipeline to begin with.
 
-    *tell* is called with the status whenever another decision was made, or something is in the way.
+    *tell* is called with the status whenever another decision was made, or something is in the way. *served*: among
+    clusters, the version that serves, to compare with.
     """
 
     def __init__(
         self, document: LearnerDocument, columns: Columns, frame: str, where: Folder, stream: LabelledStream,
         admin: Admin, releases: Releases, first: Callable[[], Any], clock: Callable[[], float],
-        tell: Callable[[Mapping[str, Any]], None],
+        tell: Callable[[Mapping[str, Any]], None], served: ServedCentres | None = None,
     ) -> None:  # fmt: skip
         self._document = document
         self._columns = columns
@@ -56,6 +58,7 @@ class Learner:
         self._releases = releases
         self._clock = clock
         self._tell = tell
+        self._served = served
         self._told: tuple[object, ...] = ()
         self._seen: Seen | None = None
         self._looked = float("-inf")
@@ -90,6 +93,8 @@ class Learner:
             return False
         self._trouble = ""
         await self._look()
+        if self._served is not None and not self._trouble:
+            self._trouble = self._served.why_not(self.state.head.serving)
         is_well = await self._read()
         if self._seen is not None:
             await self._releases.consider(self.state, self._seen, self._clock())
@@ -104,6 +109,9 @@ class Learner:
             self._seen = await asyncio.to_thread(self._admin.look)
             self._looked = self._clock()
             await self._releases.follow(self.state, self._seen, self._clock())
+            if self._document.schedule.on_drift:
+                serving = self.state.head.serving
+                self._releases.hear(self.state, await asyncio.to_thread(self._admin.drifted, serving))
         except GatewayAway as exc:
             self._seen, self._trouble = None, str(exc)
 
@@ -118,7 +126,7 @@ class Learner:
         if not answers:
             return True
         try:
-            new = absorb(self.state, answers, self._document, self._columns)
+            new = absorb(self.state, answers, self._document, self._columns, self._served)
         except Diverged as exc:
             self._releases.recover(self.state, exc)
             new = len(answers)
@@ -147,6 +155,7 @@ class Learner:
             "model": head.model, "running": running, "paused": paused, "serving": str(head.serving),
             "answers": head.answers, "rows": head.rows, "held_out": head.held_out,
             "not_learned": head.not_learned, "learned_to": head.learned_to, "changes": head.changes,
+            "drifts": head.drifts, "is_drifting": head.is_drifting,
             "compared": {
                 "rows": head.comparison.rows, "difference": head.comparison.difference,
                 "low": found.low, "high": found.high,

@@ -21,15 +21,16 @@ from gateway.core.learning import (
     judge,
     judge_held_out,
 )  # fmt: skip
-from gateway.learning import estimators
+from gateway.learning import centres, estimators
 from gateway.learning.admin import RolloutRefused
 from gateway.learning.errors import Diverged
+from gateway.learning.estimators import CLUSTERING
 from gateway.learning.publishing import Candidate
 from gateway.learning.rows import none_of
 from gateway.learning.teaching import compared, typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway.learning.admin import Admin, Seen
     from gateway.learning.document import LearnerDocument
@@ -74,7 +75,7 @@ class Releases:
             self._settle(state, seen, now)
         if seen.serving != head.serving:
             self._say(state, f"version {seen.serving} serves now in place of {head.serving}: compared afresh")
-            head.serving = seen.serving
+            head.serving, head.is_drifting = seen.serving, False
             self._forget_evidence(state)
             self._folder.save(state)
 
@@ -83,7 +84,7 @@ class Releases:
         head = state.head
         await self._publish(state, now)
         is_busy = bool(head.published) or (seen.rollout is not None and not seen.rollout.is_over)
-        progress = Progress(head.labels_since, now - head.looked_at, head.is_alarmed)
+        progress = Progress(head.labels_since, now - head.looked_at, head.is_alarmed, head.has_drifted)
         if is_busy or now < head.wait_until or not is_due(progress, self._document.schedule):
             return
         head.labels_since, head.looked_at = 0, now
@@ -93,6 +94,21 @@ class Releases:
             self.recover(state, exc)
         self._folder.save(state)
         await self._publish(state, now)
+
+    def hear(self, state: State, reasons: Sequence[str]) -> None:
+        """Compare afresh where the gateway finds that the serving version's rows have drifted, once until that ends.
+
+        *reasons*: which columns, in the gateway's words; none while nothing drifts.
+        """
+        head = state.head
+        if bool(reasons) == head.is_drifting:
+            return
+        head.is_drifting = bool(reasons)
+        if reasons:
+            head.comparison, head.detector, head.has_drifted = Comparison(), ChangeDetector(), True
+            head.drifts += 1
+            self._say(state, f"version {head.serving} is asked something else ({reasons[0]}): compared afresh")
+        self._folder.save(state)
 
     def recover(self, state: State, why: Diverged) -> None:
         """Go on after the pipeline was spoiled by what it was to learn."""
@@ -108,7 +124,7 @@ class Releases:
         if found.kind is not Judgement.BETTER:
             self._say(state, f"not published: {found.reason}")
             if found.kind is Judgement.WORSE:
-                head.comparison, head.is_alarmed = Comparison(), False
+                head.comparison, head.is_alarmed, head.has_drifted = Comparison(), False, False
             return False
         rows = Comparison().with_rows(compared(state, state.held, self._document))
         held = judge_held_out(rows, self._document.gate)
@@ -132,11 +148,15 @@ class Releases:
 
     def _forget_evidence(self, state: State) -> None:
         head = state.head
-        head.comparison, head.detector, head.is_alarmed, head.labels_since = Comparison(), ChangeDetector(), False, 0
+        head.comparison, head.detector, head.labels_since = Comparison(), ChangeDetector(), 0
+        head.is_alarmed = head.has_drifted = False
         state.held = none_of(self._columns, is_text=bool(self._document.classes))
 
     def _refit(self, state: State) -> None:
         rows = state.window
+        if self._document.task == CLUSTERING:
+            state.pipeline = centres.refit(state.pipeline, rows.inputs)
+            return
         said = typed(rows.said, self._document)
         if len(rows) >= 2 and (not self._document.classes or len(set(said.tolist())) == len(self._document.classes)):
             state.pipeline = estimators.refit(state.pipeline, rows.inputs, said)
@@ -209,6 +229,7 @@ class Releases:
         if fate is Fate.PROMOTED:
             self._say(state, f"version {head.published} was promoted")
             head.base, head.serving, head.failures = head.published, head.published, 0
+            head.is_drifting = False
         else:
             self._say(state, f"another rollout took the place of that of version {head.published}")
         head.published, head.is_started = 0, False

@@ -10,6 +10,7 @@ import numpy as np
 
 from gateway.core.signature import FREE
 from gateway.learning.errors import CannotLearn
+from gateway.learning.estimators import CLUSTERING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,8 @@ class Columns:
 class Rows:
     """*inputs* float64 [n, width]; *said* and *served*, [n]: what was said, and predicted by the version that served.
 
-    Of classes they are texts, of numbers float64. Where nothing was predicted *served* is "" or NaN.
+    Of classes they are texts, of numbers float64. Where nothing was predicted *served* is "" or NaN. Among clusters
+    *said* is 0 and *served* the distance from the nearest centre of the version that serves.
     """
 
     inputs: Array
@@ -105,7 +107,13 @@ def columns_of(signature: Signature) -> Columns:
 
 
 def rows_of(answer: Labelled, columns: Columns, document: LearnerDocument) -> Rows:
-    """Return the rows of *answer*. Raises NotLearned."""
+    """Return the rows of *answer*; among clusters whatever was said of it, and *served* is not known yet.
+
+    Raises NotLearned.
+    """
+    if document.task == CLUSTERING:
+        inputs = _inputs(answer, columns)
+        return Rows(inputs, np.zeros(len(inputs)), np.full(len(inputs), math.nan))
     if answer.kind == "reward":
         raise NotLearned("reward")
     inputs = _inputs(answer, columns)

@@ -58,6 +58,11 @@ class Head(msgspec.Struct, forbid_unknown_fields=True):
     detector: ChangeDetector = ChangeDetector()
     is_alarmed: bool = False
     changes: int = 0
+    is_drifting: bool = False
+    """The gateway found drift of the serving version when it was last asked."""
+    has_drifted: bool = False
+    """It began to since the comparison's evidence was last forgotten."""
+    drifts: int = 0
     labels_since: int = 0
     looked_at: float = 0.0
     attempts: int = 0

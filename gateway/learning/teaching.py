@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gateway.core.learning import ChangeDetector, Comparison, chained, gain_of_class, gain_of_number, is_held_out
-from gateway.learning import estimators
+from gateway.learning import centres, estimators
+from gateway.learning.estimators import CLUSTERING
 from gateway.learning.publishing import SAMPLE_ROWS
 from gateway.learning.rows import NotLearned, Rows, joined, none_of, rows_of
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gateway.core.labelled import Labelled
+    from gateway.learning.centres import Served
     from gateway.learning.document import LearnerDocument
     from gateway.learning.rows import Columns
     from gateway.learning.state import State
@@ -30,16 +32,23 @@ def place(entry: str) -> tuple[int, int]:
     return int(milliseconds or 0), int(number or 0)
 
 
-def absorb(state: State, answers: Sequence[Labelled], document: LearnerDocument, columns: Columns) -> int:
+def absorb(
+    state: State, answers: Sequence[Labelled], document: LearnerDocument, columns: Columns, served: Served | None = None
+) -> int:
     """Test and teach the pipeline of *state* with *answers*, in their order; return how many were new.
 
-    Those up to ``learned_to`` are in the state already. Raises Diverged, when the state counts the answers.
+    *served*: among clusters, how far rows lie from the centres of the version that serves. Those up to ``learned_to``
+    are in the state already. Raises Diverged, when the state counts the answers.
     """
     head = state.head
     new = [each for each in answers if place(each.entry) > place(head.learned_to)]
     if not new:
         return 0
     learned, held = _rows(state, new, document, columns)
+    if served is not None:
+        learned, held = (
+            Rows(each.inputs, each.said, served(head.serving, each.inputs)) for each in (learned, held)
+        )  # fmt: skip
     head.learned_to = max((each.entry for each in new), key=place)
     head.answers += len(new)
     head.labels_since += len(learned) + len(held)
@@ -69,7 +78,8 @@ def compared(state: State, rows: Rows, document: LearnerDocument) -> list[tuple[
     if not known.any() or not estimators.is_fitted(state.pipeline):
         return []
     rows = Rows(rows.inputs[known], rows.said[known], rows.served[known])
-    predicted = estimators.predict(state.pipeline, rows.inputs)
+    ask = centres.nearest if document.task == CLUSTERING else estimators.predict
+    predicted = ask(state.pipeline, rows.inputs)
     return list(zip(_gains(rows.said, predicted, document), _gains(rows.said, rows.served, document), strict=True))
 
 
@@ -126,5 +136,9 @@ def _teach(state: State, rows: Rows, document: LearnerDocument) -> None:
     state.window = joined([state.window, rows]).last(kept)
     head.digest = chained(head.digest, rows.inputs.tobytes() + "\x1f".join(map(str, rows.said.tolist())).encode())
     head.digested += len(rows)
-    if document.strategy == "incremental":
+    if document.strategy == "batch":
+        return
+    if document.task == CLUSTERING:
+        centres.learn(state.pipeline, rows.inputs)
+    else:
         estimators.learn(state.pipeline, rows.inputs, typed(rows.said, document), document.classes)

@@ -11,21 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from gateway.cli import learn
-from gateway.cli.client import Client
+from gateway.cli.client import Answer, Client
 from gateway.cli.learning_admin import ClientAdmin
 from gateway.cli.main import main
+from gateway.control.admin import create_admin
+from gateway.core.drift_counts import Sample
 from gateway.core.phases import Phase
 from gateway.learning.admin import GatewayAway, RolloutRefused, Seen
 from gateway.learning.folder import PAUSED, RESET, Folder
 from gateway.store.embedded import EmbeddedServer, embedded_url
 from gateway.store.server_binary import find_server
+from tests.control.fakes import no_metrics
 from tests.control.rollout_house import RolloutHouse
+from tests.control.test_anomalies import DIGEST, REFERENCE, WatchedHouse
 from tests.learning.world import PLAN, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.cli.conftest import Terminal
 
@@ -135,6 +140,38 @@ def test_a_rollout_that_the_gateway_refuses_is_told_from_a_gateway_that_is_away(
         ClientAdmin(Client("http://127.0.0.1:9"), "fraud").start(2, PLAN, "learned")
     with pytest.raises(GatewayAway, match=r"unknown|not known"):
         ClientAdmin(Client(terminal.url), "ghost").look()
+
+
+class InProcess(Client):
+    """A client of an admin API in this process."""
+
+    def __init__(self, app: TestClient) -> None:
+        super().__init__("http://127.0.0.1:9090")
+        self._app = app
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        return Answer(self._app.request(method, path, content=body, headers=headers).json())
+
+
+def test_the_admin_api_says_what_has_drifted_of_one_version() -> None:
+    house = WatchedHouse()
+    shifted = Sample(1, DIGEST, REFERENCE.id, 1_000, {"amount": {3: 1_000}})
+    usual = Sample(2, DIGEST, REFERENCE.id, 1_000, {"amount": {1: 900, 2: 100}})
+    for each in (shifted, usual):
+        asyncio.run(house.store.sampled("fraud", each.encoded()))
+    asyncio.run(house.boards.tick())
+    app = create_admin(house.operations, house.workers, house.door, no_metrics, {}, drift=house.boards)
+
+    with TestClient(app, base_url="http://127.0.0.1:9090", client=("127.0.0.1", 5)) as client:
+        admin = ClientAdmin(InProcess(client), "fraud")
+        found = [admin.drifted(version) for version in (1, 2, 9)]
+
+    assert [each.partition(":")[0] for each in found[0]] == ["amount"]
+    assert found[1:] == [(), ()]
+    with pytest.raises(GatewayAway, match="nothing answers"):
+        ClientAdmin(Client("http://127.0.0.1:9"), "fraud").drifted(1)
 
 
 # ---- starting, over a real store and a repository

@@ -148,7 +148,14 @@ def test_the_gate_is_looked_at_after_labels_or_time_or_a_change(progress: Progre
 
 
 def test_what_no_schedule_names_is_never_due() -> None:
-    assert not is_due(Progress(10**9, 1e9, True), Schedule())
+    assert not is_due(Progress(10**9, 1e9, True, True), Schedule())
+
+
+@pytest.mark.parametrize("has_drifted", [True, False])
+def test_drift_has_the_gate_looked_at_where_it_is_asked_for(has_drifted: bool) -> None:
+    assert is_due(Progress(1, 0.0, True, has_drifted), Schedule(on_drift=True)) is has_drifted
+    assert not is_due(Progress(0, 0.0, False, has_drifted), Schedule(on_drift=True))
+    assert not is_due(Progress(1, 0.0, False, has_drifted), Schedule(on_change=True))
 
 
 def test_a_wait_doubles_with_each_failure_up_to_the_most() -> None:

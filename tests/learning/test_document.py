@@ -59,6 +59,7 @@ def test_what_is_left_out_has_careful_defaults() -> None:
         ({"window": 5}, "window: 5 is no whole number from 10 to 100000"),
         ({"mini_batch": 0}, "mini_batch: 0 is no whole number from 1 to 1000"),
         ({"warm_up": -1}, "warm_up: -1 is no whole number"),
+        ({"publish": {"on_drift": "yes"}}, "publish.on_drift: 'yes' is neither true nor false"),
         ({"publish": {}}, "publish: would never publish"),
         ({"publish": {"labels": 0}}, "publish.labels: 0 is no whole number from 1"),
         ({"publish": {"every": "soon"}}, "publish.every: 'soon' is no duration"),
@@ -86,6 +87,45 @@ def test_a_regression_needs_the_error_that_counts_as_entirely_wrong() -> None:
 
     with pytest.raises(InvalidDocument, match=r"gate\.error_scale: 0 is no number above 0"):
         read(given)
+
+
+CLUSTERS: dict[str, Any] = {
+    "task": "clustering", "learner": "mini-batch-kmeans", "start": "clusters.skops",
+    "gate": {"by": "1%", "error_scale": 3},
+}  # fmt: skip
+
+
+def _without_classes(**members: Any) -> dict[str, Any]:
+    return {name: each for name, each in learner_yaml(**members).items() if name != "classes"}
+
+
+def test_clusters_have_no_classes_and_go_on_from_a_start() -> None:
+    found = read(_without_classes(**CLUSTERS, publish={"on_drift": True}))
+
+    assert (found.classes, found.start, found.error_scale) == ((), "clusters.skops", 3.0)
+    assert found.schedule == Schedule(on_drift=True)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"learner": "sgd"}, "learner: 'sgd' is not known; write one of mini-batch-kmeans"),
+        ({"gate": {"by": "1%"}}, "gate.error_scale: is missing"),
+        ({"scale": True}, "scale: belongs to a pipeline that begins with nothing"),
+        ({"parameters": {"n_clusters": 3}}, "parameters: belongs to a pipeline that begins with nothing"),
+        ({"classes": [0, 1]}, "classes: belong to task: classification"),
+        ({"start": None}, "start: is missing; clusters go on from the fitted .skops"),
+    ],
+)
+def test_clusters_that_could_not_keep_their_numbers_or_be_compared_are_refused(
+    members: dict[str, Any], said: str
+) -> None:
+    given = _without_classes(**{**CLUSTERS, **members}) | {n: each for n, each in members.items() if n == "classes"}
+
+    with pytest.raises(InvalidDocument) as refused:
+        read({name: each for name, each in given.items() if each is not None})
+
+    assert said in str(refused.value)
 
 
 def test_a_file_that_cannot_be_read_is_named_with_the_place(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ class FakeAdmin:
     candidate: int = 0
     is_away: bool = False
     refusal: str = ""
+    drift: tuple[str, ...] = ()
+    """What has drifted of the version that serves."""
     started: list[tuple[int, Mapping[str, Any], str]] = field(default_factory=list)
 
     def look(self) -> Seen:
@@ -63,6 +65,9 @@ class FakeAdmin:
         if self.phase is None:
             return Seen(self.serves, None)
         return Seen(self.serves, LastRollout(self.phase, (self.candidate,), self.phase in ENDED, "labels"))
+
+    def drifted(self, version: int) -> tuple[str, ...]:
+        return self.drift if version == self.serves else ()
 
     def start(self, version: int, plan: Mapping[str, Any], reason: str) -> None:
         if self.refusal:
