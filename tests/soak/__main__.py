@@ -67,9 +67,10 @@ async def soak(gateway: Gateway, grpc_port: int, seconds: float, into: Path | No
     ]
     samples: list[Sample] = []
     looking = asyncio.create_task(look_forever(gateway, ledger, samples))
-    last_third = ledger.began + seconds * 2 / 3
+    half, last_third = (ledger.began + seconds * part for part in (1 / 2, 2 / 3))
     try:
-        await break_until(last_third, {**rota.lasting(), **rota.replacing()}, ledger)
+        await break_until(half, {**rota.lasting(), **rota.replacing()}, ledger)
+        await break_until(last_third, rota.lasting(), ledger)  # a new worker fills its arenas for some minutes
         settled = len(samples)
         await break_until(ledger.began + seconds, rota.lasting(), ledger)
     finally:
