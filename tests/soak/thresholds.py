@@ -8,8 +8,8 @@ UNEXPLAINED_FAILURES: Final = 0
 """A failure is explained by a fault that says beforehand, for a stated time, which failures it may cause."""
 
 GROWTH_MIB: Final = 2.0
-"""Of the memory (RSS) that a process holds, over the last third of the run; none was replaced since its middle. Of half an
-hour that is 12 MiB an hour: allocators settle slowly, and a shorter run can show no less."""
+"""Of the memory (RSS) that a process holds, over the last third of the run; none was replaced since its middle. Of half
+an hour that is 12 MiB an hour: allocators settle slowly, and a shorter run can show no less."""
 
 DESCRIPTORS: Final = 2
 THREADS: Final = 2
