@@ -63,6 +63,7 @@ def status(gateway: Gateway) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_what_is_learned_from_labelled_answers_goes_out_as_a_canary(
     begin: Callable[..., Gateway], tmp_path: Path
 ) -> None:

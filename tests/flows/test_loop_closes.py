@@ -62,6 +62,7 @@ def test_what_is_learned_of_a_changed_world_is_promoted_and_the_accuracy_recover
     assert (tmp_path / "loop.svg").read_text().count("<polyline") == 2
 
 
+@pytest.mark.long
 def test_what_wrong_labels_taught_is_held_by_the_gate_and_then_taken_back_by_right_ones(tmp_path: Path) -> None:
     told = played(tmp_path / "loop.svg", "--only", "poison", "--rate", "250", "--step-seconds", "3")
 
