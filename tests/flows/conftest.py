@@ -27,7 +27,7 @@ ALONE = frozenset({
     "bad_canaries", "grpc", "killers", "labelled", "rollback", "rows", "shadow", "slow_and_deadly", "stopping",
     "store_lost", "weights", "worker_faults",
 })  # fmt: skip
-"""What measures time under load: it has the machine for itself. The rest waits more than it works and runs by threes."""
+"""What measures time under load: it has the machine for itself. The rest waits more than it works: three at a time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 from sklearn.datasets import load_breast_cancer
 
 from gateway.models.metadata import read_metadata
