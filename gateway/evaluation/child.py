@@ -17,12 +17,14 @@ from gateway.convert.trial import feeds
 from gateway.core.errors import InvalidModel, ModelFailed
 from gateway.core.signature import FREE
 from gateway.engine.onnx import OnnxEngine
+from gateway.engine.vocabulary import vocabularies_in
 from gateway.evaluation import messages
 from gateway.evaluation.messages import Report, Times
 from gateway.evaluation.reference import reference_of
 from gateway.evaluation.tensors import pack, unpack
 from gateway.models.adapting import adapted
 from gateway.models.metadata import Metadata
+from gateway.models.vocabularies import by_place
 
 import numpy as np  # isort: skip - after gateway.convert, which sets what its libraries read
 
@@ -74,8 +76,16 @@ def _ask(scratch: Path, order: Order) -> Report:
         load_ms=load_ms,
         row=_timed(session, columns, fixed or 1),
         batch=_timed(session, columns, fixed or order.batch_rows),
-        reference=reference_of(session.signature, _asked(session.signature, columns), answers).encoded().decode(),
+        reference=_reference(scratch, order, session.signature, columns, answers),
     )
+
+
+def _reference(
+    scratch: Path, order: Order, signature: Signature, columns: Mapping[str, Array], answers: Mapping[str, Array]
+) -> str:
+    """Return what rows and answers look like, as the parent reads it."""
+    known = by_place(vocabularies_in(scratch / messages.GRAPH).vocabularies, signature, order.adapter)
+    return reference_of(signature, _asked(signature, columns), answers, known).encoded().decode()
 
 
 def _loaded(graph: Path) -> tuple[Session, float]:

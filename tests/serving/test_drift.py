@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.core.drift_counts import Sample
+    from gateway.core.vocabulary import Vocabulary
+    from gateway.models.loaded import LoadedVersion
     from gateway.ports import Tensor
     from gateway.serving.batching import Lane
 
@@ -129,6 +131,10 @@ class Files:
         return self.found
 
 
+def no_words(_version: LoadedVersion) -> Mapping[int, Vocabulary]:
+    return {}
+
+
 async def sent(store: MemoryRouteStore) -> list[Sample]:
     found = await store.samples({"fraud": ""})
     return [read_sample(payload) for _, payload in found.get("fraud", [])]
@@ -136,7 +142,7 @@ async def sent(store: MemoryRouteStore) -> list[Sample]:
 
 async def test_a_duty_sends_what_was_counted_and_follows_the_file(lane: Lane) -> None:
     store, files = MemoryRouteStore(), Files()
-    duty = DriftDuty(lambda: [lane.sample], store, files.of)
+    duty = DriftDuty(lambda: [lane.sample], store, files.of, no_words)
 
     await duty.go_round()
     await ask(lane, pairs(1))
@@ -151,7 +157,7 @@ async def test_a_duty_sends_what_was_counted_and_follows_the_file(lane: Lane) ->
 
 async def test_a_store_that_is_away_costs_the_sample_and_nothing_else(lane: Lane) -> None:
     store = MemoryRouteStore()
-    duty = DriftDuty(lambda: [lane.sample], store, Files().of)
+    duty = DriftDuty(lambda: [lane.sample], store, Files().of, no_words)
     await duty.go_round()
     store.stop()
     await ask(lane, pairs(1))
@@ -166,7 +172,7 @@ async def test_a_store_that_is_away_costs_the_sample_and_nothing_else(lane: Lane
 
 async def test_what_cannot_be_counted_ends_nobody_elses_sample(lane: Lane, make_lane: Callable[..., Lane]) -> None:
     store, broken = MemoryRouteStore(), make_lane(FakeSession(labels, SIGNATURE), batchable=False)
-    duty = DriftDuty(lambda: [broken.sample, lane.sample], store, Files().of)
+    duty = DriftDuty(lambda: [broken.sample, lane.sample], store, Files().of, no_words)
     await duty.go_round()
     hostile: Any = (np.zeros((1, 1, 1)),), (np.zeros((1, 2)),)
     broken.sample._held += hostile
