@@ -81,6 +81,18 @@ class Column:
         """Return how many rows were counted."""
         return sum(self.counts)
 
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Return the bins of what is missing; none where nothing says so."""
+        return () if self.kind == "hashed" else (len(self.counts) - 1,)
+
+    @property
+    def outside(self) -> tuple[int, ...]:
+        """Return the bins of what lies outside all that was seen: other numbers, other classes; none without such."""
+        if self.kind == "numbers":
+            return tuple(sorted({0, len(self.edges)}))
+        return (len(self.classes),) if self.kind == "classes" else ()
+
     def called(self, number: int) -> str:
         """Return the bin of this *number* in words, to stand behind "are"."""
         if self.kind == "hashed":

@@ -72,20 +72,18 @@ def _ask(scratch: Path, order: Order) -> Report:
     answers = _answers(session, columns)
     (scratch / messages.ANSWERS).write_bytes(pack(answers))
     fixed = _fixed_rows(session.signature)
+    known = vocabularies_in(scratch / messages.GRAPH)
+    reference = reference_of(
+        session.signature, _asked(session.signature, columns), answers,
+        by_place(known.vocabularies, session.signature, order.adapter),
+    )  # fmt: skip
     return Report(
         load_ms=load_ms,
         row=_timed(session, columns, fixed or 1),
         batch=_timed(session, columns, fixed or order.batch_rows),
-        reference=_reference(scratch, order, session.signature, columns, answers),
+        reference=reference.encoded().decode(),
+        notes=[f"the words of {name!r} are not watched for drift: {why}" for name, why in known.refused.items()],
     )
-
-
-def _reference(
-    scratch: Path, order: Order, signature: Signature, columns: Mapping[str, Array], answers: Mapping[str, Array]
-) -> str:
-    """Return what rows and answers look like, as the parent reads it."""
-    known = by_place(vocabularies_in(scratch / messages.GRAPH).vocabularies, signature, order.adapter)
-    return reference_of(signature, _asked(signature, columns), answers, known).encoded().decode()
 
 
 def _loaded(graph: Path) -> tuple[Session, float]:

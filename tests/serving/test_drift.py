@@ -11,6 +11,7 @@ from gateway.core.drift_counts import read_sample
 from gateway.core.outputs import BINS
 from gateway.core.reference import PREDICTION, Column, Reference
 from gateway.core.signature import FREE, Signature, TensorSpec
+from gateway.core.vocabulary import Vocabulary
 from gateway.models.counting import column_of_numbers
 from gateway.serving.drift import ROWS, ROWS_WITHOUT, DriftDuty, RequestSample
 from gateway.store.memory import MemoryRouteStore
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.core.drift_counts import Sample
-    from gateway.core.vocabulary import Vocabulary
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import Tensor
     from gateway.serving.batching import Lane
@@ -182,3 +182,27 @@ async def test_what_cannot_be_counted_ends_nobody_elses_sample(lane: Lane, make_
 
     assert broken.sample.room == 0
     assert len(await sent(store)) == 1
+
+
+async def test_words_are_read_once_before_the_first_request_and_only_for_versions_with_texts(
+    lane: Lane, make_lane: Callable[..., Lane]
+) -> None:
+    asked: list[int] = []
+
+    def words(version: LoadedVersion) -> Mapping[int, Vocabulary]:
+        asked.append(version.version)
+        return {0: Vocabulary(frozenset({"open"}))}
+
+    note = Signature((TensorSpec("note", "BYTES", (FREE,)),), SIGNATURE.outputs[:1])
+    texts = make_lane(FakeSession(lambda feeds: [np.zeros(len(feeds["note"]), np.int64)], note), batchable=False)
+    store = MemoryRouteStore()
+    duty = DriftDuty(lambda: [lane.sample, texts.sample], store, Files().of, words)
+
+    await duty.go_round()
+    await ask(texts, np.array([b"open"], object))
+    await ask(texts, np.array([b"shut the door"], object))
+    await duty.go_round()
+
+    assert asked == [1]
+    (found,) = await sent(store)
+    assert found.counts["note vocabulary"] == {9: 1, 0: 1}
