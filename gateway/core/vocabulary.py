@@ -23,7 +23,7 @@ MOST_LETTERS: Final = 1_000_000
 TEXT_CHARACTERS: Final = 2_048
 """So much of the beginning of a text is looked at."""
 ROUND_CHARACTERS: Final = 32_768
-"""And, beside requests, so many characters of all texts that are counted at once, about 2 ms; those beyond are left out."""
+"""And, beside requests, so many characters of all texts counted at once, 1 ms or 2; texts beyond are left out."""
 
 SKLEARN_TOKENS: Final = r"(?u)\b\w\w+\b"
 """How scikit-learn cuts where nobody says otherwise."""

@@ -118,7 +118,7 @@ def _node(walk: Walk, start: int, end: int) -> _Node:
 
 
 def _way_back(node: _Node, makers: Mapping[str, _Node]) -> list[_Node]:
-    """Return *node* and the nodes that hand texts to it, nearest first; the last one's source is where they are from."""
+    """Return *node* and the nodes that hand texts to it, nearest first; the last one's source is their origin."""
     way = [node]
     while (before := makers.get(way[-1].source)) is not None and before.op in _PASSES and len(way) < len(makers):
         way.append(before)

@@ -30,7 +30,8 @@ def reference_of(
 ) -> Reference:
     """Return the reference that *asked*, inputs in the order of *signature*, and *answers*, by output, make.
 
-    Both over all rows. *vocabularies*: place of an input → the words that the model knows of its texts. Outputs that are neither classes nor numbers make no column.
+    Both over all rows. *vocabularies*: place of an input → the words that the model knows of its texts.
+    Outputs that are neither classes nor numbers make no column.
     """
     columns: list[Column] = []
     for place in places_of(signature):

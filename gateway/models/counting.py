@@ -1,8 +1,8 @@
 """Which columns the inputs of a version have, and how rows of them become counts by bin.
 
 Which columns follows from the signature: a tensor with one element per row is one, a matrix has one per place of a row,
-and a text has its class and its length, and where the model knows words the share of its tokens that it knows. Tensors of more axes, or wider ones, such as images and token matrices, are not
-looked at.
+and a text has its class and its length, and where the model knows words the share of its tokens that it knows. Tensors
+of more axes, or wider ones, such as images and token matrices, are not looked at.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Counting:
     """How the inputs of a version with these *places* become counts, in the bins of *reference*.
 
     Without one: numbers in the buckets of ``VALUE_EDGES``, with one more for what is missing; texts hashed. All columns
-    of numbers are counted at once, because what a column costs by itself is more than its rows. *vocabularies*: place of
-    an input in the signature → the words that the model knows of its texts.
+    of numbers are counted at once, because what a column costs by itself is more than its rows. *vocabularies*: place
+    of an input in the signature → the words that the model knows of its texts.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class RequestSample:
         self.version = version
         self.reference: Reference | None = None
         self.vocabularies: Mapping[int, Vocabulary] = {}
-        """Place of an input → the words that the version knows of its texts; for whoever calls ``use`` to set before."""
+        """Place of an input → the words that the version knows of its texts; whoever calls ``use`` sets it before."""
         self.is_used = False
         self._places = places_of(signature) if _is_by_row(signature) else ()
         self._form = form_of(signature) if self._places else None

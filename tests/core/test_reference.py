@@ -177,5 +177,6 @@ def test_predicted_numbers_are_told_from_classes_by_their_fine_bins() -> None:
 def test_known_words_of_live_traffic_keep_their_bins() -> None:
     (made,) = frozen({vocabulary_name("note"): {9: 7, NO_TOKENS: 1}}, 8, "now").columns
 
-    assert (made.kind, len(made.counts), made.counts[9], made.counts[NO_TOKENS]) == ("vocabulary", VOCABULARY_BINS, 7, 1)
+    assert (made.kind, len(made.counts)) == ("vocabulary", VOCABULARY_BINS)
+    assert (made.counts[9], made.counts[NO_TOKENS]) == (7, 1)
     assert folded({0: 3}, made)[0] == 3

@@ -107,7 +107,9 @@ def test_words_of_what_is_no_input_and_of_texts_that_were_changed_are_left_out(t
 
 
 def test_nodes_that_feed_each_other_end_the_search(tmp_path: Path) -> None:
-    assert read(tmp_path, node("Identity", ["a"], ["b"]), node("Identity", ["b"], ["a"]), counts("a")).vocabularies == {}
+    ring = node("Identity", ["a"], ["b"]), node("Identity", ["b"], ["a"])
+
+    assert read(tmp_path, *ring, counts("a")).vocabularies == {}
 
 
 def test_a_model_without_words_has_none_and_a_broken_file_is_refused(tmp_path: Path) -> None:

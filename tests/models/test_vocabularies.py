@@ -78,7 +78,7 @@ def test_the_log_says_of_which_input_no_words_are_counted_and_why(
         return KnownWords({}, {"note": "too many"})
 
     with caplog.at_level(logging.INFO):
-        assert Vocabularies(tmp_path, reads).of(loaded_version(FakeSession(list, NOTE))) == {}
+        assert Vocabularies(tmp_path, reads).of(loaded_version(FakeSession(lambda _: [], NOTE))) == {}
 
     assert asked == [tmp_path / "fraud" / "1" / "model.onnx"]
     assert "too many" in caplog.text
@@ -88,5 +88,5 @@ def test_a_file_that_cannot_be_read_by_now_knows_no_words(tmp_path: Path, caplog
     def fails(_path: Path) -> KnownWords:
         raise InvalidModel("bad_model", "torn")
 
-    assert Vocabularies(tmp_path, fails).of(loaded_version(FakeSession(list, NOTE))) == {}
+    assert Vocabularies(tmp_path, fails).of(loaded_version(FakeSession(lambda _: [], NOTE))) == {}
     assert "torn" in caplog.text

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pytest
 
-from gateway.core.drift import ColumnFinding, State, VersionDrift
-from gateway.core.reference import Reference
+from gateway.core.drift import State, VersionDrift
 from gateway.core.signature import FREE, Signature, TensorSpec
 from gateway.engine.vocabulary import vocabularies_in
 from gateway.evaluation.reference import reference_of
@@ -19,6 +18,9 @@ from tools.training import corpus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gateway.core.drift import ColumnFinding
+    from gateway.core.reference import Reference
 
 MODELS: Final = Path(__file__).parents[2] / "models" / "text-topics"
 COLUMN: Final = "text vocabulary"
