@@ -191,7 +191,8 @@ class ColumnDrift:
         newest = self._window(TOLD_ROWS)
         missing, outside = (self._rate(each, newest) for each in (self._column.missing, self._column.outside))
         gap = "without tokens" if self._column.kind == "vocabulary" else "missing"
-        text = self._text(state, window, index) + _told(((gap, missing), ("out of range", outside)))
+        others = "of other classes" if self._column.kind == "classes" else "out of range"
+        text = self._text(state, window, index) + _told(((gap, missing), (others, outside)))
         return ColumnFinding(
             self._column.name, state, index, self._rows, self._detector.log_e, self._limit, text, missing, outside
         )

@@ -163,6 +163,14 @@ def test_a_finding_tells_how_much_is_missing_and_out_of_range_and_what_is_usual(
     assert found.as_dict()["outside"] == {"now": 0.2, "usual": 0.0}
 
 
+def test_texts_that_are_none_of_the_commonest_are_told_as_other_classes() -> None:
+    column = ColumnDrift(Column("city", "classes", (90, 5, 5), (), ("de",)), 3)
+    column.look([100, 100, 0])
+
+    assert column.finding().outside == Rate(0.5, 0.05)
+    assert column.finding().text.endswith("; 0% missing, usually 5%; 50% of other classes, usually 5%")
+
+
 def test_a_column_that_cannot_say_and_one_without_rows_have_no_rates() -> None:
     hashed, fresh = ColumnDrift(CLASSES, 1), ColumnDrift(EVEN, 1)
     hashed.look([1, *[0] * (BINS - 1)])
