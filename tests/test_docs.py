@@ -24,7 +24,7 @@ from gateway.control.admin_table import ENDPOINTS
 from gateway.core.alarms import Alarm, State, Watched
 from gateway.core.anomalies import SERIES
 from gateway.core.document import RouteDocument, parse
-from gateway.core.drift import ColumnFinding
+from gateway.core.drift import ColumnFinding, Rate
 from gateway.core.drift import State as DriftState
 from gateway.core.errors import InvalidDocument
 from gateway.core.limits import DEFAULT
@@ -237,7 +237,7 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
     said = dict.fromkeys((*COUNTS, *SUMS), 1.0)
     board = SimpleNamespace(qualities=lambda: {"fraud": {1: Quality(said, {("a", "a"): 1}, {0: {"rows": 1.0}})}})
     alarms = SimpleNamespace(standings=lambda: {"fraud": [Watched(Alarm("up", "up"), 0.0, heard=1.0).standing(2.0)]})
-    finding = ColumnFinding("amount", DriftState.STABLE, 0.0, 1, 0.0, 1.0, "")
+    finding = ColumnFinding("amount", DriftState.STABLE, 0.0, 1, 0.0, 1.0, "", Rate(0.0, 0.0), Rate(0.0, 0.0))
     drift = SimpleNamespace(
         findings=lambda: {"fraud": {1: [finding]}}, rows=lambda: {"fraud": {1: 1}}, anomalies=lambda: {"fraud": {1: []}}
     )

@@ -115,6 +115,10 @@ def of_a_model() -> Rows:
         for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
     )
     failures = rate("gateway_requests_total", f"{CHOSEN},{FAILED}", "version, outcome")
+    strange = tuple(
+        (highest(f"gateway_drift_{name}_ratio", CHOSEN, "version"), f"{{{{version}}}} {name}")
+        for name in ("missing", "outside")
+    )
     events = f"sum by (version, event) (increase(gateway_version_events_total{{{CHOSEN}}}[5m]))"
     return (
         (
@@ -152,6 +156,16 @@ def of_a_model() -> Rows:
                 "Labelled", "percentunit", highest("gateway_quality_coverage_ratio", CHOSEN, "version"), "{{version}}"
             ),
             graph("Shadow pairs that disagree", "percentunit", f"{differ} / ({differ} + {agree})", "{{version}}"),
+        ),
+        (
+            graph("Drift, worst column", "short", highest("gateway_drift_psi", CHOSEN, "version"), "{{version}} PSI"),
+            Panel("Missing and out of range, worst column", "percentunit", strange),
+            graph(
+                "Out of the ordinary",
+                "short",
+                highest("gateway_anomaly", CHOSEN, "version, series"),
+                "{{version}} {{series}}",
+            ),
         ),
     )
 

@@ -18,6 +18,7 @@ from gateway.control.route_files import read_directory
 from gateway.core.errors import CorruptRoute, InvalidSettings
 from gateway.core.watching import Mark
 from gateway.engine.onnx import OnnxEngine
+from gateway.engine.vocabulary import vocabularies_in
 from gateway.labels.desk import FeedbackDesk
 from gateway.labels.duty import LabelDuty
 from gateway.labels.evidence import LabelEvidence
@@ -27,6 +28,7 @@ from gateway.models.catalog import Catalog
 from gateway.models.references import References
 from gateway.models.repository import Repository
 from gateway.models.signing import read_trusted
+from gateway.models.vocabularies import Vocabularies
 from gateway.ports import WorkerReport
 from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory, ReportFile
@@ -208,6 +210,7 @@ def build_worker(start: Start) -> WorkerParts:
     name = _incarnation()
     desk, labels = _feedback(settings, store, inference, name)
     shadows.memory = inference.memory
+    words = Vocabularies(repository.root, vocabularies_in).of
     described = Metadata(table, lanes, catalog, lambda: reasons, control, figures, feedback=desk)
     return WorkerParts(
         slot=start.slot,
@@ -232,7 +235,7 @@ def build_worker(start: Start) -> WorkerParts:
         ),
         recordings=recordings,
         outboxes=outboxes,
-        drift=DriftDuty(lanes.samples, store, References(repository.root).of),
+        drift=DriftDuty(lanes.samples, store, References(repository.root).of, words),
         labels=labels,
         rpc=_rpc(start, inference, catalog, lambda: reasons, control, figures, desk),
         report_file=ReportFile(start.reports, start.slot),

@@ -19,7 +19,7 @@ from enum import StrEnum
 from math import exp, log, sqrt
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.core.reference import PREDICTION
+from gateway.core.reference import NO_TOKENS, PREDICTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +44,9 @@ REFERENCE_ROWS: Final = 100
 TOLD_ROWS: Final = 200
 """So many of the newest rows tell, in words, what moved."""
 
+TOLD_FROM: Final = 0.005
+"""A rate below that is 0 % in words, and not told."""
+
 SHOWN_FROM: Final = 0.1
 DRIFTED_FROM: Final = 0.25
 """Limits of the index, by convention."""
@@ -67,10 +70,22 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of the last TOLD_ROWS rows, and of the reference."""
+
+    now: float
+    usual: float
+
+    def as_dict(self) -> dict[str, float]:
+        return {"now": round(self.now, 6), "usual": round(self.usual, 6)}
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnFinding:
     """What is known of one *column*: *psi* of the last *rows*; *text* says in words what moved most.
 
-    log_e: natural logarithm of the detector; *log_limit* what it takes to be sure.
+    log_e: natural logarithm of the detector; *log_limit* what it takes to be sure. *missing* and *outside*: how much is
+    missing, and outside all that the reference saw; None for a column that cannot say, and before the first row.
     """
 
     column: str
@@ -80,11 +95,15 @@ class ColumnFinding:
     log_e: float
     log_limit: float
     text: str
+    missing: Rate | None = None
+    outside: Rate | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "column": self.column, "state": self.state.value, "psi": round(self.psi, 6), "rows": self.rows,
             "log_e": round(self.log_e, 3), "log_limit": round(self.log_limit, 3), "reason": self.text,
+            "missing": self.missing.as_dict() if self.missing is not None else None,
+            "outside": self.outside.as_dict() if self.outside is not None else None,
         }  # fmt: skip
 
 
@@ -169,8 +188,14 @@ class ColumnDrift:
         window = self._window(ENOUGH_ROWS)
         index = psi(self._column.counts, window)
         state = self._state(index - by_chance(self._column.counts, window))
-        text = self._text(state, window, index)
-        return ColumnFinding(self._column.name, state, index, self._rows, self._detector.log_e, self._limit, text)
+        newest = self._window(TOLD_ROWS)
+        missing, outside = (self._rate(each, newest) for each in (self._column.missing, self._column.outside))
+        gap = "without tokens" if self._column.kind == "vocabulary" else "missing"
+        others = "of other classes" if self._column.kind == "classes" else "out of range"
+        text = self._text(state, window, index) + _told(((gap, missing), (others, outside)))
+        return ColumnFinding(
+            self._column.name, state, index, self._rows, self._detector.log_e, self._limit, text, missing, outside
+        )
 
     def _state(self, index: float) -> State:
         """Return the state, *index* being what of it is not chance."""
@@ -190,6 +215,13 @@ class ColumnDrift:
                 break
         return total
 
+    def _rate(self, bins: Sequence[int], newest: Sequence[int]) -> Rate | None:
+        """Return how much of the *newest* counts, and of the reference's, lies in these *bins*; None for none."""
+        if not bins or not any(newest):
+            return None
+        now, usual = _plain(newest), _plain(self._column.counts)
+        return Rate(sum(now[number] for number in bins), sum(usual[number] for number in bins))
+
     def _text(self, state: State, window: Sequence[int], index: float) -> str:
         name = self._column.name
         if state is State.UNKNOWN:
@@ -199,11 +231,18 @@ class ColumnDrift:
         if name == PREDICTION and self._has_collapsed(window):
             return f"{name}: all of the last {sum(window)} answers are {self._column.called(_top(window))}"
         newest = self._window(TOLD_ROWS)
+        size = psi(self._column.counts, newest)
         now, usual = _plain(newest), _plain(self._column.counts)
         most = max(range(len(now)), key=lambda number: now[number] - usual[number])
+        if self._column.kind == "vocabulary" and most != NO_TOKENS:
+            known, before = _tenths(newest), _tenths(self._column.counts)
+            return (
+                f"{name}: {known:.0%} of the tokens of the last {sum(newest)} rows are known, usually {before:.0%} "
+                f"(PSI {size:.2f})"
+            )
         return (
             f"{name}: {now[most]:.0%} of the last {sum(newest)} rows are {self._column.called(most)}, "
-            f"{usual[most]:.0%} of the reference (PSI {psi(self._column.counts, newest):.2f})"
+            f"{usual[most]:.0%} of the reference (PSI {size:.2f})"
         )
 
     def _has_collapsed(self, window: Sequence[int]) -> bool:
@@ -246,6 +285,22 @@ def _shares(counts: Sequence[int]) -> list[float]:
 def _plain(counts: Sequence[int]) -> list[float]:
     total = sum(counts) or 1
     return [count / total for count in counts]
+
+
+def _tenths(counts: Sequence[int]) -> float:
+    """Return about which share of their tokens is known, on average over the texts that have any."""
+    return sum(many * (number + 0.5) / NO_TOKENS for number, many in enumerate(counts[:NO_TOKENS])) / (
+        sum(counts[:NO_TOKENS]) or 1
+    )
+
+
+def _told(rates: Sequence[tuple[str, Rate | None]]) -> str:
+    """Return the *rates* that are not nothing in words, to stand behind a sentence."""
+    return "".join(
+        f"; {rate.now:.0%} {words}, usually {rate.usual:.0%}"
+        for words, rate in rates
+        if rate is not None and max(rate.now, rate.usual) >= TOLD_FROM
+    )
 
 
 def _top(counts: Sequence[int]) -> int:

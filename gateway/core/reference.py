@@ -2,7 +2,8 @@
 
 A column of numbers has the deciles of what was seen, one bin below all of it, one above and one for what is missing. A
 column of texts has its commonest classes, one bin for all others and one for the empty text; where nobody listed the
-classes they are hashed. Nothing here keeps a row. Read from a file or a store, so every member is checked.
+classes they are hashed. The share of a text's tokens that the model knows has ten bins and one for no tokens. Nothing
+here keeps a row. Read from a file or a store, so every member is checked.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 """Of the file. A release that finds a higher one does not guess what it says."""
 
-KINDS: Final = ("numbers", "classes", "hashed")
-MAX_COLUMNS: Final = 130
-"""Of one version: texts have two each, and one is the prediction."""
+KINDS: Final = ("numbers", "classes", "hashed", "vocabulary")
+MAX_COLUMNS: Final = 200
+"""Of one version: texts have three each, and one is the prediction."""
+VOCABULARY_BINS: Final = 11
+NO_TOKENS: Final = 10
+"""The bin of texts without a single token; the others are tenths of the tokens that are known, the highest with 1."""
 MAX_EDGES: Final = 30
 MAX_CLASSES: Final = BINS - 1
 MAX_NAME: Final = 400
@@ -64,7 +68,10 @@ class Column:
             _check_edges(self.edges)
         with at("classes"):
             _check_classes(self.classes)
-        bins = {"numbers": len(self.edges) + 2, "classes": len(self.classes) + 2, "hashed": BINS}[self.kind]
+        bins = {
+            "numbers": len(self.edges) + 2, "classes": len(self.classes) + 2, "hashed": BINS,
+            "vocabulary": VOCABULARY_BINS,
+        }[self.kind]  # fmt: skip
         is_whole = all(type(each) is int and 0 <= each < 1 << 53 for each in self.counts)
         if not is_whole or len(self.counts) != bins:
             raise InvalidDocument("counts", f"are no list of {bins} whole numbers, one for each bin; evaluate again")
@@ -74,10 +81,24 @@ class Column:
         """Return how many rows were counted."""
         return sum(self.counts)
 
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Return the bins of what is missing; none where nothing says so."""
+        return () if self.kind == "hashed" else (len(self.counts) - 1,)
+
+    @property
+    def outside(self) -> tuple[int, ...]:
+        """Return the bins of what lies outside all that was seen: other numbers, other classes; none without such."""
+        if self.kind == "numbers":
+            return tuple(sorted({0, len(self.edges)}))
+        return (len(self.classes),) if self.kind == "classes" else ()
+
     def called(self, number: int) -> str:
         """Return the bin of this *number* in words, to stand behind "are"."""
         if self.kind == "hashed":
             return f"in class bin {number} of {BINS}"
+        if self.kind == "vocabulary":
+            return "without tokens" if number == NO_TOKENS else f"known to {number * 10}-{number * 10 + 10}%"
         if number == len(self.counts) - 1:
             return "missing"
         if self.kind == "classes":
@@ -203,7 +224,14 @@ def hashed_name(name: str) -> str:
     return f"{name} (hashed)"
 
 
+def vocabulary_name(name: str) -> str:
+    """Return what the column of the known tokens of a text is called."""
+    return f"{name} vocabulary"
+
+
 def _frozen_column(name: str, counts: Mapping[int, int]) -> Column:
+    if name.endswith(vocabulary_name("")):
+        return Column(name, "vocabulary", tuple(counts.get(number, 0) for number in range(VOCABULARY_BINS)))
     if name.endswith(hashed_name("")) or (name == PREDICTION and max(counts, default=0) < BINS):
         return Column(name, "hashed", tuple(counts.get(number, 0) for number in range(BINS)))
     edges = _frozen_edges(counts)

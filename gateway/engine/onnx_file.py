@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import mmap
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -77,14 +78,20 @@ class _Malformed(Exception):
 
 def inspect(path: Path) -> OnnxFacts:
     """Return what the file at *path* says of itself. Raises InvalidModel, code bad_model, where it is no ONNX file."""
+    with walking(path) as walk:
+        walk.visit("model", 0, len(walk.data), depth=0)
+        walk.facts.divisions = tuple(divisions.find(walk, 0, len(walk.data)))
+        return walk.facts
+
+
+@contextmanager
+def walking(path: Path) -> Iterator[Walk]:
+    """Lend a walk over the file at *path*. Raises InvalidModel, also where the walk finds that it is no ONNX file."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[: len(_LFS_POINTER)] == _LFS_POINTER:
                 raise InvalidModel("bad_model", "the file is a Git LFS pointer, not the model; run `git lfs pull`")
-            walk = Walk(data)
-            walk.visit("model", 0, len(data), depth=0)
-            walk.facts.divisions = tuple(divisions.find(walk, 0, len(data)))
-            return walk.facts
+            yield Walk(data)
     except ValueError:
         raise InvalidModel("bad_model", "the file is empty") from None
     except _Malformed:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MAX_MODEL_BYTES: Final = 4 << 30
 BATCH_ROWS: Final = 64
+MOST_NOTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Asked:
     sha256: str
     reference: bytes = b""
     """What the rows and the answers look like, as ``core.reference`` reads it; whoever reads it checks it."""
+    notes: tuple[str, ...] = ()
+    """What could not be counted for it, in words; the first MOST_NOTES."""
 
 
 def ask(
@@ -84,7 +87,10 @@ def ask(
         if report.refusal:
             raise CannotEvaluate(f"{called}: {report.refusal}")
         answers = messages.read_answers(scratch)
-    return Asked(answers, report.load_ms, *_latencies(called, report), size, sha256, report.reference.encode())
+    return Asked(
+        answers, report.load_ms, *_latencies(called, report), size, sha256, report.reference.encode(),
+        tuple(report.notes[:MOST_NOTES]),
+    )  # fmt: skip
 
 
 def copy_model(model: Path, to: Path, *, called: str) -> tuple[str, int]:

@@ -17,12 +17,14 @@ from gateway.convert.trial import feeds
 from gateway.core.errors import InvalidModel, ModelFailed
 from gateway.core.signature import FREE
 from gateway.engine.onnx import OnnxEngine
+from gateway.engine.vocabulary import vocabularies_in
 from gateway.evaluation import messages
 from gateway.evaluation.messages import Report, Times
 from gateway.evaluation.reference import reference_of
 from gateway.evaluation.tensors import pack, unpack
 from gateway.models.adapting import adapted
 from gateway.models.metadata import Metadata
+from gateway.models.vocabularies import by_place
 
 import numpy as np  # isort: skip - after gateway.convert, which sets what its libraries read
 
@@ -70,11 +72,17 @@ def _ask(scratch: Path, order: Order) -> Report:
     answers = _answers(session, columns)
     (scratch / messages.ANSWERS).write_bytes(pack(answers))
     fixed = _fixed_rows(session.signature)
+    known = vocabularies_in(scratch / messages.GRAPH)
+    reference = reference_of(
+        session.signature, _asked(session.signature, columns), answers,
+        by_place(known.vocabularies, session.signature, order.adapter),
+    )  # fmt: skip
     return Report(
         load_ms=load_ms,
         row=_timed(session, columns, fixed or 1),
         batch=_timed(session, columns, fixed or order.batch_rows),
-        reference=reference_of(session.signature, _asked(session.signature, columns), answers).encoded().decode(),
+        reference=reference.encoded().decode(),
+        notes=[f"the words of {name!r} are not watched for drift: {why}" for name, why in known.refused.items()],
     )
 
 

@@ -149,7 +149,7 @@ def _compare(
                 judge(gate, scores[version], classes[version], (scores[first], classes[first]) if several else None)
                 for gate in _gates_of(wish, version)
             ),
-            tuple(_notes(found[version], labelled)),
+            (*_notes(found[version], labelled), *asked[version].notes),
         )
         for version, scorer in scorers.items()
     )  # fmt: skip

@@ -48,13 +48,15 @@ class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How it went. *refusal* is empty where the answers lie beside it; *reference* is ``Reference.encoded`` as text."""
+    """How it went. *refusal* is empty where the answers lie beside it; *reference* is ``Reference.encoded`` as text.
+    *notes* say what of the rows could not be counted for it."""
 
     refusal: str = ""
     load_ms: float = 0.0
     row: Times = Times(1, [])
     batch: Times = Times(1, [])
     reference: str = ""
+    notes: list[str] = []
 
 
 class Replayed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

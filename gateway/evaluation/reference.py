@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.core.outputs import BINS
 from gateway.core.reference import PREDICTION, Column, Reference
 from gateway.models.answers import binned, form_of
-from gateway.models.counting import column_of_numbers, columns_of_texts, places_of, values_of
+from gateway.models.counting import column_of_numbers, column_of_vocabulary, columns_of_texts, places_of, values_of
 
 import numpy as np  # isort: skip - after gateway.convert, which sets what its libraries read
 
@@ -17,20 +17,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gateway.core.signature import Signature
+    from gateway.core.vocabulary import Vocabulary
 
     Array = NDArray[Any]
 
 
-def reference_of(signature: Signature, asked: Sequence[Array], answers: Mapping[str, Array]) -> Reference:
+def reference_of(
+    signature: Signature,
+    asked: Sequence[Array],
+    answers: Mapping[str, Array],
+    vocabularies: Mapping[int, Vocabulary],
+) -> Reference:
     """Return the reference that *asked*, inputs in the order of *signature*, and *answers*, by output, make.
 
-    Both over all rows. Outputs that are neither classes nor numbers make no column.
+    Both over all rows. *vocabularies*: place of an input → the words that the model knows of its texts.
+    Outputs that are neither classes nor numbers make no column.
     """
     columns: list[Column] = []
     for place in places_of(signature):
         values = values_of(place, asked)
         if place.is_text:
             columns += columns_of_texts(place.name, values)
+            if (vocabulary := vocabularies.get(place.tensor)) is not None:
+                columns.append(column_of_vocabulary(place.name, values, vocabulary))
         else:
             columns.append(column_of_numbers(place.name, values.astype(np.float64)))
     form = form_of(signature)

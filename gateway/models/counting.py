@@ -1,8 +1,8 @@
 """Which columns the inputs of a version have, and how rows of them become counts by bin.
 
 Which columns follows from the signature: a tensor with one element per row is one, a matrix has one per place of a row,
-and a text has its class and its length. Tensors of more axes, or wider ones, such as images and token matrices, are not
-looked at.
+and a text has its class and its length, and where the model knows words the share of its tokens that it knows. Tensors
+of more axes, or wider ones, such as images and token matrices, are not looked at.
 """
 
 from __future__ import annotations
@@ -13,16 +13,26 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from gateway.core.outputs import VALUE_EDGES, bin_of_text
-from gateway.core.reference import MAX_CLASSES, MAX_NAME, PREDICTION, Column, hashed_name
+from gateway.core.reference import (
+    MAX_CLASSES,
+    MAX_NAME,
+    PREDICTION,
+    VOCABULARY_BINS,
+    Column,
+    hashed_name,
+    vocabulary_name,
+)
 from gateway.core.signature import FREE
+from gateway.core.vocabulary import ROUND_CHARACTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from gateway.core.reference import Reference
     from gateway.core.signature import Signature
+    from gateway.core.vocabulary import Vocabulary
 
     Array = NDArray[Any]
 
@@ -49,8 +59,9 @@ def places_of(signature: Signature) -> tuple[Place, ...]:
     for tensor, spec in enumerate(signature.inputs):
         is_text = spec.datatype == "BYTES"
         if len(spec.shape) == 1 or (len(spec.shape) == 2 and spec.shape[1] == 1):
-            name = f"{spec.name} (input)" if spec.name == PREDICTION else spec.name
-            found.append(Place(name[:MAX_NAME], tensor, None, is_text))
+            is_taken = spec.name == PREDICTION or spec.name.endswith(vocabulary_name(""))
+            name = f"{spec.name} (input)" if is_taken else spec.name
+            found.append(Place(name[: MAX_NAME - 20], tensor, None, is_text))
         elif len(spec.shape) == 2 and spec.shape[1] != FREE and spec.shape[1] <= WIDEST:
             found += [
                 Place(f"{spec.name[: MAX_NAME - 20]}[{place}]", tensor, place, is_text)
@@ -69,15 +80,19 @@ class Counting:
     """How the inputs of a version with these *places* become counts, in the bins of *reference*.
 
     Without one: numbers in the buckets of ``VALUE_EDGES``, with one more for what is missing; texts hashed. All columns
-    of numbers are counted at once, because what a column costs by itself is more than its rows.
+    of numbers are counted at once, because what a column costs by itself is more than its rows. *vocabularies*: place
+    of an input in the signature → the words that the model knows of its texts.
     """
 
-    def __init__(self, places: Sequence[Place], reference: Reference | None) -> None:
+    def __init__(
+        self, places: Sequence[Place], reference: Reference | None, vocabularies: Mapping[int, Vocabulary] | None = None
+    ) -> None:
         numbers = [place for place in places if not place.is_text]
         self._names = [place.name for place in numbers]
         self._tensors = list(dict.fromkeys(place.tensor for place in numbers))
         self._texts = [place for place in places if place.is_text]
         self._reference = reference
+        self._vocabularies = vocabularies or {}
         known = [_edges_of(reference, name) for name in self._names]
         self._missing = np.array([_VALUES if edges is None else len(edges) for edges in known], np.int64) + 1
         self._edges = None if reference is None else _padded([edges or () for edges in known])
@@ -93,7 +108,15 @@ class Counting:
             length = f"{place.name} (length)"
             edges = _edges_of(self._reference, length)
             found[length] = _bins(np.array([len(each) for each in values], np.float64), edges)
+            self._count_known(place, values, found)
         return found
+
+    def _count_known(self, place: Place, texts: Sequence[str], found: dict[str, dict[int, int]]) -> None:
+        """Add to *found* how much of *texts* the model knows, where it says so and the reference has that column."""
+        name, vocabulary = vocabulary_name(place.name), self._vocabularies.get(place.tensor)
+        if vocabulary is None or (self._reference is not None and self._reference.column(name) is None):
+            return
+        found[name] = vocabulary.counts(texts, characters=ROUND_CHARACTERS)
 
     def _numbers(self, tensors: Sequence[Array]) -> dict[str, dict[int, int]]:
         rows, columns = len(tensors[0]), len(self._names)
@@ -131,6 +154,13 @@ def columns_of_texts(name: str, values: Array) -> tuple[Column, Column]:
     column = _filled(Column(name, "classes", (0,) * (len(classes) + 2), (), classes), values)
     lengths = np.array([len(each) for each in texts], np.float64)
     return column, column_of_numbers(f"{name} (length)", lengths)
+
+
+def column_of_vocabulary(name: str, values: Array, vocabulary: Vocabulary) -> Column:
+    """Return the column that says how much of each of these texts is known."""
+    found = vocabulary.counts(_text(each) for each in values.tolist())
+    counts = tuple(found.get(number, 0) for number in range(VOCABULARY_BINS))
+    return Column(vocabulary_name(name), "vocabulary", counts)
 
 
 def _filled(column: Column, values: Array) -> Column:

@@ -23,9 +23,10 @@ from gateway.models.counting import Counting, places_of
 from gateway.serving.outputs import OutputSample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gateway.core.signature import Signature
+    from gateway.core.vocabulary import Vocabulary
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import DriftStore, Tensor
     from gateway.serving.batching import Job, Result
@@ -44,13 +45,15 @@ class RequestSample:
 
     __slots__ = (
         "_answers", "_bins", "_counting", "_form", "_held", "_places", "_turn", "is_used", "reference", "room",
-        "version",
+        "version", "vocabularies",
     )  # fmt: skip
 
     def __init__(self, version: LoadedVersion) -> None:
         signature = version.signature
         self.version = version
         self.reference: Reference | None = None
+        self.vocabularies: Mapping[int, Vocabulary] = {}
+        """Place of an input → the words that the version knows of its texts; whoever calls ``use`` sets it before."""
         self.is_used = False
         self._places = places_of(signature) if _is_by_row(signature) else ()
         self._form = form_of(signature) if self._places else None
@@ -58,6 +61,11 @@ class RequestSample:
         self._turn = 0
         self.room = 0
         self._prepare(None)
+
+    @property
+    def has_texts(self) -> bool:
+        """Say whether any column is of texts."""
+        return any(place.is_text for place in self._places)
 
     def use(self, reference: Reference | None) -> None:
         """Take requests, and count in the bins of *reference* from now on; what was left before is dropped."""
@@ -93,7 +101,7 @@ class RequestSample:
     def _prepare(self, reference: Reference | None) -> None:
         self.reference = reference
         self._bins = reference.id if reference is not None else ""
-        self._counting = Counting(self._places, reference)
+        self._counting = Counting(self._places, reference, self.vocabularies)
         column = reference.column(PREDICTION) if reference is not None else None
         edges = column.edges if column is not None else ()
         self._answers = OutputSample(self._form, edges) if self._form is not None else None
@@ -119,11 +127,14 @@ class DriftDuty:
         samples: Callable[[], Iterable[RequestSample]],
         store: DriftStore,
         reference: Callable[[str, int, str], Reference | None],
+        vocabularies: Callable[[LoadedVersion], Mapping[int, Vocabulary]],
     ) -> None:
-        """*reference*: model, version and digest → the reference, None where there is none; may block."""
+        """*reference*: model, version and digest → the reference, None where there is none; *vocabularies*: version →
+        what its text inputs know, by their place. Both may block."""
         self._samples = samples
         self._store = store
         self._reference = reference
+        self._vocabularies = vocabularies
 
     async def run_forever(self) -> None:
         """Go round for ever."""
@@ -143,6 +154,8 @@ class DriftDuty:
             await self._send(sample, found)
             version = sample.version
             known = await asyncio.to_thread(self._reference, version.model, version.version, version.digest)
+            if not sample.is_used and sample.has_texts:
+                sample.vocabularies = await asyncio.to_thread(self._vocabularies, version)
             if known is not sample.reference or not sample.is_used:
                 sample.use(known)
 

@@ -60,11 +60,22 @@ class DriftCollector(Collector):
         states = GaugeMetricFamily(
             "gateway_drift_columns", "Columns of the version in each state of drift.", labels=(*LABELS, "state")
         )
+        missing = GaugeMetricFamily(
+            "gateway_drift_missing_ratio", "Share of the last rows of which the column is missing.",
+            labels=(*LABELS, "column"),
+        )  # fmt: skip
+        outside = GaugeMetricFamily(
+            "gateway_drift_outside_ratio", "Share of the last rows outside all that the reference saw.",
+            labels=(*LABELS, "column"),
+        )  # fmt: skip
         for model, versions in sorted(self._board.findings().items()):
             for version, findings in versions.items():
                 key = model, str(version)
                 for each in findings:
                     index.add_metric((*key, each.column), each.psi)
+                    for family, rate in ((missing, each.missing), (outside, each.outside)):
+                        if rate is not None:
+                            family.add_metric((*key, each.column), rate.now)
                 for state in State:
                     states.add_metric((*key, state.value), sum(each.state is state for each in findings))
-        yield from (index, states)
+        yield from (index, states, missing, outside)

@@ -15,6 +15,7 @@ from gateway.core.drift import (
     TOLERATED,
     ColumnDrift,
     Detector,
+    Rate,
     State,
     VersionDrift,
     bounds,
@@ -148,6 +149,58 @@ def test_a_finding_says_what_moved_and_how_sure_that_is() -> None:
     assert found.log_e >= found.log_limit == log(30 / FALSE_ALARMS)
     assert found.as_dict()["state"] == "drifted"
     assert found.as_dict()["reason"] == found.text
+
+
+def test_a_finding_tells_how_much_is_missing_and_out_of_range_and_what_is_usual() -> None:
+    column = ColumnDrift(Column("amount", "numbers", (0, *[194] * 10, 0, 60), tuple(range(11))), 30)
+    column.look([10, *[11] * 10, 30, 50])
+
+    found = column.finding()
+
+    assert (found.missing, found.outside) == (Rate(0.25, 0.03), Rate(0.2, 0.0))
+    assert found.text.endswith("; 25% missing, usually 3%; 20% out of range, usually 0%")
+    assert found.as_dict()["missing"] == {"now": 0.25, "usual": 0.03}
+    assert found.as_dict()["outside"] == {"now": 0.2, "usual": 0.0}
+
+
+def test_texts_that_are_none_of_the_commonest_are_told_as_other_classes() -> None:
+    column = ColumnDrift(Column("city", "classes", (90, 5, 5), (), ("de",)), 3)
+    column.look([100, 100, 0])
+
+    assert column.finding().outside == Rate(0.5, 0.05)
+    assert column.finding().text.endswith("; 0% missing, usually 5%; 50% of other classes, usually 5%")
+
+
+def test_a_column_that_cannot_say_and_one_without_rows_have_no_rates() -> None:
+    hashed, fresh = ColumnDrift(CLASSES, 1), ColumnDrift(EVEN, 1)
+    hashed.look([1, *[0] * (BINS - 1)])
+
+    for column in (hashed, fresh):
+        assert (column.finding().missing, column.finding().outside) == (None, None)
+        assert column.finding().as_dict()["missing"] is None
+
+
+KNOWN = Column("note vocabulary", "vocabulary", (*[0] * 8, 20, 180, 0))
+
+
+def test_texts_of_fewer_known_words_are_told_with_what_is_usual() -> None:
+    column = ColumnDrift(KNOWN, 3)
+    column.look([20, 20, 160, *[0] * 8])
+
+    found = column.finding()
+
+    assert found.state is State.DRIFTED
+    assert found.text.startswith("note vocabulary: 22% of the tokens of the last 200 rows are known, usually 94% (PSI ")
+
+
+def test_texts_without_any_tokens_are_told_as_such() -> None:
+    column = ColumnDrift(KNOWN, 3)
+    column.look([*[0] * 9, 20, 180])
+
+    assert "are without tokens, 0% of the reference" in column.finding().text
+    assert column.finding().text.endswith("; 90% without tokens, usually 0%")
+    column.look([*[0] * 10, 5000])
+    assert column.finding().state is State.DRIFTED
 
 
 def test_drift_ends_when_the_rows_look_as_they_used_to_again() -> None:

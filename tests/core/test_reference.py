@@ -17,19 +17,23 @@ from gateway.core.reference import (
     MAX_CLASSES,
     MAX_COLUMNS,
     MAX_EDGES,
+    NO_TOKENS,
     PREDICTION,
+    VOCABULARY_BINS,
     Column,
     Reference,
     folded,
     frozen,
     hashed_name,
     read_reference,
+    vocabulary_name,
 )
 
 AMOUNT = Column("amount", "numbers", (0, 5, 4, 0, 1), (0.0, 1.0, 2.0))
 COUNTRY = Column("country", "classes", (6, 3, 1, 0), (), ("de", "fr"))
 LABEL = Column(PREDICTION, "hashed", (4, 6, *[0] * (BINS - 2)))
-REFERENCE = Reference((AMOUNT, COUNTRY, LABEL), 10, "rows.csv", "2026-01-01T00:00:00Z", "ab" * 32, "sha256:cd")
+KNOWN = Column(vocabulary_name("note"), "vocabulary", (*[0] * 8, 2, 7, 1))
+REFERENCE = Reference((AMOUNT, COUNTRY, KNOWN, LABEL), 10, "rows.csv", "2026-01-01T00:00:00Z", "ab" * 32, "sha256:cd")
 FINE = len(VALUE_EDGES)
 
 
@@ -69,10 +73,20 @@ def test_a_column_is_found_by_its_name() -> None:
         (COUNTRY, 2, "of other classes"),
         (COUNTRY, 3, "missing"),
         (LABEL, 3, "in class bin 3 of 20"),
+        (KNOWN, 3, "known to 30-40%"),
+        (KNOWN, NO_TOKENS, "without tokens"),
     ],
 )
 def test_every_bin_has_words(column: Column, number: int, words: str) -> None:
     assert column.called(number) == words
+
+
+def test_a_column_says_which_of_its_bins_are_missing_and_which_outside_what_was_seen() -> None:
+    assert (AMOUNT.missing, AMOUNT.outside) == ((4,), (0, 3))
+    assert (COUNTRY.missing, COUNTRY.outside) == ((3,), (2,))
+    assert (KNOWN.missing, KNOWN.outside) == ((NO_TOKENS,), ())
+    assert (LABEL.missing, LABEL.outside) == ((), ())
+    assert Column("empty", "numbers", (0, 7)).outside == (0,)
 
 
 def data(**changed: Any) -> dict[str, Any]:
@@ -106,6 +120,7 @@ def column(**changed: Any) -> dict[str, Any]:
         (column(edges=[0, 1, "2"]), "columns[0].edges"),
         (column(edges=[*range(MAX_EDGES + 1)]), "columns[0].edges"),
         (column(counts=[1, 2]), "columns[0].counts"),
+        (column(kind="vocabulary"), "columns[0].counts"),
         (column(counts=[0, 5, 4, 0, -1]), "columns[0].counts"),
         (column(classes=[7]), "columns[0].classes"),
         (column(classes=["a", "a"]), "columns[0].classes"),
@@ -167,3 +182,11 @@ def test_predicted_numbers_are_told_from_classes_by_their_fine_bins() -> None:
     (made,) = frozen({PREDICTION: {1000: 10, 1010: 10}}, 20, "now").columns
 
     assert made.kind == "numbers"
+
+
+def test_known_words_of_live_traffic_keep_their_bins() -> None:
+    (made,) = frozen({vocabulary_name("note"): {9: 7, NO_TOKENS: 1}}, 8, "now").columns
+
+    assert (made.kind, len(made.counts)) == ("vocabulary", VOCABULARY_BINS)
+    assert (made.counts[9], made.counts[NO_TOKENS]) == (7, 1)
+    assert folded({0: 3}, made)[0] == 3

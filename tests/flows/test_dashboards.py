@@ -68,8 +68,9 @@ def test_a_rollback_reaches_a_webhook_and_every_panel_is_answered(
                 query = target["expr"].replace("$model", "echo").replace("$version", ".+")
                 if not watched.ask(query):
                     empty.append(panel["title"])
-    # These say nothing until there are labels, shadows, failures or a decision to come.
+    # These say nothing until there are labels, shadows, failures, a decision to come, or 1,000 requests to compare.
     assert set(empty) <= {
         "Accuracy", "Labelled", "Shadow pairs that disagree", "Requests to a decision",
-        "Evidence, of its threshold", "Certificate (20 certifies)",
+        "Evidence, of its threshold", "Certificate (20 certifies)", "Drift, worst column",
+        "Missing and out of range, worst column", "Out of the ordinary",
     }  # fmt: skip

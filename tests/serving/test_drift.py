@@ -11,6 +11,7 @@ from gateway.core.drift_counts import read_sample
 from gateway.core.outputs import BINS
 from gateway.core.reference import PREDICTION, Column, Reference
 from gateway.core.signature import FREE, Signature, TensorSpec
+from gateway.core.vocabulary import Vocabulary
 from gateway.models.counting import column_of_numbers
 from gateway.serving.drift import ROWS, ROWS_WITHOUT, DriftDuty, RequestSample
 from gateway.store.memory import MemoryRouteStore
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.core.drift_counts import Sample
+    from gateway.models.loaded import LoadedVersion
     from gateway.ports import Tensor
     from gateway.serving.batching import Lane
 
@@ -129,6 +131,10 @@ class Files:
         return self.found
 
 
+def no_words(_version: LoadedVersion) -> Mapping[int, Vocabulary]:
+    return {}
+
+
 async def sent(store: MemoryRouteStore) -> list[Sample]:
     found = await store.samples({"fraud": ""})
     return [read_sample(payload) for _, payload in found.get("fraud", [])]
@@ -136,7 +142,7 @@ async def sent(store: MemoryRouteStore) -> list[Sample]:
 
 async def test_a_duty_sends_what_was_counted_and_follows_the_file(lane: Lane) -> None:
     store, files = MemoryRouteStore(), Files()
-    duty = DriftDuty(lambda: [lane.sample], store, files.of)
+    duty = DriftDuty(lambda: [lane.sample], store, files.of, no_words)
 
     await duty.go_round()
     await ask(lane, pairs(1))
@@ -151,7 +157,7 @@ async def test_a_duty_sends_what_was_counted_and_follows_the_file(lane: Lane) ->
 
 async def test_a_store_that_is_away_costs_the_sample_and_nothing_else(lane: Lane) -> None:
     store = MemoryRouteStore()
-    duty = DriftDuty(lambda: [lane.sample], store, Files().of)
+    duty = DriftDuty(lambda: [lane.sample], store, Files().of, no_words)
     await duty.go_round()
     store.stop()
     await ask(lane, pairs(1))
@@ -166,7 +172,7 @@ async def test_a_store_that_is_away_costs_the_sample_and_nothing_else(lane: Lane
 
 async def test_what_cannot_be_counted_ends_nobody_elses_sample(lane: Lane, make_lane: Callable[..., Lane]) -> None:
     store, broken = MemoryRouteStore(), make_lane(FakeSession(labels, SIGNATURE), batchable=False)
-    duty = DriftDuty(lambda: [broken.sample, lane.sample], store, Files().of)
+    duty = DriftDuty(lambda: [broken.sample, lane.sample], store, Files().of, no_words)
     await duty.go_round()
     hostile: Any = (np.zeros((1, 1, 1)),), (np.zeros((1, 2)),)
     broken.sample._held += hostile
@@ -176,3 +182,27 @@ async def test_what_cannot_be_counted_ends_nobody_elses_sample(lane: Lane, make_
 
     assert broken.sample.room == 0
     assert len(await sent(store)) == 1
+
+
+async def test_words_are_read_once_before_the_first_request_and_only_for_versions_with_texts(
+    lane: Lane, make_lane: Callable[..., Lane]
+) -> None:
+    asked: list[int] = []
+
+    def words(version: LoadedVersion) -> Mapping[int, Vocabulary]:
+        asked.append(version.version)
+        return {0: Vocabulary(frozenset({"open"}))}
+
+    note = Signature((TensorSpec("note", "BYTES", (FREE,)),), SIGNATURE.outputs[:1])
+    texts = make_lane(FakeSession(lambda feeds: [np.zeros(len(feeds["note"]), np.int64)], note), batchable=False)
+    store = MemoryRouteStore()
+    duty = DriftDuty(lambda: [lane.sample, texts.sample], store, Files().of, words)
+
+    await duty.go_round()
+    await ask(texts, np.array([b"open"], object))
+    await ask(texts, np.array([b"shut the door"], object))
+    await duty.go_round()
+
+    assert asked == [1]
+    (found,) = await sent(store)
+    assert found.counts["note vocabulary"] == {9: 1, 0: 1}

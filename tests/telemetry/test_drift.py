@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from prometheus_client import CollectorRegistry, generate_latest
 
 from gateway.core.anomalies import Anomaly
-from gateway.core.drift import ColumnFinding, State
+from gateway.core.drift import ColumnFinding, Rate, State
 from gateway.core.outcomes import CLIENT_ERROR, MODEL_ERROR, OK, TIMEOUT
 from gateway.telemetry.drift import DriftCollector
 from gateway.telemetry.slab import SlabDirectory
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 
 def test_columns_states_rows_and_anomalies_are_series_with_bounded_labels() -> None:
-    finding = ColumnFinding("amount", State.DRIFTED, 1.5, 1000, 30.0, 20.0, "amount: moved")
+    rates = Rate(0.25, 0.0), Rate(0.5, 0.0)
+    finding = ColumnFinding("amount", State.DRIFTED, 1.5, 1000, 30.0, 20.0, "amount: moved", *rates)
+    silent = ColumnFinding("label", State.STABLE, 0.0, 1000, 0.0, 20.0, "label: as in the reference")
     board = SimpleNamespace(
-        findings=lambda: {"fraud": {1: [finding]}}, rows=lambda: {"fraud": {1: 64, 2: 3}},
+        findings=lambda: {"fraud": {1: [finding, silent]}}, rows=lambda: {"fraud": {1: 64, 2: 3}},
         anomalies=lambda: {"fraud": {1: [Anomaly("traffic", 9.0, (1.0, 2.0), "much")]}},
     )  # fmt: skip
     registry = CollectorRegistry()
@@ -35,10 +37,13 @@ def test_columns_states_rows_and_anomalies_are_series_with_bounded_labels() -> N
         'gateway_drift_rows_total{model="fraud",version="1"} 64.0',
         'gateway_drift_rows_total{model="fraud",version="2"} 3.0',
         'gateway_drift_psi{column="amount",model="fraud",version="1"} 1.5',
+        'gateway_drift_missing_ratio{column="amount",model="fraud",version="1"} 0.25',
+        'gateway_drift_outside_ratio{column="amount",model="fraud",version="1"} 0.5',
         'gateway_drift_columns{model="fraud",state="drifted",version="1"} 1.0',
+        'gateway_drift_columns{model="fraud",state="stable",version="1"} 1.0',
         'gateway_anomaly{model="fraud",series="traffic",version="1"} 1.0',
     }
-    assert len(lines) == 2 + 1 + len(State) + 3
+    assert len(lines) == 2 + 2 + 2 + len(State) + 3
 
 
 def test_a_window_is_what_all_workers_counted_since_the_last_one(tmp_path: Path) -> None:
