@@ -58,7 +58,10 @@ class Answer:
 
 @dataclass(slots=True)
 class Gateway:
-    """One gateway below *directory*, which holds its state and its streams."""
+    """One gateway below *directory*, which holds its state and its streams.
+
+    prefix: what the command line begins with, where something else has to start it: on a host of its own, say.
+    """
 
     directory: Path
     models: Path
@@ -66,6 +69,7 @@ class Gateway:
     workers: int = 2
     flags: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    prefix: Sequence[str] = ()
     inference: str = ""
     admin: str = ""
     _process: subprocess.Popen[bytes] | None = None
@@ -98,7 +102,7 @@ class Gateway:
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("GATEWAY_")}
         with self._stream("stdout").open("wb") as out, self._stream("stderr").open("wb") as err:
             self._process = subprocess.Popen(
-                [*COMMAND, *self._own_flags(), *self.flags],
+                [*self.prefix, *COMMAND, *self._own_flags(), *self.flags],
                 cwd=ROOT,
                 env={**inherited, "XDG_RUNTIME_DIR": str(self._runtime), **self.environment},
                 stdin=subprocess.DEVNULL,
