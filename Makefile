@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 export ORT_DISABLE_TELEMETRY := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help run demo-learning test test-long test-faults lint bench soak load models lock check-models sbom licences audit \
-	programs environments kserve ops audit-environment clean
+.PHONY: help run demo-learning test test-long test-faults test-fleet lint bench soak load models lock check-models sbom \
+	licences audit programs environments kserve ops audit-environment clean
 
 help:  ## show what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ bench: $(VENV)/.dev programs  ## the product beside raw uvicorn in one run
 
 soak: $(VENV)/.dev programs  ## mixed traffic beside a rota of faults; MINUTES=30
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30)
+
+test-fleet: $(VENV)/.dev programs  ## three gateways on hosts of their own behind a balancer, with cables that are pulled (root)
+	@$(BIN)/pytest -p no:cacheprovider -q -m long tests/fleet
 
 load: $(VENV)/.dev  ## locust against a gateway that runs on :8080
 	@$(BIN)/locust -f load_tests/locustfile.py --headless -u 50 -r 50 -t 20s --host http://127.0.0.1:8080

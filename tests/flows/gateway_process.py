@@ -58,7 +58,10 @@ class Answer:
 
 @dataclass(slots=True)
 class Gateway:
-    """One gateway below *directory*, which holds its state and its streams."""
+    """One gateway below *directory*, which holds its state and its streams.
+
+    prefix: what the command line begins with, where something else has to start it: on a host of its own, say.
+    """
 
     directory: Path
     models: Path
@@ -67,6 +70,7 @@ class Gateway:
     flags: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] = COMMAND
+    prefix: Sequence[str] = ()
     inference: str = ""
     admin: str = ""
     _process: subprocess.Popen[bytes] | None = None
@@ -99,7 +103,7 @@ class Gateway:
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("GATEWAY_")}
         with self._stream("stdout").open("wb") as out, self._stream("stderr").open("wb") as err:
             self._process = subprocess.Popen(
-                [*self.command, *self._own_flags(), *self.flags],
+                [*self.prefix, *self.command, *self._own_flags(), *self.flags],
                 cwd=ROOT,
                 env={**inherited, "XDG_RUNTIME_DIR": str(self._runtime), **self.environment},
                 stdin=subprocess.DEVNULL,

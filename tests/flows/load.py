@@ -57,8 +57,8 @@ class Connection:
         self.reusable = True
 
     @classmethod
-    async def open(cls, port: int) -> Connection:
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def open(cls, port: int, host: str = "127.0.0.1") -> Connection:
+        return cls(*await asyncio.open_connection(host, port))
 
     def is_open(self) -> bool:
         """Say whether nothing is known of an end: what any pool checks before it uses a connection again."""
@@ -90,6 +90,7 @@ class Load:
         self,
         port: int,
         *,
+        host: str = "127.0.0.1",
         rate: float = 100.0,
         keep_alive: bool = True,
         path: str = f"/v2/models/{MODEL}/infer",
@@ -98,6 +99,7 @@ class Load:
         """*may_send* is asked before each request, as a balancer asks whether its target is ready."""
         self.outcomes: list[Outcome] = []
         self._port = port
+        self._host = host
         self._rate = rate
         self._keep_alive = keep_alive
         self._path = path
@@ -157,7 +159,7 @@ class Load:
         connection: Connection | None = None
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                connection = await self._take() or await Connection.open(self._port)
+                connection = await self._take() or await Connection.open(self._port, self._host)
                 row = [float(number), float(number % 97)]
                 close = {} if self._keep_alive else {"connection": "close"}
                 status, headers, body = await connection.post(self._path, json.dumps(request(row)).encode(), close)
