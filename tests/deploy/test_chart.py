@@ -42,7 +42,7 @@ SECURED: Final[dict[str, Any]] = {
     "networkPolicy": {"enabled": True, "sentinelPort": 26379},
     "serviceMonitor": {"enabled": True, "tlsConfig": {"ca": {"secret": {"name": "ca", "key": "ca.crt"}}}},
 }
-"""TLS on every port, with certificates wanted on both, and what is told to whom. Also the business of test_secured_chart."""
+"""TLS on every port, certificates wanted on both, and what is told to whom; test_secured_chart looks closer."""
 TOKENS: Final[dict[str, Any]] = {"existingSecret": "gateway-tokens"}
 EVERYTHING: Final[dict[str, Any]] = {
     "image": {"pullSecrets": [{"name": "pull"}], "tag": "9"},

@@ -1,4 +1,4 @@
-"""The Helm chart with TLS, a proxy and telemetry: what is mounted, named and asked follows from the names of secrets."""
+"""The Helm chart with TLS, a proxy and telemetry: what is mounted and asked follows from names of secrets."""
 
 from __future__ import annotations
 
