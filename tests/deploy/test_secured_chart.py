@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
-import ssl
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -16,10 +12,10 @@ from gateway.core.sampling import Sampling
 from gateway.settings import from_environment
 from tests.deploy.environment import needs_ops
 from tests.deploy.test_chart import KUBERNETES, SECURED, environment, gateway_pod, judged, objects
+from tests.processes.certificate_door import answering
 from tests.processes.certificates import Authority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = needs_ops
@@ -178,36 +174,6 @@ def protocols(report: dict[str, Any], case: str) -> dict[str, str]:
     """Return what each port of the gateway's services is said to speak."""
     services = [each for each in objects(report, case, "Service") if not each["metadata"]["name"].endswith("redis")]
     return {port["name"]: port["appProtocol"] for each in services for port in each["spec"]["ports"]}
-
-
-@contextmanager
-def answering(authority: Authority, status: int = 200) -> Iterator[tuple[int, list[str]]]:
-    """Answer on a port that wants certificates of *authority*; yield its number and the paths that were asked for."""
-    asked: list[str] = []
-
-    class Door(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*authority.issue("server"))
-    context.load_verify_locations(authority.path)
-    context.verify_mode = ssl.CERT_REQUIRED
-    with http.server.HTTPServer(("127.0.0.1", 0), Door) as server:
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a handshake that fails, as it should
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server.server_port, asked
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def ask(command: list[str], port: int, shown: tuple[Path, Path]) -> int:
