@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from gateway.cli.client_certificate import client_certificate
 from gateway.cli.contexts import read_contexts
 from gateway.cli.errors import CommandFailed, CommandMisused
 from gateway.settings import client_from_environment
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping, Sequence
 
+    from gateway.cli.client_certificate import ClientCertificate
     from gateway.cli.contexts import Context
     from gateway.settings import ClientSettings
 
@@ -46,14 +49,28 @@ class Refused(CommandFailed):
 
 
 class Client:
-    """Speaks to the admin API of the gateway at *url*. *token* is sent, and never shown."""
+    """Speaks to the admin API of the gateway at *url*. *token* is sent, and never shown.
 
-    def __init__(self, url: str, token: str | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    *certificate* is shown where the port wants one. Raises CommandMisused for an address that is none, and for a
+    certificate that cannot be used, or not over http://.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        certificate: ClientCertificate | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise CommandMisused(f"{url!r} is no address of a gateway; write such as http://127.0.0.1:9090")
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._https = parts.scheme == "https"
+        if certificate is not None and not self._https:
+            raise CommandMisused(f"a client certificate is shown over https:// only, and the address is {self.url}")
+        self._context = None if certificate is None else certificate.context()
         self._host = parts.hostname
         try:
             self._port = parts.port
@@ -100,8 +117,7 @@ class Client:
         head = {"accept": "application/json", **headers}
         if self.token:
             head["authorization"] = f"Bearer {self.token}"
-        connect = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
-        connection = connect(self._host, self._port, timeout=self._timeout_seconds)
+        connection = self._connection()
         try:
             connection.request(method, path, body, head)
             yield connection.getresponse()
@@ -114,9 +130,25 @@ class Client:
             waited = f"{self._timeout_seconds:g} s"
             raise CommandFailed(f"{self.url} did not answer within {waited}; is it overloaded?") from exc
         except (OSError, http.client.HTTPException) as exc:
-            raise CommandFailed(f"{self.url} cannot be reached: {str(exc) or type(exc).__name__}; check --url") from exc
+            said = str(exc) or type(exc).__name__
+            raise CommandFailed(f"{self.url} cannot be reached: {said}; {self._hint(exc)}") from exc
         finally:
             connection.close()
+
+    def _hint(self, error: Exception) -> str:
+        """Return what to do about *error*; a port that misses a certificate may say no more than goodbye."""
+        if not self._https:
+            return "check --url"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return "check --url, and name who signed its certificate in SSL_CERT_FILE"
+        if self._context is None:
+            return "check --url, and give --client-cert where the port wants a certificate"
+        return "check --url and --client-cert"
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if not self._https:
+            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_seconds)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_seconds, context=self._context)
 
     def _read(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
         try:
@@ -134,13 +166,25 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="address of the admin port (GATEWAY_URL; default http://127.0.0.1:9090)")
     parser.add_argument("--context", metavar="NAME", help="a gateway kept by `gateway context add` (GATEWAY_CONTEXT)")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file that holds the token (or GATEWAY_TOKEN)")
+    add_certificate_flags(parser)
+
+
+def add_certificate_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that name what is shown to an admin port that wants a certificate."""
+    parser.add_argument(
+        "--client-cert", type=Path, metavar="FILE", help="certificate (PEM) for an admin port that wants one"
+    )
+    parser.add_argument(
+        "--client-key", type=Path, metavar="FILE", help="key of --client-cert; without it the key lies in that file"
+    )
 
 
 def connect(args: argparse.Namespace) -> Client:
     """Return the client of the gateway that is meant. The token is read, and kept to itself.
 
     The first of these counts: --url, --context, GATEWAY_URL, GATEWAY_CONTEXT, the context in use, this machine. The
-    token file of a context goes with its own address only, and yields to --token-file and GATEWAY_TOKEN.
+    token file and the certificate of a context go with its own address only; the one yields to --token-file and
+    GATEWAY_TOKEN, the other to --client-cert.
     """
     settings = client_from_environment()
     context = _context(args, settings)
@@ -151,7 +195,10 @@ def connect(args: argparse.Namespace) -> Client:
         token = _read_token(file)
     if token and not (token.isascii() and token.isprintable()):
         raise CommandMisused("the token holds characters that no token has; check GATEWAY_TOKEN or --token-file")
-    return Client(context.url if context else args.url or settings.url, token)
+    certificate = client_certificate(args.client_cert, args.client_key)
+    if certificate is None and context is not None:
+        certificate = context.certificate
+    return Client(context.url if context else args.url or settings.url, token, certificate=certificate)
 
 
 def _context(args: argparse.Namespace, settings: ClientSettings) -> Context | None:

@@ -51,7 +51,7 @@ def _models() -> list[str]:
     from gateway.cli.client import Client, connect
 
     try:
-        meant = connect(argparse.Namespace(url=None, context=None, token_file=None))
+        meant = connect(argparse.Namespace(url=None, context=None, token_file=None, client_cert=None, client_key=None))
         quick = Client(meant.url, meant.token, timeout_seconds=TIMEOUT_SECONDS)
         return [plain(model["name"]) for model in quick.get().data["models"]]
     except (CommandFailed, CommandMisused):

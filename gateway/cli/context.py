@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gateway.cli.client import Client
+from gateway.cli.client import Client, add_certificate_flags
+from gateway.cli.client_certificate import client_certificate
 from gateway.cli.contexts import NAME, Context, Contexts, as_dict, read_contexts, write_contexts
 from gateway.cli.errors import CommandMisused
 from gateway.cli.output import plain, print_json, print_table, say
@@ -26,6 +27,7 @@ def add_parser(subparsers: Any) -> None:
     )
     adding.add_argument("--url", required=True, help="address of its admin port")
     adding.add_argument("--token-file", type=Path, metavar="FILE", help="file that holds the token; it is not copied")
+    add_certificate_flags(adding)
     using = verbs.add_parser("use", help="choose a gateway", epilog="example: gateway context use prod")
     listing = verbs.add_parser("list", help="the gateways that are named", epilog="example: gateway context list")
     removing = verbs.add_parser("remove", help="forget a gateway", epilog="example: gateway context remove prod")
@@ -57,7 +59,9 @@ def _add(args: argparse.Namespace, contexts: Contexts) -> Contexts:
     file = args.token_file.expanduser().absolute() if args.token_file else None
     if file is not None and not file.is_file():
         say(f"there is no token file {str(file)!r} yet")
-    known = {**contexts.known, args.name: Context(Client(args.url).url, file)}
+    certificate = client_certificate(args.client_cert, args.client_key)
+    url = Client(args.url, certificate=certificate).url
+    known = {**contexts.known, args.name: Context(url, file, certificate)}
     return Contexts(known, contexts.current or args.name)
 
 
@@ -82,7 +86,13 @@ def _show(args: argparse.Namespace, contexts: Contexts) -> None:
         )  # fmt: skip
         return
     rows = [
-        ("*" if name == contexts.current else " ", plain(name), each.url, each.token_file)
+        (
+            "*" if name == contexts.current else " ",
+            plain(name),
+            each.url,
+            each.token_file,
+            each.certificate.cert if each.certificate else None,
+        )
         for name, each in contexts.known.items()
     ]
-    print_table((" ", "NAME", "URL", "TOKEN FILE"), rows)
+    print_table((" ", "NAME", "URL", "TOKEN FILE", "CERTIFICATE"), rows)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.cli.client_certificate import ClientCertificate
 from gateway.cli.errors import CommandFailed, CommandMisused
 from gateway.core.errors import InvalidSettings
 from gateway.settings import configuration_directory
@@ -29,10 +30,11 @@ WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One gateway: the address of its admin port, and the file that holds the token for it."""
+    """One gateway: the address of its admin port, and the files that hold the token and the certificate for it."""
 
     url: str
     token_file: Path | None = None
+    certificate: ClientCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,16 @@ def _parse(data: Any) -> Contexts:
     known = {}
     for name, each in data["contexts"].items():
         url, file = each["url"], each.get("token_file")
+        cert, key = each.get("client_cert"), each.get("client_key")
         if not (NAME.fullmatch(name) and isinstance(url, str)):
             raise ValueError(name)
-        known[name] = Context(url, Path(file) if file else None)
+        known[name] = Context(url, Path(file) if file else None, _certificate(cert, key))
     current = data.get("current")
     return Contexts(known, current if current in known else None)
+
+
+def _certificate(cert: str | None, key: str | None) -> ClientCertificate | None:
+    return ClientCertificate(Path(cert), Path(key) if key else None) if cert else None
 
 
 def write_contexts(contexts: Contexts) -> None:
@@ -109,4 +116,10 @@ def write_contexts(contexts: Contexts) -> None:
 
 def as_dict(context: Context) -> dict[str, str | None]:
     """Return *context* as the file and `--json` write it."""
-    return {"url": context.url, "token_file": str(context.token_file) if context.token_file else None}
+    shown = context.certificate
+    files = {
+        "token_file": context.token_file,
+        "client_cert": shown.cert if shown else None,
+        "client_key": shown.key if shown else None,
+    }
+    return {"url": context.url, **{name: str(file) if file else None for name, file in files.items()}}

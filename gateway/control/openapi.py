@@ -263,6 +263,11 @@ SCHEMAS: Final[dict[str, Any]] = {
             "status": {"type": "integer"},
             "detail": {"type": "string"},
             "field": {"type": "string", "description": "path of the member that is wrong, such as split.2"},
+            "trace_id": {
+                "type": "string",
+                "description": "the trace that the request's traceparent names",
+                "pattern": "^[0-9a-f]{32}$",
+            },
         },
     },
 }

@@ -1,4 +1,7 @@
-"""Errors of the domain → problem documents of the admin API (RFC 9457), by one table."""
+"""Errors of the domain → problem documents of the admin API (RFC 9457), by one table.
+
+Each names the trace that the caller says its request belongs to, as those of the inference port do.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from starlette.responses import JSONResponse
 
 from gateway.core import errors
 from gateway.core.phases import MoveRefused
+from gateway.core.trace_context import TRACEPARENT, read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,11 +99,25 @@ def _problem(
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Response:
-    content = {"type": TYPE_PREFIX + kind, "title": title, "status": status, "detail": detail, **members}
+    content = {
+        "type": TYPE_PREFIX + kind,
+        "title": title,
+        "status": status,
+        "detail": detail,
+        **members,
+        **_trace(request),
+    }
     head = dict(headers or {})
     if status in UNREAD and _has_body(request):
         head["connection"] = "close"
     return JSONResponse(content, status, headers=head, media_type=MEDIA_TYPE)
+
+
+def _trace(request: Request) -> Mapping[str, str]:
+    """Return the member that names the caller's trace; none where it names no readable one."""
+    parents = [value.encode("latin-1") for value in request.headers.getlist(TRACEPARENT)]
+    trace = read_trace(parents, ())
+    return {} if trace is None else {"trace_id": trace.trace_id}
 
 
 def _headers(error: errors.GatewayError) -> Mapping[str, str]:

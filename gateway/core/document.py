@@ -111,6 +111,11 @@ class RouteDocument:
         """Return every version that is named, at whatever weight, as one that answers: all but mere shadows."""
         return frozenset({self.baseline}).union(self.split, *(rule.split for rule in self.rules))
 
+    def weighted(self) -> frozenset[int]:
+        """Return every version that gets requests: the baseline, and those with a weight in the split or in a rule."""
+        splits = [self.split, *(rule.split for rule in self.rules)]
+        return frozenset({self.baseline}).union(*({v for v, weight in split.items() if weight} for split in splits))
+
     def needed(self) -> frozenset[int]:
         """Return every version that is to be loaded: those of ``versions``, and those that only an alias names."""
         return self.versions().union(self.aliases.values())

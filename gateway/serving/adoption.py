@@ -19,6 +19,7 @@ from gateway.serving.trials import Trials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from gateway.core.document import RouteDocument
     from gateway.core.rollout import Kept, Rollout
@@ -88,6 +89,8 @@ class Adoption:
         self._listeners: list[Callable[[], None]] = []
         self.trials = Trials(lost)
         """What this worker sees of the rollouts of the routes that it serves."""
+        self._awaited: dict[str, AbstractSet[int]] = {}
+        """Versions at weight 0 that were not ready when their model's route was swapped in; the log knows of them."""
         self._routed: dict[str, frozenset[int]] = {}
         """What the catalog was told last: versions that must not be unloaded, by model."""
         catalog.subscribe(lambda status: self._settle(status.model))
@@ -218,15 +221,29 @@ class Adoption:
     def _swap(self, wanted: Wanted, lanes: dict[int, Lane]) -> None:
         trial = self.trials.adopt(wanted.rollout, wanted.mark.revision, wanted.routing, lanes)
         route = self._make_route(wanted.routing, wanted.mark, lanes, self._metrics, trial)
-        missing = sorted(self._needed(wanted.routing.document) & wanted.routing.document.answering() - set(lanes))
-        if missing:
-            log.error(
-                "route %s revision %d names versions that are not ready here: %s; the baseline answers for them",
-                route.model, route.revision, missing,
-            )  # fmt: skip
+        self._tell_log(wanted, lanes.keys())
         self._table.put(route)
         self._tell_catalog(route.model)
         self._tell_listeners()
+
+    def _tell_log(self, wanted: Wanted, ready: AbstractSet[int]) -> None:
+        """Say which versions of a route are not *ready*: an error where they have traffic, else worth knowing once."""
+        document, revision = wanted.routing.document, wanted.mark.revision
+        missing = self._needed(document) & document.answering() - ready
+        failing = missing & document.weighted()
+        if failing:
+            log.error(
+                "route %s revision %d names versions that are not ready here: %s; the baseline answers for them",
+                document.model, revision, sorted(failing),
+            )  # fmt: skip
+        awaited = missing - failing
+        fresh = awaited - self._awaited.get(document.model, frozenset())
+        if fresh:
+            log.info(
+                "route %s revision %d names versions at weight 0 that are not ready here yet: %s",
+                document.model, revision, sorted(fresh),
+            )  # fmt: skip
+        self._awaited[document.model] = awaited
 
     def _tell_listeners(self) -> None:
         for listener in self._listeners:

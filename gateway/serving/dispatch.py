@@ -77,6 +77,11 @@ class Attempt:
         if self._job is not None:
             self._job.cancel()
 
+    @property
+    def failure(self) -> Failure | None:
+        """The failure in place of which another arm answers; None where there was none."""
+        return None if self._first is None else self._first[1]
+
     def _begin(self) -> None:
         arm = self._arm
         if arm.absent is not None:

@@ -16,7 +16,7 @@ from random import getrandbits
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
 
 from gateway.core import outcomes
-from gateway.core.errors import GatewayError, RequestTooLarge
+from gateway.core.errors import GatewayError, Overloaded, RequestTooLarge
 from gateway.core.limits import DEFAULT, Limits
 from gateway.core.trace_context import TRACEPARENT, TRACESTATE, read_trace
 from gateway.ports import AskedInputs, Seen
@@ -155,7 +155,7 @@ class Exchange(Generic[AnswerT]):
         """Answer with an error; one that is not the gateway's own is said to be no more than that. Log a failure."""
         outcome, answer = self._refusal(error if isinstance(error, GatewayError) else None)
         if outcome in FAILURES:
-            self._inference.failures.say(error, self._described())
+            self._inference.failures.say(error, self._described(self._arm))
         self._end(outcome, answer, error)
 
     def gone(self) -> None:
@@ -235,8 +235,18 @@ class Exchange(Generic[AnswerT]):
 
     def _settled(self, arm: Arm, result: Result) -> None:
         """Take the result of the arm that ended the request."""
+        chosen, attempt = self._arm, self._attempt
         self._arm = arm
         self._ran(result)
+        if arm is not chosen and isinstance(attempt, Attempt) and not isinstance(result, Exception):
+            self._tell_of_fallback(chosen, arm, attempt.failure)
+
+    def _tell_of_fallback(self, chosen: Arm | None, arm: Arm, failure: Exception | None) -> None:
+        """Log the *failure* of the *chosen* arm in whose place *arm* answered; an open breaker is none."""
+        if failure is None or isinstance(failure, Overloaded):
+            return
+        described = {**self._described(chosen), "answered_by": arm.lane.version.version}
+        self._inference.failures.say(failure, described)
 
     def _ran(self, result: Result) -> None:
         """Take the result of the arm that was chosen last."""
@@ -318,9 +328,9 @@ class Exchange(Generic[AnswerT]):
         for each in takers:
             each.see(seen)
 
-    def _described(self) -> dict[str, str | int]:
-        """Return what a log's line says of the request."""
-        arm, trace = self._arm, self._trace()
+    def _described(self, arm: Arm | None) -> dict[str, str | int]:
+        """Return what a log's line says of the request, which was tried on *arm*."""
+        trace = self._trace()
         described: dict[str, str | int] = {"request_id": self._request_id, "model": self._model}
         if trace is not None:
             described["trace_id"] = trace.trace_id

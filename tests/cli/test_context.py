@@ -142,7 +142,8 @@ def test_contexts_are_added_chosen_listed_and_removed(capsys: pytest.CaptureFixt
 
     assert [each["current"] for each in first] == [True]
     assert [each["name"] for each in chosen if each["current"]] == ["test"]
-    assert left == run("list") == [{"name": "prod", "url": "http://prod:1", "token_file": None, "current": False}]
+    files = dict.fromkeys(("token_file", "client_cert", "client_key"))
+    assert left == run("list") == [{"name": "prod", "url": "http://prod:1", **files, "current": False}]
 
 
 def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,14 @@ def test_every_operation_of_both_ports_is_listed_without_a_script(client: TestCl
     assert sorted(listed) == sorted(f"{method} {path}" for method, path in both)
 
 
+def test_the_console_and_the_page_of_the_apis_link_to_each_other(client: TestClient) -> None:
+    console = client.get("/", headers={"accept": "text/html"}).text
+
+    header = console.partition("<header>")[2].partition("</header>")[0]
+    assert '<a href="/docs">' in header
+    assert '<a href="/">' in client.get("/docs").text
+
+
 def test_each_operation_can_be_linked_to(client: TestClient) -> None:
     names = re.findall(r'\bid="([^"]+)"', client.get("/docs").text)
 

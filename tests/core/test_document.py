@@ -133,6 +133,13 @@ def test_every_version_named_anywhere_is_named() -> None:
     assert parse({"split": {"1": 1, "2": 0}, "rules": rules, "baseline": "5"}, model="m").versions() == {1, 2, 3, 4, 5}
 
 
+def test_versions_with_a_weight_anywhere_and_the_baseline_get_requests() -> None:
+    rules = [{"when": {"query:a": "b"}, "split": {"3": 1, "4": 0}}]
+    document = parse({"split": {"1": 1, "2": 0}, "rules": rules, "baseline": "5", "shadow": {"6": 10}}, model="m")
+
+    assert document.weighted() == {1, 3, 5}
+
+
 def test_another_split_keeps_everything_else() -> None:
     document = parse(FULL)
 

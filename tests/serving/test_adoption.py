@@ -445,6 +445,51 @@ async def test_a_version_at_weight_0_that_was_unloaded_on_purpose_is_no_error(
     assert caplog.messages == []
 
 
+async def test_a_version_that_appears_at_weight_0_is_told_of_once_and_is_no_error(
+    floor: Floor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "gateway.serving.adoption")
+    floor.held.hold("fraud", 1)
+
+    floor.adoption.want(ONE, compiled({"1": 1, "2": 0}))
+    floor.adoption.want(TWO, compiled({"1": 2, "2": 0}))
+
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("INFO", "route fraud revision 1 names versions at weight 0 that are not ready here yet: [2]")
+    ]
+
+
+async def test_a_version_at_weight_0_that_leaves_again_is_told_of_again(
+    floor: Floor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "gateway.serving.adoption")
+    floor.held.hold("fraud", 1)
+    floor.held.hold("fraud", 2)
+    floor.adoption.want(ONE, compiled({"1": 1, "2": 0}))
+    assert caplog.messages == []
+
+    floor.held.move("fraud", 2, FAILED, "bad_model: no graph")
+    await a_turn()
+
+    assert [each.levelname for each in caplog.records] == ["INFO"]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"split": {"1": 9, "2": 1}}, {"split": {"1": 1}, "rules": [{"when": {"header:a": "b"}, "split": {"2": 1}}]}],
+    ids=["in the split", "in a rule"],
+)
+async def test_a_version_with_traffic_that_is_not_ready_is_an_error(
+    floor: Floor, caplog: pytest.LogCaptureFixture, members: dict[str, Any]
+) -> None:
+    floor.held.hold("fraud", 1)
+
+    floor.adoption.want(ONE, compiled(baseline="1", **members))
+
+    assert [each.levelname for each in caplog.records] == ["ERROR"]
+    assert "[2]; the baseline answers for them" in caplog.text
+
+
 async def test_a_version_at_weight_0_may_be_unloaded_and_is_protected_again_once_it_has_weight(floor: Floor) -> None:
     for version in (1, 2, 3):
         floor.held.hold("fraud", version)

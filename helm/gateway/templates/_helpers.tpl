@@ -57,6 +57,70 @@ capabilities:
 {{- if and .Values.redis.bundled.enabled (not .Values.redis.existingSecret) -}}yes{{- end -}}
 {{- end -}}
 
+{{/* What the inference port and the admin port speak: http, or https where they have a certificate. */}}
+{{- define "gateway.scheme" -}}
+{{- ternary "https" "http" (ne .Values.tls.existingSecret "") -}}
+{{- end -}}
+
+{{- define "gateway.adminScheme" -}}
+{{- ternary "https" "http" (ne .Values.admin.tls.existingSecret "") -}}
+{{- end -}}
+
+{{/*
+A Python program that asks the address that follows it, and fails unless the answer is good. It shows the probes'
+certificate where there is one. It does not check whom it asks: the answer is a status that nobody gains by forging.
+*/}}
+{{- define "gateway.ask" -}}
+import ssl, sys, urllib.request as web
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+{{- if .Values.tls.clientCaSecret }}
+context.load_cert_chain("/etc/gateway/probe/tls.crt", "/etc/gateway/probe/tls.key")
+{{- end }}
+print(web.urlopen(sys.argv[1], timeout=float(sys.argv[2]), context=context).status)
+{{- end -}}
+
+{{/* How a probe asks the inference port: the kubelet itself shows no certificate, so where one is wanted a program does. */}}
+{{- define "gateway.probe" -}}
+{{- if .root.Values.tls.clientCaSecret -}}
+exec:
+  command:
+    - python
+    - -c
+    - {{ include "gateway.ask" .root | quote }}
+    - https://127.0.0.1:8080{{ .path }}
+    - "4"
+periodSeconds: 5
+timeoutSeconds: 5
+{{- else -}}
+httpGet:
+  path: {{ .path }}
+  port: http
+  {{- if .root.Values.tls.existingSecret }}
+  scheme: HTTPS
+  {{- end }}
+periodSeconds: {{ .periodSeconds }}
+timeoutSeconds: {{ .timeoutSeconds }}
+{{- end -}}
+{{- end -}}
+
+{{/* Secrets that become files: a list of what the volume is called, its secret, and the directory below /etc/gateway. */}}
+{{- define "gateway.secretFiles" -}}
+{{- $v := .Values -}}
+{{- $all := list
+  (dict "name" "admin" "secret" $v.admin.existingSecret)
+  (dict "name" "proxy" "secret" $v.admin.proxy.existingSecret)
+  (dict "name" "tls" "secret" $v.tls.existingSecret)
+  (dict "name" "tls-client-ca" "secret" $v.tls.clientCaSecret)
+  (dict "name" "probe" "secret" $v.tls.probeSecret)
+  (dict "name" "admin-tls" "secret" $v.admin.tls.existingSecret)
+  (dict "name" "admin-tls-client-ca" "secret" $v.admin.tls.clientCaSecret)
+  (dict "name" "redis-tls" "secret" $v.redis.tlsSecret) -}}
+{{- $named := list -}}
+{{- range $all }}{{- if .secret }}{{- $named = append $named . }}{{- end }}{{- end -}}
+{{- $named | toJson -}}
+{{- end -}}
+
 {{/* What cannot go together, or cannot work, said before anything is installed. */}}
 {{- define "gateway.check" -}}
 {{- $several := or .Values.autoscaling.enabled (gt (int .Values.replicas) 1) -}}
@@ -65,6 +129,27 @@ capabilities:
 {{- end -}}
 {{- if and .Values.serviceMonitor.enabled (not .Values.admin.existingSecret) -}}
 {{- fail "serviceMonitor needs admin.existingSecret: without tokens the admin port, which has the metrics, is the pod's own" -}}
+{{- end -}}
+{{- if and .Values.admin.proxy.existingSecret (not .Values.admin.existingSecret) -}}
+{{- fail "admin.proxy.existingSecret needs admin.existingSecret: what a group of the proxy's users may do stands in the token file" -}}
+{{- end -}}
+{{- if and .Values.tls.clientCaSecret (not .Values.tls.existingSecret) -}}
+{{- fail "tls.clientCaSecret needs tls.existingSecret: without a certificate of its own the port asks nobody for one" -}}
+{{- end -}}
+{{- if and .Values.tls.clientCaSecret (not .Values.tls.probeSecret) -}}
+{{- fail "tls.clientCaSecret needs tls.probeSecret: a certificate that this authority signed, which the probes show" -}}
+{{- end -}}
+{{- if and .Values.tls.probeSecret (not .Values.tls.clientCaSecret) -}}
+{{- fail "tls.probeSecret needs tls.clientCaSecret: without it nobody asks the probes for a certificate" -}}
+{{- end -}}
+{{- if and .Values.admin.tls.clientCaSecret (not .Values.admin.tls.existingSecret) -}}
+{{- fail "admin.tls.clientCaSecret needs admin.tls.existingSecret: without a certificate of its own the port asks nobody for one" -}}
+{{- end -}}
+{{- if and .Values.serviceMonitor.enabled .Values.admin.tls.clientCaSecret (not .Values.serviceMonitor.tlsConfig) -}}
+{{- fail "serviceMonitor needs serviceMonitor.tlsConfig with a cert and a keySecret: admin.tls.clientCaSecret asks Prometheus for them" -}}
+{{- end -}}
+{{- if and .Values.redis.tlsSecret (not .Values.redis.existingSecret) -}}
+{{- fail "redis.tlsSecret needs redis.existingSecret: the address there names the files" -}}
 {{- end -}}
 {{- if and (eq .Values.models.source "volume") (not .Values.models.volume.claimName) -}}
 {{- fail "models.source=volume needs models.volume.claimName" -}}
