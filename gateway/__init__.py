@@ -1,3 +1,3 @@
 """An online model-serving gateway with canary routing."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
