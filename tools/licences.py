@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tools.packages import DEVELOPMENT, ROOT, RUNTIME, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from importlib.metadata import Distribution
 
     from tools.packages import Package
@@ -36,6 +36,7 @@ WORDS: Final = {
 """What packages write instead of an SPDX identifier → the identifier."""
 
 STATED_ELSEWHERE: Final = {
+    "async-timeout": ("Apache-2.0", "its metadata; not every Python installs it"),
     "axe-playwright-python": ("MIT", "its LICENSE file; axe-core in it is MPL-2.0"),
     "python-dateutil": ("Apache-2.0 OR BSD-3-Clause", "its LICENSE file: a dual licence"),
     "skops": ("MIT", "its LICENSE file"),
@@ -84,9 +85,8 @@ def denied(expression: str) -> bool:
 
 def page() -> str:
     """Return the whole page. Raises LookupError where the environment is not what is locked, and UnknownLicence."""
-    runtime = here(locked(RUNTIME))
-    names = {each.name for each in runtime}
-    others = [each for each in here(locked(DEVELOPMENT)) if each.name not in names]
+    runtime = anywhere(locked(RUNTIME))
+    others = {name: each for name, each in anywhere(locked(DEVELOPMENT)).items() if name not in runtime}
     return "\n".join(
         [
             HEAD.format(denied=", ".join(DENIED)),
@@ -107,9 +107,28 @@ def here(packages: Iterable[Package]) -> list[Package]:
     return sorted((each for each in packages if each.is_for_here()), key=lambda each: each.name)
 
 
-def _table(packages: Iterable[Package]) -> list[str]:
-    rows = [f"| {each.name} | {each.version} | {licence_of(each.name, each.installed())} |" for each in packages]
+def anywhere(packages: Iterable[Package]) -> dict[str, list[Package]]:
+    """Return by name, sorted, those that Linux and some Python install, in each version that there is for one."""
+    found: dict[str, list[Package]] = {}
+    for each in sorted(packages, key=lambda each: each.name):
+        if each.is_for_some_python():
+            found.setdefault(each.name, []).append(each)
+    return found
+
+
+def _table(packages: Mapping[str, list[Package]]) -> list[str]:
+    rows = [
+        f"| {name} | {' or '.join(each.version for each in versions)} | {_licence(name, versions)} |"
+        for name, versions in packages.items()
+    ]
     return ["| package | version | licence |", "|---|---|---|", *rows]
+
+
+def _licence(name: str, versions: list[Package]) -> str:
+    """Return what the version that is installed here says; one that some Python alone installs is stated elsewhere."""
+    if name in STATED_ELSEWHERE:
+        return STATED_ELSEWHERE[name][0]
+    return next(licence_of(name, each.installed()) for each in versions if each.is_for_here())
 
 
 def main() -> int:

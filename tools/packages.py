@@ -20,6 +20,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 RUNTIME: Final = ROOT / "requirements.lock"
 DEVELOPMENT: Final = ROOT / "requirements-dev.lock"
 
+PYTHONS: Final = ("3.11.0", "3.11.9", "3.12.1", "3.13.1", "3.14.0")
+"""Those that locks tell apart, and the rest of them stand for."""
+
 _LINE: Final = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*])?==(?P<version>[^\s;]+)\s*(?:;(?P<marker>[^\\]*))?")
 _HASH: Final = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
@@ -36,6 +39,13 @@ class Package:
     def is_for_here(self) -> bool:
         """Say whether it is installed on this platform and this Python."""
         return not self.marker or Marker(self.marker).evaluate()
+
+    def is_for_some_python(self) -> bool:
+        """Say whether it is installed on this platform by some Python that the gateway runs on."""
+        return not self.marker or any(
+            Marker(self.marker).evaluate({"python_full_version": each, "python_version": each.rpartition(".")[0]})
+            for each in PYTHONS
+        )
 
     def installed(self) -> Distribution:
         """Return it as it is installed. Raises LookupError where it is not, or in another version."""

@@ -40,6 +40,9 @@ class Door(Exchange[bool]):
     def _refusal(self, error: GatewayError | None) -> tuple[int, bool]:
         return 2, False
 
+    def _heard(self, name: str) -> Sequence[bytes]:
+        return ()
+
 
 class Memory:
     """Implements ``ports.PredictionMemory``; remembers the points and the rules."""
