@@ -27,7 +27,7 @@ ROWS: Final = 100_000
 ROW: Final = np.ones((1, 2), np.float32)
 FOREVER: Final = np.array([10**12], np.int64)
 FAILED: Final = 3
-HELD_MS: Final = 6000
+HELD_MS: Final = 10_000
 
 
 def outer() -> bytes:
