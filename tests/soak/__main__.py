@@ -123,12 +123,12 @@ def verdict(ledger: Ledger, samples: list[Sample], into: Path | None) -> int:
     print("explained", dict(ledger.explained))
     for failure in ledger.unexplained[:20]:
         print(f"UNEXPLAINED at {failure.at:.1f} s, {failure.stream}: {failure.text}")
-    memory, descriptors, threads, series = growths(samples)
+    memory, threads, descriptors, series = growths(samples)
     rows: list[tuple[str, float, float]] = [
         ("unexplained failures", len(ledger.unexplained), thresholds.UNEXPLAINED_FAILURES),
         *((f"MiB more: {each.what}", each.amount, thresholds.GROWTH_MIB) for each in memory),
-        *((f"descriptors more: {each.what}", each.amount, thresholds.DESCRIPTORS) for each in descriptors),
         *((f"threads more: {each.what}", each.amount, thresholds.THREADS) for each in threads),
+        ("descriptors more", descriptors.amount, thresholds.DESCRIPTORS),
         ("series more", series.amount, thresholds.SERIES),
     ]
     held = True

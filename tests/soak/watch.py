@@ -58,17 +58,21 @@ def look(gateway: Gateway, at: float) -> Sample:
     return Sample(at, held, sum(map(len, scraped.values())), lag, proc.pss_bytes(members) / 2**20)
 
 
-def growths(samples: Sequence[Sample]) -> tuple[list[Growth], list[Growth], list[Growth], Growth]:
-    """Return the growth over *samples* of memory, descriptors, threads, each per process that is in all, and series."""
+def growths(samples: Sequence[Sample]) -> tuple[list[Growth], list[Growth], Growth, Growth]:
+    """Return the growth over *samples* of memory and threads, per process that is in all; descriptors; series.
+
+    Descriptors count together: a caller's connection comes to any worker.
+    """
     lasting = set.intersection(*(set(sample.held) for sample in samples))
-    memory, descriptors, threads = [], [], []
+    memory, threads = [], []
     for pid in sorted(lasting):
         holds = [sample.held[pid] for sample in samples]
         name = f"{holds[0].name} {pid}"
         memory.append(Growth(name, _growth([each.rss for each in holds])))
-        descriptors.append(Growth(name, _growth([each.descriptors for each in holds])))
         threads.append(Growth(name, _growth([each.threads for each in holds])))
-    return memory, descriptors, threads, Growth("series", _growth([sample.series for sample in samples]))
+    series = [sample.series for sample in samples]
+    descriptors = [sum(sample.held[pid].descriptors for pid in lasting) for sample in samples]
+    return memory, threads, Growth("descriptors", _growth(descriptors)), Growth("series", _growth(series))
 
 
 def _growth(values: Sequence[float]) -> float:
