@@ -24,8 +24,8 @@ SEEDED_SECONDS = 5.0
 
 
 ALONE = frozenset({
-    "bad_canaries", "grpc", "killers", "labelled", "rollback", "rows", "shadow", "slow_and_deadly", "stopping",
-    "store_lost", "weights", "worker_faults",
+    "bad_canaries", "killers", "labelled", "rollback", "rows", "slow_and_deadly", "stopping", "weights",
+    "worker_faults",
 })  # fmt: skip
 """What measures time under load: it has the machine for itself. The rest waits more than it works: three at a time."""
 

@@ -118,6 +118,7 @@ def test_every_alert_has_a_fault_and_every_fault_an_alert() -> None:
     assert sorted(staged) == sorted(rule["alert"] for rule in alerts(RULES))
 
 
+@pytest.mark.long
 def test_a_version_that_fails_and_a_gateway_that_is_gone_reach_a_webhook(watched: Watched) -> None:
     on = watched.start(["fails"], compared=False)
 

@@ -112,6 +112,7 @@ def _others(sentinel: Server) -> tuple[int, int]:
     return int(said["num-other-sentinels"]), int(said["num-slaves"])
 
 
+@pytest.mark.long
 async def test_routes_and_writes_go_on_after_the_primary_is_lost_and_a_sentinel_with_it(
     sentinel_url: tuple[str, list[Server]],
 ) -> None:
