@@ -58,11 +58,10 @@ class CachingLane(Lane):
         flight = self._flights.get(key)
         if flight is None:
             flight = _Flight(self, key, feeds, rows, priority)
-            waiter = flight.join(deadline, settle)
-            flight.start(deadline)
+            flight.start(deadline)  # before anybody waits: it may be refused
             self._flights[key] = flight
             self.cells.happened("cache_miss")
-            return waiter
+            return flight.join(deadline, settle)
         self.cells.happened("cache_shared")
         return flight.join(deadline, settle)
 

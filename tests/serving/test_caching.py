@@ -182,6 +182,27 @@ async def test_what_the_queue_refuses_is_refused_and_leaves_nothing_behind(make_
     assert (await Caller(lane, pairs(2)).outputs())[0][0, 0] == 4
 
 
+async def test_who_was_refused_is_told_nothing_later(make_lane: MakeLane) -> None:
+    session = Slow()
+    lane = slow_lane(make_lane, session, max_queue=1)
+    busy = Caller(lane, pairs(0))
+    await asyncio.sleep(0.02)
+    queued = Caller(lane, pairs(1))
+    told: list[object] = []
+    loop, gone_wrong = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, what: gone_wrong.append(what))
+    soon = loop.time() + 0.03
+    with pytest.raises(Overloaded):
+        lane.submit((pairs(2),), 1, soon, told.append)
+
+    await asyncio.sleep(0.06)  # past the deadline of the one that was refused
+
+    assert told == gone_wrong == []
+    session.gate.set()
+    await busy.outputs()
+    await queued.outputs()
+
+
 async def test_an_input_that_is_too_large_to_remember_is_run(make_lane: MakeLane, session: FakeSession) -> None:
     lane = make_lane(session, cache_bytes=32)
 
