@@ -7,11 +7,14 @@ import logging
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+
     from gateway.assemble.control import ControlParts
     from gateway.processes.start import Start
 
@@ -51,11 +54,7 @@ class Control:
     async def run(self) -> None:
         """Serve the admin port until SIGTERM."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._parts.stop)
-        forever = (
-            self._tick_forever, self._steer_forever, self._look_forever, self._tell_forever, self._follow_forever,
-            self._compare_forever, self._optimize_forever,
-        )  # fmt: skip
-        duties = [asyncio.create_task(each()) for each in forever]
+        duties = [asyncio.create_task(each) for each in self._duties()]
         try:
             await self._parts.server.run()
         finally:
@@ -77,53 +76,23 @@ class Control:
             is_starting = self._ready_fd is not None and time.monotonic() < self._hurry_until
             await asyncio.sleep(FIRST_TICKS_SECONDS if is_starting else TICK_SECONDS)
 
-    async def _steer_forever(self) -> None:
-        while True:
-            try:
-                await self._parts.controller.tick()
-            except Exception:  # the outermost door of a task: its end must not end the process
-                log.exception("the controller failed and goes on")
-            await asyncio.sleep(STEER_SECONDS)
-
-    async def _optimize_forever(self) -> None:
-        while True:
-            try:
-                await self._parts.optimizer.tick()
-            except Exception:  # the outermost door of a task: its end must not end the process
-                log.exception("the optimizer failed and goes on")
-            await asyncio.sleep(OPTIMIZE_SECONDS)
-
-    async def _look_forever(self) -> None:
-        while True:
-            try:
-                await self._parts.board.run_forever()
-            except Exception:  # the outermost door of a task: its end must not end the process
-                log.exception("the quality of the versions could not be read, and is read again")
-            await asyncio.sleep(STEER_SECONDS)
-
-    async def _tell_forever(self) -> None:
-        while True:
-            try:
-                await self._parts.courier.tick()
-            except Exception:  # the outermost door of a task: its end must not end the process
-                log.exception("the courier failed and goes on")
-            await asyncio.sleep(TELL_SECONDS)
-
-    async def _compare_forever(self) -> None:
-        while True:
-            try:
-                await self._parts.drift.tick()
-            except Exception:  # the outermost door of a task: its end must not end the process
-                log.exception("drift could not be looked at, and is looked at again")
-            await asyncio.sleep(COMPARE_SECONDS)
-
-    async def _follow_forever(self) -> None:
-        while (follower := self._parts.follower) is not None:
-            try:
-                await asyncio.to_thread(follower.tick)
-            except Exception:  # the outermost door of a task: its end must not end the process
-                log.exception("the store of models could not be followed, and is looked at again")
-            await asyncio.sleep(FOLLOW_SECONDS)
+    def _duties(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """Yield what is done beside serving the port, for ever."""
+        parts = self._parts
+        yield self._tick_forever()
+        yield _repeated(parts.controller.tick, STEER_SECONDS, "the controller failed and goes on")
+        yield _repeated(parts.optimizer.tick, OPTIMIZE_SECONDS, "the optimizer failed and goes on")
+        yield _repeated(
+            parts.board.run_forever, STEER_SECONDS, "the quality of the versions could not be read, and is read again"
+        )
+        yield _repeated(parts.courier.tick, TELL_SECONDS, "the courier failed and goes on")
+        yield _repeated(parts.drift.tick, COMPARE_SECONDS, "drift could not be looked at, and is looked at again")
+        if parts.follower is not None:
+            yield _repeated(
+                partial(asyncio.to_thread, parts.follower.tick),
+                FOLLOW_SECONDS,
+                "the store of models could not be followed, and is looked at again",
+            )
 
     def _say_ready(self) -> None:
         """Tell the launcher, once, when the workers are ready and what they serve is in the store."""
@@ -138,6 +107,16 @@ class Control:
             os.write(self._ready_fd, b"1")
             os.close(self._ready_fd)
             self._ready_fd = None
+
+
+async def _repeated(work: Callable[[], Awaitable[object]], pause_seconds: float, failure: str) -> None:
+    """Do *work* again and again; where it fails, log *failure* with the cause and go on."""
+    while True:
+        try:
+            await work()
+        except Exception:  # the outermost door of a task: its end must not end the process
+            log.exception(failure)
+        await asyncio.sleep(pause_seconds)
 
 
 def preload() -> None:
