@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 export ORT_DISABLE_TELEMETRY := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help run demo-learning test test-long test-faults test-fleet lint bench soak load models lock check-models sbom \
+.PHONY: help run demo-learning test test-long check test-faults test-fleet lint bench soak load models lock check-models sbom \
 	licences audit programs environments kserve ops audit-environment clean
 
 help:  ## show what can be done
@@ -21,15 +21,17 @@ run: $(VENV)/.core  ## serve the shipped models on 127.0.0.1:8080
 demo-learning: $(VENV)/.dev  ## watch the loop close: the world changes, labels come back, what learned of them is promoted
 	@$(BIN)/gateway demo learning
 
-test: $(VENV)/.dev programs environments  ## everything that must hold: style, types, tests, coverage of the core
-	@scripts/check
+test: check  ## everything that must hold: style, types, tests, coverage of the core
 	@scripts/test
 
-test-long: $(VENV)/.dev programs environments  ## the same tests with long runs
+test-long: check  ## the same tests with long runs
 	@scripts/test -m "long or not long"
 
 test-faults: $(VENV)/.dev programs  ## every promise under its real fault, with a table; FAULTS="--fault-seconds 60"
 	@$(BIN)/pytest -p no:cacheprovider -q -m fault tests/faults $(FAULTS)
+
+check:  # style and types, while what the tests need beside them is installed
+	@$(MAKE) --no-print-directory -j4 lint programs environments
 
 lint: $(VENV)/.dev  ## style and types only
 	@scripts/check
@@ -64,12 +66,12 @@ licences: $(VENV)/.dev  ## write docs/licences.md again, from what is installed
 audit: audit-environment  ## known weaknesses of what is locked (needs the network)
 	@scripts/audit
 
-programs:  # what some tests need beside Python: installed where that is possible, else those tests say why they skip
+programs: $(VENV)/bin/pip  # what some tests need beside Python: installed where that is possible, else those tests say why they skip
 	@scripts/programs
 
 environments: kserve ops  # what tests need of Python beside ours, each in an environment of its own
 
-kserve ops:
+kserve ops: $(VENV)/bin/pip
 	@PYTHON="$(PYTHON)" scripts/environment $@
 
 audit-environment:
@@ -78,10 +80,14 @@ audit-environment:
 clean:  ## remove what was set up and what was run
 	rm -rf $(VENV) .venv-kserve .venv-ops .venv-audit build .gateway .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
-$(VENV)/.core: requirements.lock pyproject.toml
+# First of all, so that what follows may run side by side: to make it may take apt, which nobody else may use meanwhile.
+$(VENV)/bin/pip:
+	@PYTHON="$(PYTHON)" scripts/venv
+
+$(VENV)/.core: requirements.lock pyproject.toml | $(VENV)/bin/pip
 	@PYTHON="$(PYTHON)" scripts/install requirements.lock
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.lock pyproject.toml
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/pip
 	@PYTHON="$(PYTHON)" scripts/install requirements-dev.lock
 	@touch $@ $(VENV)/.core

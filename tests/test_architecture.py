@@ -141,16 +141,23 @@ def imports(sources: Sources) -> list[Import]:
 
 
 def _imports(module: str, source: str, sources: Sources) -> Iterator[Import]:
-    for node, runs in _walk(ast.parse(source), runs=True):
+    for node, runs in _statements(source):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(module, alias.name, node.lineno, runs)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = "." * node.level + (node.module or "")
             for alias in node.names:
                 whole = f"{base}.{alias.name}"
                 is_module = whole in sources or base == "gateway"
                 yield Import(module, whole if is_module else base, node.lineno, runs)
+
+
+@cache
+def _statements(source: str) -> tuple[tuple[ast.Import | ast.ImportFrom, bool], ...]:
+    """Return every statement that imports, and whether it is executed when the module is imported."""
+    nodes = _walk(ast.parse(source), runs=True)
+    return tuple((node, runs) for node, runs in nodes if isinstance(node, ast.Import | ast.ImportFrom))
 
 
 def _walk(tree: ast.AST, *, runs: bool) -> Iterator[tuple[ast.AST, bool]]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.fleet import is_last_ready
-from gateway.core.compatibility import compare, compare_inputs, explain, misfits
+from gateway.core.compatibility import compare, compare_inputs, misfits, summary
 from gateway.core.errors import InvalidDocument, UnknownVersion, VersionInUse, VersionUnavailable
 from gateway.core.phases import ENDED
 from gateway.core.versions import VersionState
@@ -19,16 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from gateway.control.fleet import FleetVersion
-    from gateway.core.compatibility import Finding
     from gateway.core.document import RouteDocument
     from gateway.core.rollout import Rollout
     from gateway.core.signature import Signature
     from gateway.ports import WorkerReport
 
 MAX_REASON: Final = 500
-
-MAX_FINDINGS: Final = 4
-"""Differences that one refusal names; a version with other columns differs in dozens."""
 
 
 def check_optimize(document: RouteDocument, rollout: Rollout | None) -> None:
@@ -94,7 +90,7 @@ def check_signatures(document: RouteDocument, fleet: Mapping[int, FleetVersion])
             raise InvalidDocument(
                 field,
                 f"version {version} cannot share a route with the baseline, version {document.baseline}: "
-                f"{_said(found)}; or give it all the traffic and make it the baseline, in one change",
+                f"{summary(found)}; or give it all the traffic and make it the baseline, in one change",
             )
 
 
@@ -126,7 +122,7 @@ def check_shadows(
             raise InvalidDocument(
                 field,
                 f"version {version} cannot run copies of what the baseline, version {document.baseline}, is asked: "
-                f"{_said(found)}",
+                f"{summary(found)}",
             )
 
 
@@ -244,9 +240,3 @@ def _is_present(version: int, fleet: Mapping[int, FleetVersion], on_disk: Collec
 
 def _signature(version: int, fleet: Mapping[int, FleetVersion]) -> Signature | None:
     return fleet[version].signature if version in fleet else None
-
-
-def _said(found: Sequence[Finding]) -> str:
-    """Return the first of the differences in words, and how many more there are."""
-    more = f", and {len(found) - MAX_FINDINGS} more" if len(found) > MAX_FINDINGS else ""
-    return "; ".join(explain(each) for each in found[:MAX_FINDINGS]) + more

@@ -27,6 +27,10 @@ class Verdict(Enum):
     BREAKING = "breaking"
 
 
+MAX_TOLD: Final = 4
+"""Differences that one sentence names; a version with other columns differs in dozens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One difference: the *rule* that it falls under, the *tensor*, what was and what is, and what that means."""
@@ -82,6 +86,12 @@ def explain(finding: Finding) -> str:
     if finding.verdict is Verdict.NEEDS_ADAPTER:
         remedy += ", or with an adapter: `gateway models adapt`"
     return f"{tensor} {change} ({finding.rule}: {finding.verdict.value}; {remedy})"
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """Return the first of the `misfits` in words, and how many more there are."""
+    more = f", and {len(findings) - MAX_TOLD} more" if len(findings) > MAX_TOLD else ""
+    return "; ".join(explain(each) for each in findings[:MAX_TOLD]) + more
 
 
 _REMEDIES: Final = (

@@ -53,12 +53,6 @@ class TensorSpec:
         """Say whether every tensor that is an *other* is one of these too."""
         return self.datatype == other.datatype and self.fits(other.shape)
 
-    def overlaps(self, other: TensorSpec) -> bool:
-        """Say whether some tensor is both."""
-        if self.datatype != other.datatype or len(self.shape) != len(other.shape):
-            return False
-        return all(each[0] == each[1] or FREE in each for each in zip(self.shape, other.shape, strict=True))
-
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -76,13 +70,6 @@ class Signature:
         theirs = {spec.name: spec for spec in other.inputs}
         return len(self.inputs) == len(theirs) and all(
             spec.name in theirs and spec.takes_all_of(theirs[spec.name]) for spec in self.inputs
-        )
-
-    def shares_inputs_with(self, other: Signature) -> bool:
-        """Say whether there are requests that both can run: as `takes_all_of`, with FREE on either side."""
-        theirs = {spec.name: spec for spec in other.inputs}
-        return len(self.inputs) == len(theirs) and all(
-            spec.name in theirs and spec.overlaps(theirs[spec.name]) for spec in self.inputs
         )
 
     def fits(self, shapes: Sequence[tuple[int, ...]]) -> bool:

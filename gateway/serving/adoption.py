@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.core import document, routing, seating
+from gateway.core.compatibility import compare, misfits, summary
 from gateway.core.versions import WHOLE_MODEL, VersionState
 from gateway.core.watching import Mark
 from gateway.serving.live import LiveRoute
@@ -91,6 +92,8 @@ class Adoption:
         """What this worker sees of the rollouts of the routes that it serves."""
         self._awaited: dict[str, AbstractSet[int]] = {}
         """Versions at weight 0 that were not ready when their model's route was swapped in; the log knows of them."""
+        self._misfits: dict[str, tuple[Mark, Mapping[int, str]]] = {}
+        """By model: versions that may not share its route, which is of that mark, and why; the log knows of them."""
         self._routed: dict[str, frozenset[int]] = {}
         """What the catalog was told last: versions that must not be unloaded, by model."""
         catalog.subscribe(lambda status: self._settle(status.model))
@@ -160,6 +163,7 @@ class Adoption:
         lanes, waiting = self._ready_lanes(wanted.routing.document)
         if waiting or not lanes:
             return
+        self._leave_out_misfits(wanted, lanes)
         if live is None or live.routing is not wanted.routing or dict(live.lanes) != lanes:
             self._swap(wanted, lanes)
 
@@ -218,10 +222,34 @@ class Adoption:
             waiting = waiting or (version in answering and status is not None and status.state in COMING)
         return lanes, waiting
 
+    def _leave_out_misfits(self, wanted: Wanted, lanes: dict[int, Lane]) -> None:
+        """Take from *lanes* the versions with traffic whose answers callers of the baseline would notice.
+
+        A route is checked where it is written, as far as the signatures are known there; of a version that was loaded
+        nowhere by then they are known only here. The baseline answers for such a version, as for one that failed.
+        """
+        document = wanted.routing.document
+        baseline = lanes.get(document.baseline)
+        misfit = (
+            {} if baseline is None else _misfits(baseline, {v: lanes[v] for v in document.weighted() & lanes.keys()})
+        )
+        for version in misfit:
+            del lanes[version]
+        if self._misfits.get(document.model) == (wanted.mark, misfit):
+            return
+        self._misfits[document.model] = wanted.mark, misfit
+        for version, why in misfit.items():
+            log.error(
+                "route %s revision %d: version %d cannot share a route with the baseline, version %d: %s; the baseline"
+                " answers for it",
+                document.model, wanted.mark.revision, version, document.baseline, why,
+            )  # fmt: skip
+
     def _swap(self, wanted: Wanted, lanes: dict[int, Lane]) -> None:
         trial = self.trials.adopt(wanted.rollout, wanted.mark.revision, wanted.routing, lanes)
         route = self._make_route(wanted.routing, wanted.mark, lanes, self._metrics, trial)
-        self._tell_log(wanted, lanes.keys())
+        _, misfit = self._misfits[wanted.routing.document.model]
+        self._tell_log(wanted, lanes.keys() | misfit.keys())
         self._table.put(route)
         self._tell_catalog(route.model)
         self._tell_listeners()
@@ -281,3 +309,11 @@ class Adoption:
     def _is_out(self, model: str) -> bool:
         """Say whether an operator took the whole model out of service."""
         return self._orders.get(model, {}).get(WHOLE_MODEL) == "unload"
+
+
+def _misfits(baseline: Lane, lanes: Mapping[int, Lane]) -> Mapping[int, str]:
+    """Return those of *lanes*, by version, that callers of the *baseline* would notice, and why."""
+    found = {
+        version: misfits(compare(baseline.version.signature, lane.version.signature)) for version, lane in lanes.items()
+    }
+    return {version: summary(each) for version, each in sorted(found.items()) if each}

@@ -169,7 +169,7 @@ class LiveRoute:
                 raise VersionUnavailable(self.model, version, "not ready", "nor is the baseline")
             cells = self._metrics.version(self.model, str(version))
             arm = Arm(baseline, rule, self.revision, stands_in_for=version, absent=cells)
-        elif baseline is None or lane is baseline or not self._can_stand_in(baseline, lane):
+        elif baseline is None or lane is baseline or self.routing.document.fallback != "baseline":
             arm = Arm(lane, rule, self.revision, is_trusted=lane is baseline)
         else:
             behind = self._behind(baseline, lane, rule)
@@ -191,15 +191,14 @@ class LiveRoute:
         if version == trial.rollout.baseline:
             again: Arm | None = arm
         elif version in trial.rollout.live:
-            is_able = baseline is not None and _share_inputs(baseline, arm.lane)
-            again = self._behind(baseline, arm.lane, arm.rule) if baseline and is_able else None
+            again = self._behind(baseline, arm.lane, arm.rule) if baseline is not None else None
         else:
             return
         arm.is_plain = False
         arm.watched = Watched(trial, version, self.routing.document.fallback, arm.fallback or again)
 
     def _behind(self, baseline: Lane, lane: Lane, rule: str) -> Arm:
-        """Return the arm of the *baseline* that answers where *lane*, which shares its inputs, fails."""
+        """Return the arm of the *baseline* that answers where *lane*, which takes all that it takes, fails."""
         mine, before = baseline.version.signature, lane.version.signature
         theirs = [spec.name for spec in before.inputs]
         order = tuple(theirs.index(spec.name) for spec in mine.inputs)
@@ -211,14 +210,6 @@ class LiveRoute:
             order=None if order == tuple(range(len(order))) else order,
             is_narrower=not mine.takes_all_of(before),
         )
-
-    def _can_stand_in(self, baseline: Lane, lane: Lane) -> bool:
-        wanted = self.routing.document.fallback == "baseline"
-        return wanted and _share_inputs(baseline, lane)
-
-
-def _share_inputs(baseline: Lane, lane: Lane) -> bool:
-    return baseline.version.signature.shares_inputs_with(lane.version.signature)
 
 
 class LiveTable:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 ROUTE = 'split: {"1": 100, "2": 0}'
-SERVED_SECONDS = 5.0
+SERVED_SECONDS = 15.0
 
 
 def model_page(look: Look, gateway: Gateway, model: str = MODEL, **given: Any) -> Any:

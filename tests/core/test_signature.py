@@ -37,7 +37,6 @@ def test_two_versions_take_the_same_inputs_in_whatever_order_they_name_them() ->
 
     assert one.takes_all_of(other)
     assert other.takes_all_of(one)
-    assert one.shares_inputs_with(other)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +45,6 @@ def test_two_versions_take_the_same_inputs_in_whatever_order_they_name_them() ->
 )
 def test_another_name_datatype_or_shape_is_another_input(changed: TensorSpec) -> None:
     assert not Signature((X,), (OUT,)).takes_all_of(Signature((changed,), (OUT,)))
-    assert not Signature((X,), (OUT,)).shares_inputs_with(Signature((changed,), (OUT,)))
 
 
 def test_a_version_with_a_free_axis_takes_all_of_one_that_fixes_it_and_not_the_other_way_round() -> None:
@@ -54,15 +52,12 @@ def test_a_version_with_a_free_axis_takes_all_of_one_that_fixes_it_and_not_the_o
 
     assert free.takes_all_of(fixed)
     assert not fixed.takes_all_of(free)
-    assert fixed.shares_inputs_with(free)
-    assert free.shares_inputs_with(fixed)
 
 
-def test_another_rank_or_one_input_more_shares_nothing() -> None:
+def test_another_rank_or_one_input_less_is_not_taken() -> None:
     flat = Signature((TensorSpec("x", "FP32", (FREE,)),), ())
 
-    assert not Signature((X,), ()).shares_inputs_with(flat)
-    assert not Signature((X,), ()).shares_inputs_with(Signature((X, Y), ()))
+    assert not Signature((X,), ()).takes_all_of(flat)
     assert not Signature((X, Y), ()).takes_all_of(Signature((X,), ()))
 
 
@@ -78,16 +73,6 @@ def test_what_takes_all_requests_is_what_compatibility_calls_compatible(
     before, after = Signature(old, ()), Signature(new, ())
 
     assert after.takes_all_of(before) == (worst(compare_inputs(before, after)) is Verdict.COMPATIBLE)
-
-
-@given(old=tensors, new=tensors)
-def test_a_version_that_takes_all_of_another_shares_its_inputs(
-    old: tuple[TensorSpec, ...], new: tuple[TensorSpec, ...]
-) -> None:
-    before, after = Signature(old, ()), Signature(new, ())
-
-    assert after.shares_inputs_with(before) or not after.takes_all_of(before)
-    assert after.shares_inputs_with(before) == before.shares_inputs_with(after)
 
 
 def test_only_bytes_have_elements_of_no_fixed_size() -> None:

@@ -54,6 +54,8 @@ def test_where_other_threads_appear_than_were_asked_for_none_is_counted() -> Non
     built, clocks = pool.with_pool(lambda: session(3), 1)
 
     assert clocks == ()
+    for _ in range(100):
+        built.run({"input": ROWS})
     assert built.pool_seconds() > 0
 
 

@@ -7,6 +7,8 @@ import http.client
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+
 from tests.engine import killers
 from tests.flows import metrics
 from tests.flows.gateway_process import eventually
@@ -135,6 +137,7 @@ def test_an_endless_canary_is_answered_by_the_baseline_inside_the_deadline(
     assert_healthy(gateway)
 
 
+@pytest.mark.long
 def test_behind_a_run_that_cannot_be_stopped_nobody_waits(begin: Callable[..., Gateway], tmp_path: Path) -> None:
     models = repository(tmp_path / "models", [1, 2])
     publish(models, 1, killers.unstoppable(), model="huge")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("schemathesis") is None, reason="the extra `peers` is not installed"
 )
 
-FEW: Final = ("--max-examples", "8", "--seed", "1")
+FEW: Final = ("--max-examples", "4", "--seed", "1")
 MANY: Final = ("--max-examples", "500")
 PORTS: Final = ("inference", "admin")
 

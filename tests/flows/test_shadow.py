@@ -6,6 +6,8 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 from tests.flows import metrics
 from tests.flows.gateway_process import eventually
 from tests.flows.load import Load
@@ -47,6 +49,7 @@ def put_shadow(gateway: Gateway, shadow: dict[str, int]) -> int:
     return answer.status
 
 
+@pytest.mark.alone
 async def test_callers_notice_nothing_of_a_shadow_and_every_copy_is_counted(begin: Callable[..., Gateway]) -> None:
     gateway = begin(versions=(1, 2, 3), route=ROUTE)
     async with Load(gateway.port, rate=RATE, keep_alive=False) as before:

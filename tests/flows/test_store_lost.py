@@ -9,6 +9,8 @@ import re
 import signal
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 from load_tests.servers import free_port
 from tests.flows import metrics
 from tests.flows.gateway_process import eventually
@@ -73,6 +75,7 @@ async def test_with_the_store_frozen_requests_are_answered_and_writes_are_refuse
     assert_counts_agree(gateway, [load], before={})
 
 
+@pytest.mark.long
 async def test_a_store_that_is_killed_comes_back_with_its_routes_and_no_request_notices(
     begin: Callable[..., Gateway],
 ) -> None:
@@ -126,6 +129,7 @@ def test_without_a_store_at_start_the_routes_served_last_are_served(begin: Calla
     assert "its digest does not match" in gateway.stderr()
 
 
+@pytest.mark.long
 def test_without_a_store_and_without_a_snapshot_the_route_files_are_served(begin: Callable[..., Gateway]) -> None:
     address = f"redis://127.0.0.1:{free_port()}/0"
     gateway = begin(route='split: {"1": 1, "2": 0}\nbaseline: "1"', has_store=False, flags=("--redis-url", address))

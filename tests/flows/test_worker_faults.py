@@ -11,6 +11,8 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 from tests.flows import metrics
 from tests.flows.gateway_process import Gateway, eventually
 from tests.flows.load import Connection, Load
@@ -120,6 +122,7 @@ def _holds(question: Callable[[], bool]) -> bool:
         return False
 
 
+@pytest.mark.long
 async def test_a_wedged_worker_is_replaced_and_the_other_answers_on(begin: Callable[..., Gateway]) -> None:
     gateway = begin(route=ROUTE)
     victim = gateway.worker_pids()[0]

@@ -47,6 +47,8 @@ UNAVAILABLE = VersionState.UNAVAILABLE
 UNLOADING = VersionState.UNLOADING
 
 PAIRS = Signature((TensorSpec("x", "FP32", (-1, 2)),), (TensorSpec("y", "FP32", (-1, 2)),))
+TAKES_ANY_WIDTH = Signature((TensorSpec("x", "FP32", (-1, -1)),), (TensorSpec("y", "FP32", (-1, 2)),))
+"""What callers of PAIRS may share a route with."""
 ANY_WIDTH = Signature((TensorSpec("x", "FP32", (-1, -1)),), (TensorSpec("y", "FP32", (-1, -1)),))
 
 

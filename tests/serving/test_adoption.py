@@ -11,6 +11,7 @@ import pytest
 from gateway.core import document
 from gateway.core.errors import UnknownModel, VersionUnavailable
 from gateway.core.rollout import Kept
+from gateway.core.signature import Signature, TensorSpec
 from gateway.core.versions import WHOLE_MODEL
 from gateway.core.watching import Mark
 from tests.serving.fakes import FAILED, LOADING, READY, UNAVAILABLE, UNLOADING, Floor, a_turn, compiled, nothing
@@ -553,3 +554,39 @@ async def test_a_replaced_version_that_has_traffic_again_never_goes(floor: Floor
     floor.adoption.look_at_clock()
 
     assert floor.held.routed["fraud"] == {1, 2}
+
+
+# What callers of the baseline would notice
+
+NAMED_OTHERWISE = Signature((TensorSpec("features", "FP32", (-1, 2)),), (TensorSpec("y", "FP32", (-1, 2)),))
+
+
+async def test_a_version_that_turns_out_to_have_another_interface_is_answered_by_the_baseline(
+    floor: Floor, caplog: pytest.LogCaptureFixture
+) -> None:
+    floor.held.hold("fraud", 1)
+    floor.held.hold("fraud", 2, signature=NAMED_OTHERWISE)
+    floor.held.hold("fraud", 3)
+
+    floor.adoption.want(ONE, compiled({"1": 1, "2": 1, "3": 1}))
+    floor.adoption.settle()
+
+    assert floor.table.route("fraud").lanes.keys() == {1, 3}
+    assert floor.lane(2).version.version == 2, "who names it is answered by it"
+    (told,) = caplog.messages
+    assert told.startswith(
+        "route fraud revision 1: version 2 cannot share a route with the baseline, version 1: the input"
+    )
+    assert told.endswith("; the baseline answers for it")
+
+
+async def test_another_interface_that_gets_no_requests_or_all_of_them_is_no_misfit(floor: Floor) -> None:
+    floor.held.hold("fraud", 1)
+    floor.held.hold("fraud", 2, signature=NAMED_OTHERWISE)
+
+    floor.adoption.want(ONE, compiled({"1": 1, "2": 0}))
+    aside = floor.table.route("fraud").lanes.keys()
+    floor.adoption.want(TWO, compiled({"2": 1}, baseline="2"))
+
+    assert aside == {1, 2}
+    assert floor.table.route("fraud").lanes.keys() == {2}

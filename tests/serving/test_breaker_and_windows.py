@@ -11,7 +11,18 @@ import pytest
 from gateway.core.breaker import IN_A_ROW, Breaker
 from gateway.core.watching import Mark
 from gateway.serving.windows import BatchWindows
-from tests.serving.fakes import ANY_WIDTH, SLOW, Dispatched, Floor, Gate, a_turn, compiled, doubled, pairs, rollout_of
+from tests.serving.fakes import (
+    SLOW,
+    TAKES_ANY_WIDTH,
+    Dispatched,
+    Floor,
+    Gate,
+    a_turn,
+    compiled,
+    doubled,
+    pairs,
+    rollout_of,
+)
 from tests.serving.test_watched import EMPTY, REVISION, arm_of, counted, raising, serve
 
 if TYPE_CHECKING:
@@ -52,7 +63,7 @@ async def test_what_the_breaker_sends_to_the_baseline_takes_no_place_in_the_budg
 
 
 async def test_an_open_breaker_does_not_send_the_baseline_what_it_cannot_run(floor: Floor) -> None:
-    trial = serve(floor, takes=ANY_WIDTH)
+    trial = serve(floor, canary=lambda feeds: [feeds["x"][:, :2]], takes=TAKES_ANY_WIDTH)
     opened_ago(trial, 0)
 
     ended_by, result = await Dispatched(arm_of(floor, 2), np.ones((1, 3), np.float32)).ending()

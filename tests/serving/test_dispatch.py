@@ -12,9 +12,9 @@ from gateway.core.errors import DeadlineExceeded, ModelFailed, Overloaded, Versi
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.watching import Mark
 from tests.serving.fakes import (
-    ANY_WIDTH,
     FAILED,
     SLOW,
+    TAKES_ANY_WIDTH,
     Caller,
     Dispatched,
     Floor,
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from gateway.ports import Tensor
     from gateway.serving.live import Arm
     from tests.serving.fakes import Run
-
-THREES = Signature((TensorSpec("x", "FP32", (-1, 3)),), (TensorSpec("y", "FP32", (-1, 3)),))
 
 
 def raising(feeds: Mapping[str, Tensor]) -> list[Tensor]:
@@ -166,23 +164,12 @@ async def test_a_baseline_that_fails_has_nobody_behind_it(floor: Floor) -> None:
     assert floor.cells(1).fallbacks == []
 
 
-async def test_a_baseline_with_other_inputs_cannot_stand_in(floor: Floor) -> None:
-    floor.held.hold("fraud", 1, signature=THREES)
-    floor.held.hold("fraud", 2, raising)
-    floor.adoption.want(Mark("a", 1, "d"), compiled({"1": 0, "2": 1}, baseline="1"))
-
-    _, result = await Dispatched(floor.table.route("fraud").decide(nothing, 0), pairs(1)).ending()
-
-    assert isinstance(result, ModelFailed)
-    assert result.version == 2
-
-
 @pytest.mark.parametrize(("columns", "answered"), [(2, True), (3, False)])
 async def test_a_baseline_stands_in_for_a_wider_version_where_it_can_run_the_request(
     floor: Floor, columns: int, answered: bool
 ) -> None:
     floor.held.hold("fraud", 1)
-    floor.held.hold("fraud", 2, raising, signature=ANY_WIDTH)
+    floor.held.hold("fraud", 2, raising, signature=TAKES_ANY_WIDTH)
     floor.adoption.want(Mark("a", 1, "d"), compiled({"1": 0, "2": 1}, baseline="1"))
     wide = np.ones((1, columns), np.float32)
 

@@ -15,10 +15,10 @@ from gateway.core.watching import Mark
 from gateway.serving.retries import RetryBudget
 from gateway.serving.tallies import End
 from tests.serving.fakes import (
-    ANY_WIDTH,
     FAILED,
     PAIRS,
     SLOW,
+    TAKES_ANY_WIDTH,
     Caller,
     Dispatched,
     Floor,
@@ -406,7 +406,7 @@ async def test_of_sticky_keys_a_sixteenth_each_once_stands_for_the_assignment(fl
 async def test_a_failure_on_more_than_the_baseline_takes_is_confirmed_by_nobody(
     floor: Floor, columns: int, kind: str, answered: bool
 ) -> None:
-    trial = serve(floor, canary=raising, takes=ANY_WIDTH)
+    trial = serve(floor, canary=raising, takes=TAKES_ANY_WIDTH)
 
     _, result = await Dispatched(arm_of(floor, 2), np.ones((1, columns), np.float32)).ending()
 
