@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -142,6 +143,21 @@ async def test_who_waits_when_the_limit_falls_is_answered_and_who_comes_then_is_
     assert [float(answer[0][0, 0]) for answer in answers] == [2, 4, 6, 8, 10, 12]
     assert limits == [8, 1]  # the first was late and had not waited, the second had
     assert lane.version.in_flight == 0
+
+
+async def test_the_request_that_waited_longest_is_looked_at_though_urgent_ones_run_before_it(
+    make_lane: MakeLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(batching, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    lane = make_lane(max_queue=8, latency_target_ms=TARGET * 1000)
+    patient = Caller(lane, pairs(1), priority=2)
+    now[0] += 2 * TARGET
+    urgent = Caller(lane, pairs(2), priority=1)
+
+    await asyncio.gather(patient.outputs(), urgent.outputs())
+
+    assert lane.queue_limit == 7
 
 
 async def test_the_memory_of_a_version_keeps_its_target_too(make_lane: MakeLane) -> None:

@@ -238,7 +238,7 @@ def test_the_memory_of_a_version_is_that_of_the_worker_where_it_takes_most(
 def test_the_queue_limit_of_a_version_is_that_of_the_worker_where_fewest_may_wait(
     workers: FakeWorkers, collector: GatewayCollector
 ) -> None:
-    told: list[dict[str, dict[int, int]]] = [{"fraud": {1: 9, 2: 4}}, {"fraud": {1: 5}}, {}]
+    told: list[dict[str, dict[int, int]]] = [{"fraud": {1: 9, 2: 4}}, {"fraud": {1: 5}}, {"fraud": {1: 7}}, {}]
     workers.said = [
         WorkerReport(slot, 100 + slot, {}, {}, [], store_up=True, queue_limits=limits)
         for slot, limits in enumerate(told)
