@@ -987,6 +987,7 @@ class WorkerReport:
     *revisions* holds, per model, the revision of the route that the worker serves; 0 is a route that no store gave.
     *shares* holds, per model, each version's share of that route's main split, a fraction of one.
     *golden* holds, per model in preflight and candidate, what golden requests showed, once they were replayed.
+    *queue_limits* holds, per model and version that has a latency target and was asked, how many requests may wait.
     """
 
     slot: int
@@ -997,6 +998,7 @@ class WorkerReport:
     store_up: bool
     shares: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     golden: Mapping[str, Mapping[int, GoldenResult]] = field(default_factory=dict)
+    queue_limits: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
 class Described(Protocol):

@@ -224,8 +224,9 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
     slab = (slabs := SlabDirectory(tmp_path)).acquire()
     slab.version("fraud", "1")
     report = WorkerReport(
-        0, 1, {}, {"fraud": 1}, [VersionStatus("fraud", 1, VersionState.READY, memory_bytes=1)], store_up=True
-    )
+        0, 1, {}, {"fraud": 1}, [VersionStatus("fraud", 1, VersionState.READY, memory_bytes=1)], store_up=True,
+        queue_limits={"fraud": {1: 8}},
+    )  # fmt: skip
     workers = cast("Workers", SimpleNamespace(reports=lambda: [report]))
     described = {cells[0]: (cells[1], set(re.findall(r"\w+", cells[2]))) for cells in rows("docs/metrics.md", "metric")}
 

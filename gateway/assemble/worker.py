@@ -144,6 +144,7 @@ class WorkerParts:
             store_up=self.watcher.store_up,
             shares={model: live.routing.shares() for model, live in routes.items()},
             golden=self.rehearsals.results,
+            queue_limits=self.inference.lanes.queue_limits(),
         )
 
 

@@ -63,6 +63,9 @@ class Serving:
     """Whether a request may bring no rows, and is answered with none; proven when the version is warmed up."""
     pad: bool = False
     """Whether a graph with a fixed first axis takes any number of rows: runs are filled up to it; proven likewise."""
+    latency_target_ms: float = 0.0
+    """How soon a request is answered after it came into the queue: as few may wait as that takes. 0: as many as the
+    gateway's setting allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,7 @@ def _serving(members: _Members) -> Serving:
         cache_bytes=members.integer("cache_bytes", 0, 2**40, 0) or 0,
         allow_empty=members.take("allow_empty", bool, False),
         pad=members.take("pad", bool, False),
+        latency_target_ms=members.number("latency_target_ms", 0.0, 600_000.0, 0.0),
         warm_up={
             name: _warm_up(name, given) for name, given in _named("serving.warm_up", members.take("warm_up", dict, {}))
         },

@@ -99,6 +99,9 @@ def _to_plain(report: WorkerReport) -> dict[str, Any]:
             model: {str(v): [each.rollout, each.lacks, each.failed] for v, each in found.items()}
             for model, found in report.golden.items()
         },
+        "queue_limits": {
+            model: {str(v): most for v, most in found.items()} for model, found in report.queue_limits.items()
+        },
         "versions": [
             {
                 "model": status.model,
@@ -132,6 +135,9 @@ def _from_plain(plain: dict[str, Any]) -> WorkerReport:
         golden={
             model: {int(v): GoldenResult(*words) for v, words in found.items()}
             for model, found in plain["golden"].items()
+        },
+        queue_limits={
+            model: {int(v): most for v, most in found.items()} for model, found in plain["queue_limits"].items()
         },
         versions=[
             VersionStatus(

@@ -32,6 +32,7 @@ from gateway.core.errors import (
 )
 from gateway.core.latency import rows_class
 from gateway.core.limits import DEFAULT
+from gateway.core.queue_limit import open_limit
 from gateway.core.signature import FLOATS, FREE
 from gateway.serving.answer_size import AnswerSize
 from gateway.serving.drift import RequestSample
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from gateway.core.queue_limit import QueueLimit
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import RunLog, Tensor
     from gateway.serving.running import Execution
@@ -64,6 +66,7 @@ STUCK_SECONDS: Final = 0.1
 
 
 _DEADLINE: Final = attrgetter("deadline")
+_ARRIVED: Final = attrgetter("arrived")
 
 
 class Ticket(Protocol):
@@ -118,6 +121,20 @@ class Job:
             self.timer.cancel()
 
 
+def _limit_of(version: LoadedVersion, most: int) -> QueueLimit | None:
+    """Return the limit of a version that has a latency target; say so where no queue can keep it."""
+    target = version.metadata.serving.latency_target_ms / 1000
+    if not target:
+        return None
+    if 2 * version.run_seconds > target:
+        log.warning(
+            "version %d of model %r took %.3g ms for one row when it was warmed, and its serving.latency_target_ms is "
+            "%g: whoever waits for a run and then takes one is late; name a target of several runs",
+            version.version, version.model, version.run_seconds * 1000, target * 1000,
+        )  # fmt: skip
+    return open_limit(target, most)
+
+
 class Lane:
     """The queue of one loaded version in one worker."""
 
@@ -130,12 +147,15 @@ class Lane:
         max_queue: int,
         output_bytes: int = DEFAULT.output_bytes,
     ) -> None:
-        """*max_queue*: the most requests that wait. *output_bytes*: the most of one answer, all outputs together."""
+        """*max_queue*: the most requests that wait, or fewer where the version's metadata names a latency target.
+        *output_bytes*: the most of one answer, all outputs together.
+        """
         signature, serving = version.signature, version.metadata.serving
         self.version = version
         self.key = version.model, version.version
         self.cells = version.cells
         self._max_queue = max_queue
+        self._limit = _limit_of(version, max_queue)
         self._max_rows = serving.max_batch_rows if version.batchable else 0
         self._delay = serving.max_delay_ms / 1000
         self._one_shape = all(FREE not in spec.shape[1:] for spec in signature.inputs)
@@ -225,6 +245,11 @@ class Lane:
     def is_waited_for(self) -> bool:
         """Say whether a request queues."""
         return bool(self._queue)
+
+    @property
+    def queue_limit(self) -> int | None:
+        """How many requests may wait now, where that follows a latency target; None where it is a setting."""
+        return None if self._limit is None else self._limit.requests
 
     def attempt(self, feeds: tuple[Tensor, ...], rows: int) -> Result:
         """Run one request by itself, past the queue, on the calling thread, uncounted; return outputs or the error.
@@ -408,7 +433,20 @@ class Lane:
         self.cells.waited(waits)
         return batch
 
+    def _follow_target(self, limit: QueueLimit, batch: Sequence[Job]) -> None:
+        """Let as many wait as are answered in time; who waits already stays."""
+        self._limit = limit = limit.after_run(
+            arrived=min(map(_ARRIVED, batch)),
+            began=batch[0].began,
+            ended=time.perf_counter(),
+            answered=len(batch),
+            waiting=len(self._queue),
+        )
+        self._max_queue = limit.requests
+
     def _deliver(self, batch: Sequence[Job], execution: Execution) -> None:
+        if self._limit is not None:
+            self._follow_target(self._limit, batch)
         for rows, seconds in execution.runs:
             self.cells.ran(rows, seconds)
         if execution.cpu_seconds:

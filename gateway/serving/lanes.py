@@ -11,7 +11,7 @@ from gateway.serving.batching import Lane
 from gateway.serving.caching import CachingLane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from gateway.models.catalog import Catalog
     from gateway.models.loaded import LoadedVersion
@@ -57,6 +57,14 @@ class Lanes:
     def are_waited_for(self) -> bool:
         """Say whether a request queues for any version."""
         return any(lane.is_waited_for for lane in self._lanes.values())
+
+    def queue_limits(self) -> Mapping[str, Mapping[int, int]]:
+        """Return, per model and version with a latency target, how many requests may wait now."""
+        found: dict[str, dict[int, int]] = {}
+        for lane in self._lanes.values():
+            if (limit := lane.queue_limit) is not None:
+                found.setdefault(lane.version.model, {})[lane.version.version] = limit
+        return found
 
     def samples(self) -> Iterable[RequestSample]:
         """Return what each lane sampled of its requests."""

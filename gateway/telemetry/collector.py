@@ -232,6 +232,13 @@ def _of_routes(reports: Sequence[WorkerReport], shares: Mapping[str, Mapping[int
     for (model, version), taken in sorted(_memory(reports).items()):
         memory.add_metric((model, str(version)), taken)
     yield memory
+    limits = GaugeMetricFamily(
+        "gateway_version_queue_limit", "Requests that may wait for the version, on the worker where fewest may.",
+        labels=VERSION_LABELS,
+    )  # fmt: skip
+    for (model, version), most in sorted(_queue_limits(reports).items()):
+        limits.add_metric((model, str(version)), most)
+    yield limits
     revisions = GaugeMetricFamily("gateway_route_revision", "Lowest revision that a worker serves.", labels=("model",))
     for model in sorted({model for report in reports for model in report.revisions}):
         lowest = min(report.revisions[model] for report in reports if model in report.revisions)
@@ -261,6 +268,16 @@ def _memory(reports: Sequence[WorkerReport]) -> dict[tuple[str, int], int]:
         if status.memory_bytes:
             key = (status.model, status.version)
             found[key] = max(found.get(key, 0), status.memory_bytes)
+    return found
+
+
+def _queue_limits(reports: Sequence[WorkerReport]) -> dict[tuple[str, int], int]:
+    """Return how many requests may wait for each version with a latency target, on the worker where fewest may."""
+    found: dict[tuple[str, int], int] = {}
+    for report in reports:
+        for model, limits in report.queue_limits.items():
+            for version, most in limits.items():
+                found[model, version] = min(found.get((model, version), most), most)
     return found
 
 

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.fault
 
 QUEUE: Final = ("--max-queue", "8")
+LONG_QUEUE: Final = ("--max-queue", "64")
+TARGET: Final = "latency_target_ms: 300"
+OPENING_SECONDS: Final = 3.0
+"""Until what was let in before the first late answer has been worked off: at most what comes in the target's time."""
 UNBOUNDED: Final = ("--max-queue", "1000000", "--request-timeout", "60s")
 CALLERS: Final = 8
 """Who wait for their answers: as many as keep two workers busy, and never more than a queue holds."""
@@ -37,10 +41,13 @@ SATURATION_SECONDS: Final = 4.0
 OVERLOADS: Final = (1, 2, 5)
 
 
-def slow(begin: Callable[..., Gateway], models: Path, flags: Sequence[str]) -> Gateway:
-    """Start a gateway whose one version takes a request at a time, for 50 ms: two workers serve forty a second."""
+def slow(begin: Callable[..., Gateway], models: Path, flags: Sequence[str], *wishes: str) -> Gateway:
+    """Start a gateway whose one version takes a request at a time, for 50 ms: two workers serve forty a second.
+
+    *wishes*: what else its ``serving`` says.
+    """
     file = publish(models, 1)
-    file.with_name("metadata.yaml").write_text("serving: {max_batch_rows: 1}\n")
+    file.with_name("metadata.yaml").write_text(f"serving: {{{', '.join(('max_batch_rows: 1', *wishes))}}}\n")
     return begin(models=models, route='split: {"1": 1}', flags=flags, command=inside.command("wait"))
 
 
@@ -115,6 +122,44 @@ async def test_control_without_a_bound_of_the_queue_answers_come_later_and_later
 
     with table.control("R18", f"{OVERLOADS[-1]} × saturation, no bound of the queue") as found:
         found("p95 of an answer", percentile(load.outcomes, 95), thresholds.SERVED)
+
+
+def after_opening(load: Load) -> Sequence[Outcome]:
+    """Return the answers to what came when the queue had been held to the target for a while, or might have been."""
+    since = load.outcomes[0].due + OPENING_SECONDS
+    return [outcome for outcome in load.outcomes if outcome.status == 200 and outcome.due >= since]
+
+
+async def test_a_version_with_a_latency_target_answers_in_time_behind_a_long_queue(
+    begin: Callable[..., Gateway], tmp_path: Path, table: Table, fault_seconds: float
+) -> None:
+    gateway = slow(begin, tmp_path / "models", LONG_QUEUE, TARGET)
+    first = await saturation(gateway)
+
+    load = await overload(gateway, first * OVERLOADS[-1], OPENING_SECONDS + fault_seconds)
+    limit = metrics.gauge(gateway, "gateway_version_queue_limit", model=MODEL, version="1")
+    peak = (first + await saturation(gateway)) / 2
+
+    shed = [o for o in load.outcomes if o.status == 503]
+    with table.promise("R18", f"{OVERLOADS[-1]} × saturation, a queue of 64, a latency target of 0.3 s") as found:
+        found("goodput", served_a_second(load) / peak, thresholds.GOODPUT)
+        found("p95 of an answer", percentile(after_opening(load), 95), thresholds.AIMED)
+        found("requests that may wait", limit or 0, thresholds.SOME)
+        found("requests refused", len(shed), thresholds.SOME)
+        found("refusals without Retry-After", sum(not o.retry_after for o in shed), thresholds.NONE)
+        found("neither answered nor refused", sum(o.status not in {200, 503} for o in load.outcomes), thresholds.NONE)
+
+
+async def test_control_without_a_latency_target_answers_wait_for_the_whole_queue(
+    begin: Callable[..., Gateway], tmp_path: Path, table: Table, fault_seconds: float
+) -> None:
+    gateway = slow(begin, tmp_path / "models", LONG_QUEUE)
+    peak = await saturation(gateway)
+
+    load = await overload(gateway, peak * OVERLOADS[-1], OPENING_SECONDS + fault_seconds)
+
+    with table.control("R18", f"{OVERLOADS[-1]} × saturation, a queue of 64, no latency target") as found:
+        found("p95 of an answer", percentile(after_opening(load), 95), thresholds.AIMED)
 
 
 async def test_shadows_go_first_then_canaries_and_the_baseline_serves_everybody(

@@ -75,4 +75,7 @@ SHED: Final = Limit(most=50.0, unit="ms")
 SERVED: Final = Limit(most=1.5, unit="s")
 """The p95 of what is answered at five times what can be served: a full queue before it, and a busy machine."""
 
+AIMED: Final = Limit(most=0.6, unit="s")
+"""The p95 of an answer there, of a version whose latency target is 0.3 s: twice that, for a busy machine."""
+
 SOME: Final = Limit(least=1)

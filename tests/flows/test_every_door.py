@@ -64,7 +64,8 @@ def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
     published = publish(gateway.models, 1, outer(), model="outer")
     published.with_name("metadata.yaml").write_text(f"serving: {{max_rows: {ROWS}}}")
     for name, content in {"square": square(), "endless": killers.endless(), "fixed": identity(FLOAT, [1, 2])}.items():
-        publish(gateway.models, 1, content, model=name)
+        file = publish(gateway.models, 1, content, model=name)
+    file.with_name("metadata.yaml").write_text("serving: {latency_target_ms: 5000}")  # of the last, the fixed one
     publish(gateway.models, 2, killers.counted(), model="endless")
     publish(gateway.models, FAILED, b"no model")
     route = gateway.routes / "endless.yaml"
@@ -130,6 +131,16 @@ def test_another_batch_than_the_fixed_one_is_the_caller_s_fault(caller: Caller, 
     assert (status, kind) == (400, ("1", "client_error"))
     assert "[2, 2]" in text
     assert counted(caller, door, "fixed", ROW)[::2] == (200, ("1", "ok"))
+
+
+def test_how_many_may_wait_for_a_version_with_a_latency_target_is_in_the_metrics(caller: Caller) -> None:
+    assert caller.ask(DOORS[0], "fixed", ROW)[0] == 200
+
+    labels = (("model", "fixed"), ("version", "1"))
+    eventually(
+        lambda: metrics.scrape(caller.gateway).get("gateway_version_queue_limit") == {labels: 1.0},
+        5, "the limit of the one version that has a target is told",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -37,6 +37,7 @@ serving:
   nonfinite: null
   nonfinite_in: refuse
   threads: 2
+  latency_target_ms: 250
   warm_up: {image: {shape: [1, 3, 224, 224], values: [0.25, 0.75]}}
 reviewed_by: somebody
 """
@@ -62,7 +63,13 @@ def test_everything_that_is_said_is_read() -> None:
         libraries={"scikit-learn": "1.9.1"},
         notes="trained on a quiet Sunday",
         serving=Serving(
-            32, 1.5, "null", 2, {"image": WarmUpInput((1, 3, 224, 224), (0.25, 0.75))}, nonfinite_in="refuse"
+            32,
+            1.5,
+            "null",
+            2,
+            {"image": WarmUpInput((1, 3, 224, 224), (0.25, 0.75))},
+            nonfinite_in="refuse",
+            latency_target_ms=250.0,
         ),
         extra={"reviewed_by": "somebody"},
     )
@@ -98,6 +105,10 @@ def test_the_defaults_are_a_batch_of_64_without_delay_and_errors_for_nan() -> No
         (b"serving: {max_delay_ms: -1}", "serving.max_delay_ms"),
         (b"serving: {max_delay_ms: .inf}", "serving.max_delay_ms"),
         (b"serving: {max_delay_ms: true}", "serving.max_delay_ms"),
+        (b"serving: {latency_target_ms: -1}", "serving.latency_target_ms"),
+        (b"serving: {latency_target_ms: 600001}", "serving.latency_target_ms"),
+        (b"serving: {latency_target_ms: true}", "serving.latency_target_ms"),
+        (b"serving: {latency_target_ms: 250ms}", "serving.latency_target_ms"),
         (b"serving: {nonfinite: maybe}", "serving.nonfinite"),
         (b"serving: {allow_empty: 1}", "serving.allow_empty"),
         (b"serving: {threads: 0}", "serving.threads"),

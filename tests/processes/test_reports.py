@@ -39,6 +39,7 @@ def report(slot: int = 0, *, pid: int | None = None, revision: int = 7) -> Worke
         store_up=True,
         shares={"fraud": {1: 0.95, 3: 0.05}},
         golden={"fraud": {2: GoldenResult("r1", failed="golden request 1 differs"), 3: GoldenResult("r1")}},
+        queue_limits={"fraud": {1: 7}},
     )
 
 

@@ -112,6 +112,16 @@ async def test_a_binary_request_stays_within_its_budget_of_calls(door: FakeDoor)
     assert await calls(door, 1, head % (LENGTH.encode(), length.encode(), len(body)) + body) <= BINARY
 
 
+async def test_a_latency_target_costs_calls_per_run_and_none_per_request(door: FakeDoor) -> None:
+    without = await calls(door, 16, REQUEST)
+    aiming = FakeDoor()
+    aiming.floor.held.hold("fraud", 1, latency_target_ms=60_000)
+    send_all_to(aiming, 1, assign={"by": "header:x-user-id"})
+    aiming.inference.memory = Memory()  # type: ignore[assignment] # as above
+
+    assert await calls(aiming, 16, REQUEST) == pytest.approx(without + 3 / 16)
+
+
 async def test_a_call_more_per_request_is_seen(door: FakeDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     before = await calls(door, 16, REQUEST)
     request_id, clock = door.inference.request_id, door.inference.clock

@@ -220,6 +220,7 @@ def loaded_version(
     nonfinite_in: str = "pass",
     allow_empty: bool = False,
     cache_bytes: int = 0,
+    latency_target_ms: float = 0.0,
 ) -> LoadedVersion:
     """Return a warm version. *run_seconds* decides whether it runs on the loop or on a thread."""
     return LoadedVersion(
@@ -235,6 +236,7 @@ def loaded_version(
                 nonfinite_in=nonfinite_in,
                 allow_empty=allow_empty,
                 cache_bytes=cache_bytes,
+                latency_target_ms=latency_target_ms,
             )
         ),
         cells=cells or FakeCells(),

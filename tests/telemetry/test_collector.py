@@ -235,6 +235,21 @@ def test_the_memory_of_a_version_is_that_of_the_worker_where_it_takes_most(
     assert value(samples, "version_memory_bytes", model="fraud", version="2") is None
 
 
+def test_the_queue_limit_of_a_version_is_that_of_the_worker_where_fewest_may_wait(
+    workers: FakeWorkers, collector: GatewayCollector
+) -> None:
+    told: list[dict[str, dict[int, int]]] = [{"fraud": {1: 9, 2: 4}}, {"fraud": {1: 5}}, {"fraud": {1: 7}}, {}]
+    workers.said = [
+        WorkerReport(slot, 100 + slot, {}, {}, [], store_up=True, queue_limits=limits)
+        for slot, limits in enumerate(told)
+    ]
+
+    samples = scrape(collector)
+
+    found = [value(samples, "version_queue_limit", model="fraud", version=version) for version in ("1", "2", "3")]
+    assert found == [5, 4, None]
+
+
 def test_the_revision_is_that_of_the_worker_that_is_furthest_behind(
     workers: FakeWorkers, collector: GatewayCollector
 ) -> None:
