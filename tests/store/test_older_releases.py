@@ -10,13 +10,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
 from gateway.core import document
 from gateway.core.document import parse
+from gateway.core.phases import Phase
 from gateway.core.plan import read_plan
 from gateway.core.rollout import start
 from gateway.core.seating import seat_route
@@ -26,6 +28,8 @@ from tests.store.released import ROOT, before_this, source_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from gateway.core.rollout import Rollout
 
 MODEL: Final = "echo"
 READER: Final = """
@@ -54,15 +58,23 @@ KNOWN: Final[dict[str, dict[str, Any]]] = {
 }
 """What routes may hold → an example, for what both releases before this one know."""
 
-LATER: Final[dict[str, dict[str, tuple[str, dict[str, Any]]]]] = {
+
+class Later(NamedTuple):
+    """An example, and the member of it that a release refuses that does not know it."""
+
+    refused: str
+    members: dict[str, Any]
+
+
+LATER: Final[dict[str, dict[str, Later]]] = {
     "0.4.0": {
-        "feedback": ("feedback", {"feedback": {"inputs": "all", "redact": {}}}),
-        "drift": ("drift", {"drift": {"pause": True}}),
-        "optimize": ("optimize", {"optimize": {"by": "accuracy", "floor": "5%"}}),
-        "labels.least": ("least", {"rollout": {**STEPS, "guards": {"labels": {"least": 100}}}}),
+        "feedback": Later("feedback", {"feedback": {"inputs": "all", "redact": {}}}),
+        "drift": Later("drift", {"drift": {"pause": True}}),
+        "optimize": Later("optimize", {"optimize": {"by": "accuracy", "floor": "5%"}}),
+        "labels.least": Later("least", {"rollout": {**STEPS, "guards": {"labels": {"least": 100}}}}),
     },
 }
-"""Release → what it was the first to know: the name, the member that an older one refuses, and an example."""
+"""Release → what it was the first to know."""
 
 
 @pytest.fixture(scope="module", params=before_this(2))
@@ -72,23 +84,21 @@ def older(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return release, source_of(release, tmp_path_factory.mktemp("older"))
 
 
-def held(**members: Any) -> Held:
+def held(walk: Rollout | None = None, taken_back: tuple[Quarantined, ...] = (), **members: Any) -> Held:
+    """Return what is stored of a route with these *members*, in the rollout *walk*, after what was *taken_back*."""
     route = parse({**ROUTE, **members})
-    return Held(route, seat_route(route))
+    return Held(route, seat_route(route), walk, taken_back)
 
 
-def rollouts() -> Mapping[str, Held]:
-    """Return a route in a rollout as it is started, of one canary and of two, and what an earlier one took back."""
-    plain = held()
-    plan = read_plan(STEPS)
-    walks = {
-        f"a rollout of {len(candidates)}": start(
-            "r1", candidates=candidates, baseline=1, plan=plan, before={1: 100}, baseline_rate=0.01, now=1.5
-        )
-        for candidates in ((2,), (2, 3))
-    }
-    taken_back = (Quarantined("0" * 64, 3, "errors: too many"),)
-    return {name: Held(plain.document, plain.seating, walk, taken_back) for name, walk in walks.items()}
+def begun(plan: Mapping[str, Any], *candidates: int) -> Rollout:
+    """Return a rollout as it is started."""
+    read = read_plan(plan)
+    return start("r1", candidates=candidates, baseline=1, plan=read, before={1: 100}, baseline_rate=0.01, now=1.5)
+
+
+def over(plan: Mapping[str, Any]) -> Rollout:
+    """Return a rollout that was given up."""
+    return replace(begun(plan, 2), phase=Phase.ABORTED, reason="abort by ada", stopped=9.5)
 
 
 def said_of(source: Path, written: Mapping[str, Held]) -> dict[str, str]:
@@ -111,25 +121,43 @@ def is_later(release: str, other: str) -> bool:
 def test_whatever_uses_no_later_member_is_read_by_the_releases_before(older: tuple[str, Path]) -> None:
     _, source = older
 
-    said = said_of(source, {**{name: held(**members) for name, members in KNOWN.items()}, **rollouts()})
+    taken_back = (Quarantined("0" * 64, 3, "errors: too many"),)
+    written = {name: held(**members) for name, members in KNOWN.items()}
+    written |= {f"rolls out {each}": held(begun(STEPS, *each), taken_back) for each in ((2,), (2, 3))}
+
+    said = said_of(source, written)
 
     assert set(said.values()) == {""}, said
 
 
 def test_a_later_member_is_refused_by_name_by_every_release_that_does_not_know_it(older: tuple[str, Path]) -> None:
     release, source = older
-    examples = {name: (first, *rest) for first, found in LATER.items() for name, rest in found.items()}
+    unknown = {
+        name: later for first, found in LATER.items() if is_later(first, release) for name, later in found.items()
+    }
+    known = {name: later for found in LATER.values() for name, later in found.items() if name not in unknown}
 
-    said = said_of(source, {name: held(**members) for name, (_, _, members) in examples.items()})
+    said = said_of(source, {name: held(**each.members) for name, each in (unknown | known).items()})
 
-    refused = {name: text for name, text in said.items() if text}
-    assert set(refused) == {name for name, (first, _, _) in examples.items() if is_later(first, release)}
-    assert all(f"{examples[name][1]}: is no member" in text for name, text in refused.items()), refused
+    assert [name for name in known if said[name]] == []
+    assert [name for name, each in unknown.items() if f"{each.refused}: is no member" not in said[name]] == [], said
+
+
+def test_a_rollout_that_is_over_is_refused_for_its_plan_until_the_next_one_takes_its_place(
+    older: tuple[str, Path],
+) -> None:
+    release, source = older
+    plans = {"after": LATER["0.4.0"]["labels.least"].members["rollout"], "then": STEPS}
+
+    said = said_of(source, {name: held(over(plan)) for name, plan in plans.items()})
+
+    assert bool(said["after"]) == is_later("0.4.0", release)
+    assert said["then"] == ""
 
 
 def test_every_member_of_a_route_is_tried_here() -> None:
     tried = {member for members in KNOWN.values() for member in members}
-    tried |= {member for found in LATER.values() for _, members in found.values() for member in members}
+    tried |= {member for found in LATER.values() for each in found.values() for member in each.members}
 
     assert tried | {"model", "split", "baseline", "fallback", "schema"} == set(document.MEMBERS)
 
