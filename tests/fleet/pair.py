@@ -135,6 +135,18 @@ def version_of(replica: Gateway, user: int) -> str:
     return answer.headers["x-gateway-version"]
 
 
+def label(served_by: Gateway, told: Gateway, name: str) -> None:
+    """Have one replica answer under an id, say to the other what was right, and return when that is counted."""
+    answer = served_by.ask("POST", f"/v2/models/{MODEL}/infer", {"id": name, **request([1.0, 2.0])})
+    said = {"id": name, "label": int(answer.headers["x-gateway-version"])}
+
+    def is_counted() -> bool:
+        answer = told.ask("POST", f"/v2/models/{MODEL}/feedback", said)
+        return answer.status == 202 and answer.json()["status"] in {"counted", "duplicate"}
+
+    eventually(is_counted, FOLLOW_SECONDS, f"the label of {name} is counted")
+
+
 def rollout(replica: Gateway) -> dict[str, Any]:
     """Return what a replica says of the last rollout."""
     found: dict[str, Any] = replica.ask_admin("GET", f"{ROLLOUTS}/current").json()

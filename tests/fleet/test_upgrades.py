@@ -16,7 +16,7 @@ from gateway.store.redis_store import RedisRouteStore
 from tests.faults.balancer import needs_haproxy
 from tests.faults.store_server import needs_redis
 from tests.fleet.conftest import Figure
-from tests.fleet.pair import FOLLOW_SECONDS, HERE, Pair, entries
+from tests.fleet.pair import FOLLOW_SECONDS, HERE, Pair, entries, label
 from tests.flows import metrics
 from tests.flows.gateway_process import eventually
 from tests.flows.load import Load
@@ -80,10 +80,10 @@ async def chain(pair: Pair) -> Chain:
 
 
 def walk_over(pair: Pair, source: Path | None, weights: tuple[int, int], canary: str) -> int:
-    """Replace the replicas in turns by those of *source*, with changes and a rollout; return how many users were torn.
+    """Replace the replicas in turns, with changes, labels and a rollout; return how many users were torn.
 
-    weights: of version 1, set through either replica in turn. The rollout of the *canary* is begun by the replica that
-    goes last, and ended by what comes in its place.
+    source: of the release that comes, HERE for this one. weights: of version 1, set through either replica in turn. The
+    rollout of the *canary* is begun by the replica that goes last, and ended by what comes in its place.
     """
     pair.replace(pair.a, source)
     torn = 0
@@ -91,6 +91,8 @@ def walk_over(pair: Pair, source: Path | None, weights: tuple[int, int], canary:
         pair.weigh(by, {"1": weight, "2": 100 - weight})
         torn += len(pair.torn(USERS))
     assert_shown_alike(pair)
+    label(pair.a, pair.b, f"a-before-{canary}")
+    label(pair.b, pair.a, f"b-before-{canary}")
     pair.weigh(pair.b, {"1": 100, "2": 100, canary: 0})
     pair.begin_rollout(pair.b, canary)
     torn += len(pair.torn(USERS))
