@@ -29,11 +29,14 @@ def add_parser(subparsers: Any) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     verifying = verbs.add_parser(
         "verify",
-        help="whether each entry still holds the digest of the one before; exit code 1 where one does not",
+        help="whether each entry still holds the digest of the one before; exit code 1 where it is broken",
         epilog="example: gateway history verify fraud",
     )
     verifying.add_argument(
-        "--noted", default="", metavar="DIGEST", help="a HEAD noted earlier, which must still be there"
+        "--noted",
+        default="",
+        metavar="DIGEST",
+        help="a HEAD noted earlier, which must still be there, without a gap since",
     )
     verifying.add_argument("--file", type=Path, metavar="FILE", help="what `export` wrote, instead of asking a gateway")
     exporting = verbs.add_parser(
@@ -81,8 +84,14 @@ def _show(chains: Sequence[Mapping[str, Any]]) -> None:
     print_table(("MODEL", "ENTRIES", "LINKED", "FROM THE FIRST", "HEAD"), rows)
     for each in chains:
         for found in each["breaks"]:
-            at = f" at revision {found['revision']} ({found['id']})" if found["id"] else ""
-            say(f"the history of {plain(each['model'])} is broken{plain(at)}: {plain(found['why'])}")
+            _tell(each["model"], "is broken", found)
+        for found in each.get("gaps", ()):  # a gateway of 0.4.0 knows none
+            _tell(each["model"], "has a gap", found)
+
+
+def _tell(model: str, what: str, found: Mapping[str, Any]) -> None:
+    at = f" at revision {found['revision']} ({found['id']})" if found["id"] else ""
+    say(f"the history of {plain(model)} {what}{plain(at)}: {plain(found['why'])}")
 
 
 def _at_gateway(args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ def store_url(args: argparse.Namespace) -> str:
     url = settings.redis_url or embedded_url(settings.state_dir)
     if not url:
         raise CommandFailed(
-            f"--redis-url names no store, and no gateway runs on {settings.state_dir}; name one, or start the gateway"
+            f"--redis-url names no store, and no gateway with an embedded one runs on {settings.state_dir}; "
+            "name the store, or start the gateway"
         )
     return url

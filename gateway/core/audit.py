@@ -109,7 +109,9 @@ class Chain:
 
     *entries* in all, of which *linked* hold the digest of the one before. *head* is the newest one's digest, empty
     without entries: noted elsewhere, it shows later that nothing before it was rewritten. *is_whole*: the history
-    reaches back to where the chain begins; older entries are dropped in time, and that is no break.
+    reaches back to where the chain begins; older entries are dropped in time, and that is no break. *gaps*: entries as
+    a release from before there was a chain writes them beside one that links, which an upgrade in turns leaves behind.
+    Nothing but its number then holds the entry before: see ``_is_next``.
     """
 
     entries: int
@@ -117,37 +119,43 @@ class Chain:
     head: str
     is_whole: bool
     breaks: tuple[Break, ...]
+    gaps: tuple[Break, ...]
 
 
 def follow(newest_first: Iterable[Link], noted: str = "") -> Chain:
     """Walk along a history, the newest entry first, and return what was found.
 
-    *noted* is a digest that some entry must still have, empty for none.
+    *noted* is a digest that some entry must still have, empty for none. Whoever noted it had the chain, so what came
+    after it without a digest is a break, and no gap.
     """
-    walk = _Walk()
+    walk = _Walk(noted)
     digests = {link.digest for link in walk.along(newest_first)}
     breaks = walk.breaks
     if noted and noted not in digests:
         breaks.append(
             Break("", 0, f"no entry has the digest {noted[:64]}: what it was noted from is gone or rewritten")
         )
-    return Chain(walk.entries, walk.linked, walk.head, walk.is_whole, tuple(breaks))
+    return Chain(walk.entries, walk.linked, walk.head, walk.is_whole, tuple(breaks), tuple(walk.gaps))
 
 
 class _Walk:
     """One walk along a history."""
 
-    def __init__(self) -> None:
+    def __init__(self, noted: str) -> None:
         self.entries = self.linked = 0
         self.head = ""
         self.is_whole = True
         self.breaks: list[Break] = []
+        self.gaps: list[Break] = []
         self._newer: Link | None = None
+        self._noted = noted
 
     def along(self, newest_first: Iterable[Link]) -> Iterator[Link]:
         for link in newest_first:
             if self._newer is not None:
                 self._compare(self._newer, link)
+            if link.digest == self._noted:
+                self._noted = ""
             self.head = self.head or link.digest
             self.entries += 1
             self.linked += bool(link.previous)
@@ -163,8 +171,20 @@ class _Walk:
             why = "it begins a chain anew, and there are entries before it"
         elif newer.previous:
             why = "the entry before it was changed, or one between them was taken out or put in"
-        elif older.previous:
+        elif older.previous and (self._noted or not _is_next(newer, older)):
             why = "it holds no digest, and the entry before it does: it was not written by this gateway"
+        elif older.previous:
+            why = "it holds no digest: a release before 0.4.0 wrote it, or somebody past the gateway"
+            self.gaps.append(Break(newer.id, newer.revision, why))
+            return
         else:
             return  # both are from before there was a chain
         self.breaks.append(Break(newer.id, newer.revision, why))
+
+
+def _is_next(newer: Link, older: Link) -> bool:
+    """Say whether no change can lie between the two: each raises the revision by one, or begins anew at 1.
+
+    An order to load or unload keeps the revision, and is 0 where there is no route.
+    """
+    return newer.revision <= 1 or newer.revision - older.revision in {0, 1}

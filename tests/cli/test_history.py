@@ -52,6 +52,23 @@ def test_a_rewritten_entry_is_named_and_fails(changed: Terminal, house: House) -
     assert "the history of fraud is broken at revision 2" in result.err
 
 
+def test_an_entry_of_a_release_without_the_chain_is_told_and_fails_only_after_a_noted_head(
+    changed: Terminal, house: House, tmp_path: Path
+) -> None:
+    noted = head(changed)
+    changed.run("weights", "set", "fraud", "1=1")
+    entries = house.store._entries["fraud"]
+    entries[0] = dataclasses.replace(entries[0], previous="", address="")
+    file = str(tmp_path / "gap.jsonl")
+    changed.run("history", "export", "--out", file)
+
+    results = [changed.run("history", "verify", "fraud", *more) for more in ([], ["--file", file])]
+
+    assert [each.code for each in results] == [0, 0]
+    assert all("the history of fraud has a gap at revision 3" in each.err for each in results)
+    assert changed.run("history", "verify", "fraud", "--noted", noted).code == 1
+
+
 def test_a_head_that_was_noted_must_still_be_there(changed: Terminal) -> None:
     noted = head(changed)
     changed.run("weights", "set", "fraud", "1=1")

@@ -102,6 +102,44 @@ def test_what_is_taken_out_or_put_in_shows(tamper: Callable[[list[Said]], list[S
     assert all(each.why for each in chain.breaks)
 
 
+def beside_an_old_release(revisions: Sequence[int]) -> list[Said]:
+    """Return five entries, newest first, of these *revisions*; a release without the chain wrote the third."""
+    entries: list[Said] = []
+    for number, revision in enumerate(revisions, start=1):
+        previous = entry_digest(members_of(entries[-1])) if entries else GENESIS
+        entries.append(Said(revision, f"{number}-0", number, previous="" if number == 3 else previous))
+    return entries[::-1]
+
+
+@pytest.mark.parametrize("revisions", [(1, 2, 3, 4, 5), (1, 2, 2, 3, 4), (1, 2, 1, 2, 3), (1, 2, 0, 1, 2)])
+def test_an_entry_of_a_release_without_the_chain_is_a_gap_and_held_by_the_next(revisions: tuple[int, ...]) -> None:
+    entries = beside_an_old_release(revisions)
+
+    chain = walk(entries)
+    forged = walk([*entries[:2], replace(entries[2], who="eve"), *entries[3:]])
+
+    assert (chain.linked, chain.is_whole, chain.breaks) == (4, True, ())
+    assert [each.id for each in chain.gaps] == ["3-0"]
+    assert [each.id for each in forged.breaks] == ["4-0"]
+
+
+def test_a_gap_hides_no_entry_that_was_taken_out() -> None:
+    entries = beside_an_old_release((1, 2, 3, 4, 5))
+
+    chain = walk([*entries[:3], *entries[4:]])
+
+    assert ([each.id for each in chain.breaks], chain.gaps) == (["3-0"], ())
+
+
+def test_what_lacks_a_digest_after_the_noted_head_is_a_break_and_no_gap() -> None:
+    entries = beside_an_old_release((1, 2, 3, 4, 5))
+    noted = {number: link_of(entries[5 - number]).digest for number in (2, 3, 5)}
+
+    assert [each.id for each in walk(entries, noted[2]).breaks] == ["3-0"]
+    assert [walk(entries, noted[number]).breaks for number in (3, 5)] == [(), ()]
+    assert [len(walk(entries, noted[number]).gaps) for number in (2, 3, 5)] == [0, 1, 1]
+
+
 def test_a_forged_end_is_found_by_a_digest_that_was_noted_elsewhere() -> None:
     entries = history(4)
     noted = walk(entries).head

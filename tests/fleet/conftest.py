@@ -64,6 +64,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     rows = [Figure("what", "figure", "promised"), *found]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    terminalreporter.section("a fleet of three hosts")
+    terminalreporter.section("fleets")
     for what, figure, promised in rows:
         terminalreporter.write_line(f"{what:<{widths[0]}}  {figure:<{widths[1]}}  {promised}")
