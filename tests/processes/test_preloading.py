@@ -57,7 +57,8 @@ def tells(of):
         before = self._ready_fd
         say_ready(self, *given)
         if given or before != self._ready_fd:
-            print(json.dumps([of.__name__, sorted(set(sys.modules) - imported)]), flush=True)
+            late, has_control = sorted(set(sys.modules) - imported), "gateway.assemble.control" in imported
+            print(json.dumps([of.__name__, late, has_control]), flush=True)
     of._say_ready = say
 
 tells(worker.Worker)
@@ -137,8 +138,27 @@ print(json.dumps([gc.isenabled(), gc.get_freeze_count() > 50_000]))
     assert said == [True, True]
 
 
-def test_a_process_imports_nothing_more_until_it_is_ready(tmp_path: Path) -> None:
+def test_what_all_sessions_share_is_built_before_the_fork() -> None:
+    (said,) = play(f"""{PRELOADED}
+import os
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
+made = []
+class Session(onnxruntime.InferenceSession):
+    def __init__(self, *given, **more):
+        super().__init__(*given, **more)
+        made.append(self.get_providers())
+onnxruntime.InferenceSession = Session
+preload(grpc=False)
+print(json.dumps(made))
+""")
+
+    assert said == [["CPUExecutionProvider"]]
+
+
+def test_a_process_imports_nothing_more_until_it_is_ready_and_workers_wait_for_no_module_of_control(
+    tmp_path: Path,
+) -> None:
     said = play(GATEWAY, str(tmp_path))
 
-    assert sorted(name for name, _ in said) == ["Control", "Worker"]
-    assert [late for _, late in said if late] == []
+    assert sorted(said) == [["Control", [], True], ["Worker", [], False]]
