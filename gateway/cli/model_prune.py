@@ -8,10 +8,8 @@ from gateway.cli.client import Refused, add_flags, connect
 from gateway.cli.errors import CommandFailed, CommandMisused
 from gateway.cli.output import plain, print_json, print_table, say
 from gateway.cli.repository import add_models, opened
-from gateway.core import document
 from gateway.core.errors import InvalidDocument, InvalidSettings
 from gateway.core.names import is_model_name
-from gateway.core.retention import fates, in_use
 
 if TYPE_CHECKING:
     import argparse
@@ -59,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _decide(args: argparse.Namespace, copy: WorkingCopy, used: Mapping[int, str]) -> Sequence[Fate]:
+    from gateway.core.retention import fates
     from gateway.models.pedigree import Pedigree
 
     if not is_model_name(args.name):
@@ -91,6 +90,9 @@ def _remove(args: argparse.Namespace, copy: WorkingCopy, client: Client | None, 
 
 def _used(client: Client | None, model: str) -> Mapping[int, str]:
     """Return what the gateway needs of *model*, and why; nothing where no gateway is to be asked."""
+    from gateway.core import document
+    from gateway.core.retention import in_use
+
     if client is None:
         return {}
     answer = client.get().data

@@ -115,6 +115,10 @@ class Catalog:
         """Return the names of all models that have a version here."""
         return sorted(self._entries)
 
+    def is_loading(self) -> bool:
+        """Say whether a version is being loaded, or waits for its turn."""
+        return self._loading is not None
+
     def subscribe(self, callback: Callable[[VersionStatus], object]) -> None:
         """Have *callback* called on the event loop, soon after every change of a version's state."""
         self._subscribers.append(callback)

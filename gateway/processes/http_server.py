@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
+import uvicorn.lifespan.off  # uvicorn imports it by its name, when a server starts
 
 from gateway.rest.guard import Guarded
 

@@ -27,6 +27,7 @@ from gateway.processes.sockets import open_sockets
 from gateway.processes.start import NO_TLS, Start
 from gateway.processes.state import StateDirectory
 from gateway.processes.tls import read_contexts
+from gateway.store.client_library import import_bare
 from gateway.telemetry.crashes import bury
 from gateway.telemetry.slab import SlabDirectory
 from gateway.verification.asking import pair
@@ -68,20 +69,47 @@ CRASH_LOOP_SECONDS: Final = 2.0
 """A child that ends sooner than this after its start waits as long before it is started again."""
 
 
-def preload(*, grpc: bool) -> None:
-    """Import everything that the children run, once, for all of them. Starts no thread and makes no session.
+def preload(*, grpc: bool, collector: bool = False) -> None:
+    """Import everything that workers and the verifier run, once, for all of them.
 
-    *grpc*: whether the gRPC door is open; it is not imported where it is not.
+    Starts no thread and leaves no session. *grpc*: whether the gRPC door is open; it is not imported where it is not.
+    *collector*: whether a collector of OpenTelemetry is named; most of that is then shared too, for the children will
+    import it.
     """
     # Official builds of onnxruntime report sessions by default; the switch is read once, at import.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # numpy's BLAS is not used, and its thread pool would not survive the fork.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    worker.preload(grpc=grpc)
-    control.preload()
-    verifier.preload()
-    gc.collect()
-    gc.freeze()  # a collection in a child would touch, and so copy, every page that is shared
+    with _kept():
+        if not collector:
+            import_bare()
+        worker.preload(grpc=grpc)
+        verifier.preload()
+
+        from gateway.engine.kernels import register_kernels  # imports the runtime, so after the switches above
+
+        register_kernels()
+
+
+def preload_control() -> None:
+    """Import what the control process runs beyond that."""
+    with _kept():
+        control.preload()
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[None]:
+    """Have the garbage collector look at nothing that is made here, now or ever.
+
+    Imports leave hardly a cycle behind, and looking for them took a tenth of the time. A collection in a child would
+    touch, and so copy, every page that is shared.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class Slot:
@@ -146,14 +174,16 @@ class Launcher:
             if settings.grpc_port:
                 rpc = open_sockets(settings.host, settings.grpc_port, settings.workers, "--grpc-port")
             self._slots = [Slot(number, *both) for number, both in enumerate(zip(sockets, rpc, strict=True))]
-            self._control = Slot(0, admin[0])
             self._asked, hears = pair()
             self._verifier = Slot(0, hears)
             if self._store is not None:
                 cleanup.callback(self._store.stop)
                 self._store_url = self._store.launch()
             cleanup.callback(self._end_everything)
-            preload(grpc=bool(settings.grpc_port))  # while the store starts
+            preload(grpc=bool(settings.grpc_port), collector=bool(settings.otlp_endpoint))  # while the store starts
+            self._keep_up()
+            preload_control()  # while the workers start
+            self._control = Slot(0, admin[0])
             self._keep_up()
             if self._store is not None:
                 self._store.wait()  # the workers start meanwhile, and go without it if it takes too long

@@ -56,6 +56,8 @@ class Worker:
         self._started = False
         self._draining = False
         self._telling: asyncio.TimerHandle | None = None
+        self._telling_at = 0.0
+        """On the loop's clock. The handle does not say: uvloop's of what is due at once has no time."""
         self._tell_after = 0.0
         parts.catalog.subscribe(lambda _: self._changed())
         parts.adoption.subscribe(self._changed)
@@ -158,9 +160,17 @@ class Worker:
 
     def _changed(self) -> None:
         """Have the outside told soon: at once, or when the last time is paid for."""
-        if self._telling is None:
-            loop = asyncio.get_running_loop()
-            self._telling = loop.call_at(max(loop.time(), self._tell_after), self._tell)
+        loop = asyncio.get_running_loop()
+        at = loop.time() if self._may_be_ready() else max(loop.time(), self._tell_after)
+        if self._telling is not None:
+            if self._telling_at <= at:
+                return
+            self._telling.cancel()
+        self._telling, self._telling_at = loop.call_at(at, self._tell), at
+
+    def _may_be_ready(self) -> bool:
+        """Say whether this change may be the one that a start waits for: nothing is left to load, and nobody knows."""
+        return self._ready_fd is not None and self._started and not self._parts.catalog.is_loading()
 
     def _tell(self) -> None:
         """Tell the outside: readiness, the report, and the launcher when it is ready for the first time."""

@@ -168,6 +168,19 @@ def test_the_command_line_imports_no_server() -> None:
     assert set(json.loads(done.stdout)) & set(heavy) == set()
 
 
+@pytest.mark.parametrize("noun", ["models", "routes", "weights", "versions"])
+def test_the_help_of_a_noun_imports_few_modules(noun: str) -> None:
+    """Modules, for seconds depend on the machine. What only one verb needs is imported when that verb runs."""
+    script = (
+        f"import sys, json\nfrom gateway.cli.main import main\nmain([{noun!r}, '--help'])\n"
+        "print(json.dumps([name for name in sys.modules if name.startswith('gateway.')]))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert len(json.loads(done.stdout.splitlines()[-1])) <= 40
+
+
 def test_the_package_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, text=True, check=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,6 +83,20 @@ async def test_what_routes_name_is_loaded_first_then_by_name_and_number(house: H
     await renew(catalog)
 
     assert house.engine.loads == ["z/1", "a/1", "b/9", "b/10"]
+
+
+async def test_whoever_is_told_of_the_last_version_sees_that_nothing_loads_any_more(house: House) -> None:
+    for name in ("fraud/1", "iris/1"):
+        house.put(name)
+    catalog = house.open()
+    told: list[tuple[str, str, bool]] = []
+    catalog.subscribe(lambda status: told.append((status.model, status.state.value, catalog.is_loading())))
+
+    await renew(catalog)
+    await asyncio.sleep(0)
+
+    assert ("fraud", "READY", True) in told
+    assert told[-1] == ("iris", "READY", False)
 
 
 async def test_a_version_that_appears_later_is_loaded_at_the_next_look(house: House) -> None:

@@ -27,6 +27,7 @@ class Outside:
     def __init__(self) -> None:
         self.told: list[float] = []
         self.fault: Exception | None = None
+        self.loading = True
 
     def write(self, _: object) -> None:
         self.told.append(time.monotonic())
@@ -39,6 +40,9 @@ class Outside:
     def subscribe(self, _: object) -> None: ...
 
     def wake(self) -> None: ...
+
+    def is_loading(self) -> bool:
+        return self.loading
 
     def not_ready(self) -> dict[str, str]:
         return {"fraud/1": "loading"}
@@ -53,10 +57,12 @@ def outside() -> Outside:
 def worker(outside: Outside) -> Iterator[Worker]:
     parts: Any = SimpleNamespace(
         adoption=outside, catalog=outside, rehearsals=outside, report_file=outside, reasons={},
-        inference=SimpleNamespace(closing=False), report=lambda: None,
+        inference=SimpleNamespace(closing=False), report=lambda: None, use_files=lambda: None,
     )  # fmt: skip
     reading, writing = os.pipe()
-    yield Worker(cast("WorkerParts", parts), writing, accept_after=0)
+    worker = Worker(cast("WorkerParts", parts), writing, accept_after=0)
+    worker._started = True
+    yield worker
     os.close(reading)
     os.close(writing)
 
@@ -70,14 +76,35 @@ async def test_a_first_change_is_told_at_once(worker: Worker, outside: Outside) 
 
 async def test_many_changes_take_little_of_the_loop_and_the_last_one_is_told(worker: Worker, outside: Outside) -> None:
     began = time.monotonic()
-    while time.monotonic() < began + 0.5:
+    while (last := time.monotonic()) < began + 0.5:
         worker._changed()
         await asyncio.sleep(0.001)
-    last = time.monotonic()
+    worker._changed()
     await asyncio.sleep(1.0)
 
     assert 2 <= len(outside.told) <= 5  # one for every 200 ms, and the last
-    assert outside.told[-1] > last - 0.001
+    assert outside.told[-1] >= last
+
+
+async def test_a_start_does_not_wait_until_the_last_telling_is_paid_for(worker: Worker, outside: Outside) -> None:
+    worker._changed()
+    await asyncio.sleep(0.01)
+    worker._changed()  # told later: what is still loading keeps the worker from being ready anyway
+    outside.loading = False
+    worker._changed()
+    await asyncio.sleep(0.01)
+
+    assert len(outside.told) == 2
+
+
+async def test_a_worker_that_was_ready_tells_by_the_same_rule_whatever_loads(worker: Worker, outside: Outside) -> None:
+    worker._ready_fd = None
+    outside.loading = False
+    for _ in range(3):
+        worker._changed()
+        await asyncio.sleep(0.01)
+
+    assert len(outside.told) == 1
 
 
 async def test_a_worker_that_drains_tells_so_without_waiting(worker: Worker, outside: Outside) -> None:
