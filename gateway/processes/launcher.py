@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import GatewayError, InvalidSettings
-from gateway.processes import control, verifier, worker
+from gateway.processes import control, kept_connections, verifier, worker
 from gateway.processes.children import Child
 from gateway.processes.core_dumps import forbid_core_dumps
 from gateway.processes.reports import ReportDirectory, forget
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
+    from gateway.processes.kept_connections import KeptConnections
     from gateway.settings import Settings
     from gateway.store.embedded import EmbeddedServer
     from gateway.telemetry.runs import Running
@@ -87,10 +88,17 @@ def preload(*, grpc: bool) -> None:
 class Slot:
     """A child's place: its socket stays, the processes come and go."""
 
-    def __init__(self, number: int, sock: socket.socket, rpc_sock: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        number: int,
+        sock: socket.socket,
+        rpc_sock: socket.socket | None = None,
+        kept: KeptConnections | None = None,
+    ) -> None:
         self.number = number
         self.sock = sock
         self.rpc_sock = rpc_sock
+        self.kept = kept
         self.child: Child | None = None
         self.not_before = 0.0
         self.accept_after = 0.0
@@ -145,7 +153,8 @@ class Launcher:
             rpc: list[socket.socket] | list[None] = [None] * len(sockets)
             if settings.grpc_port:
                 rpc = open_sockets(settings.host, settings.grpc_port, settings.workers, "--grpc-port")
-            self._slots = [Slot(number, *both) for number, both in enumerate(zip(sockets, rpc, strict=True))]
+            doors = zip(sockets, rpc, strict=True)
+            self._slots = [Slot(number, *both, kept_connections.queue()) for number, both in enumerate(doors)]
             self._control = Slot(0, admin[0])
             self._asked, hears = pair()
             self._verifier = Slot(0, hears)
@@ -260,7 +269,7 @@ class Launcher:
         start = Start(
             self._settings, slot.number, slot.sock, state.reports, state.slabs, store, slot.accept_after,
             lost=slot.lost, follows_a_death=slot.has_died, rpc_sock=slot.rpc_sock, asked=self._asked, mark=self._mark,
-            tls=self._tls,
+            tls=self._tls, kept=slot.kept,
         )  # fmt: skip
         slot.has_died, slot.lost = False, ()
         if slot is self._verifier:
@@ -303,7 +312,7 @@ class Launcher:
             return False
         slot.child = new
         if old is not None:
-            old.tell(signal.SIGTERM)
+            old.tell(signal.SIGUSR2)
             self._retiring.append(old)
         return True
 
@@ -360,6 +369,8 @@ class Launcher:
             slot.sock.close()
             if slot.rpc_sock is not None:
                 slot.rpc_sock.close()
+            if slot.kept is not None:
+                slot.kept.close()
         self._end(workers)
         if self._control is not None:
             self._control.sock.close()
