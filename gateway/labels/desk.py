@@ -1,7 +1,8 @@
 """Takes what callers say of answers, counts it once, and says what became of it.
 
 The answer may have been given by another worker, which writes what it served within a tenth of a second: an id that is
-not there is looked for once more before it is called unknown.
+not there is looked for once more before it is called unknown. Where the store did not take all of that a moment ago,
+nobody can know, and the caller is told to send it again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gateway.core.errors import (
     InvalidRequest,
     LabelConflict,
     LabelTooLate,
+    StoreUnavailable,
     UnknownPrediction,
 )
 from gateway.core.feedback import fields_of, is_wrong, read_prediction
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 SECOND_LOOK_SECONDS: Final = 0.25
 """Longer than another worker needs to write what it served."""
+
+BEHIND_SECONDS: Final = 5.0
+"""After a write that failed, how long other workers may have something to write that was served before."""
 
 AT_WORK: Final = 4
 """Bodies that are at the store at once: an eighth of its connections, so that a flood leaves the others to routes, and
@@ -67,8 +72,8 @@ class FeedbackDesk:
     async def take(self, model: str, facts: Sequence[Fact]) -> Sequence[str | GatewayError]:
         """Return for each fact ``counted``, ``duplicate``, or why it is not counted.
 
-        Raises StoreUnavailable, and FeedbackOverloaded where too many others wait. Some may be counted then; sent again
-        they are duplicates.
+        Raises StoreUnavailable, also for an id that nobody can call unknown yet, and FeedbackOverloaded where too many
+        others wait. Some may be counted then; sent again they are duplicates.
         """
         found = await self._recall(model, facts)
         async with self._turn(model):
@@ -95,6 +100,11 @@ class FeedbackDesk:
             await self._memory.flush()
             await asyncio.sleep(self._second_look_seconds)
             held |= await self._look_up(model, missing)
+            if None in held.values() and self._memory.has_failed_lately(BEHIND_SECONDS):
+                raise StoreUnavailable(
+                    f"the store did not take all answers in the last {BEHIND_SECONDS:g} s, so that an id which is not "
+                    "in it may be there soon; send it again"
+                )
         return [held[fact.id] for fact in facts]
 
     async def _look_up(self, model: str, ids: Sequence[str]) -> dict[str, Remembered | None]:

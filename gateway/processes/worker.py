@@ -95,7 +95,7 @@ class Worker:
         try:
             await self._parts.evidence.finish()
             if self._parts.labels is not None:
-                await self._parts.labels.go_round()
+                await self._parts.labels.finish()
             await self._parts.recordings.finish()
         except Exception:  # the outermost door of a worker that ends: what follows gives back what it holds
             log.exception("what the last requests told is not in the store")
