@@ -212,6 +212,24 @@ async def test_an_id_is_not_called_unknown_while_others_may_have_it_to_write(
     assert await worker.take(label("ghost")) == ["UnknownPrediction"], "once all had the time to write"
 
 
+@pytest.mark.parametrize(("others", "came"), [(0, "counted"), (desk_module.PATIENT, "UnknownPrediction")])
+async def test_an_answer_that_is_written_late_is_waited_for_by_few_at_once(
+    store: MemoryRouteStore, worker: Worker, others: int, came: str
+) -> None:
+    worker.desk = FeedbackDesk(store, worker.memory, worker.evidence, second_look_seconds=0.1)
+    late = Worker(store, "w-2")
+    late.serve("late", 1)
+    waiting = [asyncio.create_task(worker.take(label(f"ghost {number}"))) for number in range(others)]
+    await asyncio.sleep(0.2)  # they have looked twice
+
+    asked = asyncio.create_task(worker.take(label("late")))
+    await asyncio.sleep(0.2)
+    await late.duty.go_round()
+
+    assert await asked == [came]
+    assert await asyncio.gather(*waiting) == [["UnknownPrediction"]] * others
+
+
 async def test_a_worker_that_ends_tries_again_to_bring_what_it_served(store: MemoryRouteStore, worker: Worker) -> None:
     worker.serve("a", 1)
     store.stop()
