@@ -233,6 +233,7 @@ def build_worker(start: Start) -> WorkerParts:
             start.sock,
             shortcut(inference, settings.limits),
             start.tls.inference,
+            start.kept,
         ),
         recordings=recordings,
         outboxes=outboxes,

@@ -1,7 +1,8 @@
 """Takes what callers say of answers, counts it once, and says what became of it.
 
 The answer may have been given by another worker, which writes what it served within a tenth of a second: an id that is
-not there is looked for once more before it is called unknown.
+not there is looked for again, twice, before it is called unknown. Where the store did not take all of that a moment
+ago, nobody can know, and the caller is told to send it again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gateway.core.errors import (
     InvalidRequest,
     LabelConflict,
     LabelTooLate,
+    StoreUnavailable,
     UnknownPrediction,
 )
 from gateway.core.feedback import fields_of, is_wrong, read_prediction
@@ -35,6 +37,14 @@ if TYPE_CHECKING:
 
 SECOND_LOOK_SECONDS: Final = 0.25
 """Longer than another worker needs to write what it served."""
+
+THIRD_LOOK_LATER: Final = 4
+"""So many times as long is waited for a third look: a write that a busy machine holds up ends by its timeout, and
+the next one comes a moment later."""
+PATIENT: Final = 16
+"""So many bodies wait for that at once; with more, ids that nobody served could keep labels from being read."""
+BEHIND_SECONDS: Final = 5.0
+"""After a write that failed, how long other workers may have something to write that was served before."""
 
 AT_WORK: Final = 4
 """Bodies that are at the store at once: an eighth of its connections, so that a flood leaves the others to routes, and
@@ -62,13 +72,14 @@ class FeedbackDesk:
         self._evidence = evidence
         self._second_look_seconds = second_look_seconds
         self._places = asyncio.Semaphore(AT_WORK)
+        self._patient = 0
         self._clock = clock
 
     async def take(self, model: str, facts: Sequence[Fact]) -> Sequence[str | GatewayError]:
         """Return for each fact ``counted``, ``duplicate``, or why it is not counted.
 
-        Raises StoreUnavailable, and FeedbackOverloaded where too many others wait. Some may be counted then; sent again
-        they are duplicates.
+        Raises StoreUnavailable, also for an id that nobody can call unknown yet, and FeedbackOverloaded where too many
+        others wait. Some may be counted then; sent again they are duplicates.
         """
         found = await self._recall(model, facts)
         async with self._turn(model):
@@ -90,12 +101,27 @@ class FeedbackDesk:
     async def _recall(self, model: str, facts: Sequence[Fact]) -> Sequence[Remembered | None]:
         ids = list(dict.fromkeys(fact.id for fact in facts))
         held = await self._look_up(model, ids)
+        await self._look_again(model, held, self._second_look_seconds)
+        if None in held.values() and self._memory.has_failed_lately(BEHIND_SECONDS):
+            raise StoreUnavailable(
+                f"the store did not take all answers in the last {BEHIND_SECONDS:g} s, so that an id which is not "
+                "in it may be there soon; send it again"
+            )
+        if None in held.values() and self._patient < PATIENT:
+            self._patient += 1
+            try:
+                await self._look_again(model, held, self._second_look_seconds * THIRD_LOOK_LATER)
+            finally:
+                self._patient -= 1
+        return [held[fact.id] for fact in facts]
+
+    async def _look_again(self, model: str, held: dict[str, Remembered | None], after_seconds: float) -> None:
+        """Add to *held* what was not there and is now."""
         missing = [name for name, each in held.items() if each is None]
         if missing:
             await self._memory.flush()
-            await asyncio.sleep(self._second_look_seconds)
+            await asyncio.sleep(after_seconds)
             held |= await self._look_up(model, missing)
-        return [held[fact.id] for fact in facts]
 
     async def _look_up(self, model: str, ids: Sequence[str]) -> dict[str, Remembered | None]:
         """Return id → what is remembered under it; so few at once that requests come in between."""

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS: Final = 0.1
 
+LAST_SECONDS: Final = 2.0
+"""How long a worker that ends tries to bring the rest to a store that does not answer: five times its timeout."""
+
 
 class LabelDuty:
     """Goes round for ever; what fails is tried again in the next round."""
@@ -35,10 +38,24 @@ class LabelDuty:
             last = now
             await self.go_round()
 
-    async def go_round(self) -> None:
-        """Bring all of it to the store once, where that answers."""
+    async def go_round(self) -> bool:
+        """Bring all of it to the store once, and say whether that answered."""
         try:
             await self._memory.flush()
             await self._evidence.flush()
         except StoreUnavailable as exc:
             log.debug("predictions and labels are kept until the store answers: %s", exc)
+            return False
+        return True
+
+    async def finish(self) -> None:
+        """Bring all of it to the store before the worker ends; call it when nobody else goes round.
+
+        Tried again for LAST_SECONDS, for the label of an answer that is lost here is refused as unknown, for good.
+        """
+        until = time.monotonic() + LAST_SECONDS
+        while not await self.go_round():
+            if time.monotonic() >= until:
+                log.warning("the store does not answer: labels of the last answers of this worker will be unknown")
+                return
+            await asyncio.sleep(EVERY_SECONDS)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict, deque
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.core.errors import CorruptRoute
+from gateway.core.errors import CorruptRoute, StoreUnavailable
 from gateway.core.feedback import SPLIT, Prediction
 from gateway.core.quality import DROPS
 from gateway.labels.reading import said_by
@@ -71,6 +73,7 @@ class WorkerMemory:
         self._inputs = WaitingInputs(writer)
         self._credit = 0.0
         self._writing = asyncio.Lock()
+        self._failed_at = -inf
 
     def served(
         self,
@@ -123,8 +126,16 @@ class WorkerMemory:
             while self._left:
                 await self._read([self._left.popleft() for _ in range(min(READ_AT_ONCE, len(self._left)))])
                 await asyncio.sleep(0)  # whoever sent a request meanwhile comes first
-            for model in {*self._ready, *(key[0] for key in self.skipped), *(key[0] for key in self._dropped)}:
-                await self._write(model)
+            try:
+                for model in {*self._ready, *(key[0] for key in self.skipped), *(key[0] for key in self._dropped)}:
+                    await self._write(model)
+            except StoreUnavailable:
+                self._failed_at = time.monotonic()
+                raise
+
+    def has_failed_lately(self, seconds: float) -> bool:
+        """Say whether something could not be written in the last *seconds*; other workers may be behind too then."""
+        return time.monotonic() - self._failed_at < seconds
 
     async def _read(self, answers: Sequence[_Answer]) -> None:
         try:

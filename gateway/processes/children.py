@@ -98,6 +98,7 @@ def _become(name: str, main: Callable[[Start], None], start: Start, parent: int)
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the launcher, which drains first
         sockets = {each.fileno() for each in (start.sock, start.rpc_sock, start.asked) if each is not None}
+        sockets |= {end.fileno() for end in (start.kept.ends() if start.kept is not None else ())}
         _close_all_but({0, 1, 2, start.ready_fd, *sockets})
         _die_with(parent, name)
         main(start)

@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import GatewayError, InvalidSettings
-from gateway.processes import control, verifier, worker
+from gateway.processes import control, kept_connections, verifier, worker
 from gateway.processes.children import Child
 from gateway.processes.core_dumps import forbid_core_dumps
 from gateway.processes.reports import ReportDirectory, forget
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
+    from gateway.processes.kept_connections import KeptConnections
     from gateway.settings import Settings
     from gateway.store.embedded import EmbeddedServer
     from gateway.telemetry.runs import Running
@@ -115,10 +116,17 @@ def _kept() -> Iterator[None]:
 class Slot:
     """A child's place: its socket stays, the processes come and go."""
 
-    def __init__(self, number: int, sock: socket.socket, rpc_sock: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        number: int,
+        sock: socket.socket,
+        rpc_sock: socket.socket | None = None,
+        kept: KeptConnections | None = None,
+    ) -> None:
         self.number = number
         self.sock = sock
         self.rpc_sock = rpc_sock
+        self.kept = kept
         self.child: Child | None = None
         self.not_before = 0.0
         self.accept_after = 0.0
@@ -173,7 +181,8 @@ class Launcher:
             rpc: list[socket.socket] | list[None] = [None] * len(sockets)
             if settings.grpc_port:
                 rpc = open_sockets(settings.host, settings.grpc_port, settings.workers, "--grpc-port")
-            self._slots = [Slot(number, *both) for number, both in enumerate(zip(sockets, rpc, strict=True))]
+            doors = zip(sockets, rpc, strict=True)
+            self._slots = [Slot(number, *both, kept_connections.queue()) for number, both in enumerate(doors)]
             self._asked, hears = pair()
             self._verifier = Slot(0, hears)
             if self._store is not None:
@@ -290,7 +299,7 @@ class Launcher:
         start = Start(
             self._settings, slot.number, slot.sock, state.reports, state.slabs, store, slot.accept_after,
             lost=slot.lost, follows_a_death=slot.has_died, rpc_sock=slot.rpc_sock, asked=self._asked, mark=self._mark,
-            tls=self._tls,
+            tls=self._tls, kept=slot.kept,
         )  # fmt: skip
         slot.has_died, slot.lost = False, ()
         if slot is self._verifier:
@@ -333,7 +342,7 @@ class Launcher:
             return False
         slot.child = new
         if old is not None:
-            old.tell(signal.SIGTERM)
+            old.tell(signal.SIGUSR2)
             self._retiring.append(old)
         return True
 
@@ -390,6 +399,8 @@ class Launcher:
             slot.sock.close()
             if slot.rpc_sock is not None:
                 slot.rpc_sock.close()
+            if slot.kept is not None:
+                slot.kept.close()
         self._end(workers)
         if self._control is not None:
             self._control.sock.close()

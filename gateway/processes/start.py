@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
+    from gateway.processes.kept_connections import KeptConnections
     from gateway.settings import Settings
     from gateway.telemetry.runs import Running
 
@@ -26,7 +27,8 @@ class Start:
     *mark*: what this start of the gateway drew, and no other one; the same for all its processes.
     *rpc_sock*: where a worker's gRPC door listens, None where it is off. *asked*: where a worker asks for probes of
     model
-    files; None where nobody tries them. *tls*: what the ports speak TLS with.
+    files; None where nobody tries them. *tls*: what the ports speak TLS with. *kept*: what passes a worker's open
+    connections on to the next one in its slot.
     """
 
     settings: Settings
@@ -43,3 +45,4 @@ class Start:
     asked: socket.socket | None = None
     mark: str = ""
     tls: Contexts = NO_TLS
+    kept: KeptConnections | None = None

@@ -65,10 +65,11 @@ class Worker:
         parts.rehearsals.subscribe(self._changed)
 
     async def run(self) -> None:
-        """Serve until SIGTERM; then finish what is in flight and return."""
+        """Serve until SIGTERM, or SIGUSR2 where there is a successor; then finish what is in flight and return."""
         parts = self._parts
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop)
+        loop.add_signal_handler(signal.SIGUSR2, self._make_way)
         loop.add_signal_handler(signal.SIGUSR1, self._drain)
         tasks = [asyncio.create_task(self._supervised(name, make)) for name, make in self._duties().items()]
         try:
@@ -96,7 +97,7 @@ class Worker:
         try:
             await self._parts.evidence.finish()
             if self._parts.labels is not None:
-                await self._parts.labels.go_round()
+                await self._parts.labels.finish()
             await self._parts.recordings.finish()
         except Exception:  # the outermost door of a worker that ends: what follows gives back what it holds
             log.exception("what the last requests told is not in the store")
@@ -207,6 +208,11 @@ class Worker:
         self._draining = True
         self._parts.inference.closing = True
         self._tell()
+
+    def _make_way(self) -> None:
+        """End, and leave the connections that are idle to the successor, which is ready."""
+        self._stop()
+        self._parts.server.make_way()
 
     def _stop(self) -> None:
         self._drain()

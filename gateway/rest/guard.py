@@ -111,6 +111,24 @@ class Guarded(HttpToolsProtocol):
         elif self.cycle is not None:  # else there were only line breaks
             self._disarm()
 
+    def is_idle(self) -> bool:
+        """Say whether nothing is read, under way or still to be sent, so that any other could go on with this."""
+        cycle: Any = self.cycle
+        return (
+            not self.part
+            and not self.is_over
+            and (cycle is None or cycle.response_complete)
+            and not self.pipeline
+            and not self.transport.is_closing()
+            and not self.transport.get_write_buffer_size()
+        )
+
+    def was_kept(self) -> None:
+        """Let a connection that another worker has kept rest for as long as one of ours."""
+        cycle: Any = self.cycle
+        if cycle is None and not self.part:  # else its next request has come already
+            self._arm(self.limits.idle_seconds)
+
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio's own type; uvicorn always closes
         """A caller that has sent all of its request may say so, and is answered; keep the connection for that."""
         cycle: Any = self.cycle

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from gateway.processes.state import StateDirectory
 from tests.flows.gateway_process import eventually
-from tests.flows.load import Load
+from tests.flows.load import Connection, Load
+from tests.flows.models import MODEL, request
 from tests.flows.reconcile import assert_counts_agree
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ FAILED_PROBES: Final = 2
 """So many in a row and a balancer sends no more, as Kubernetes and nginx do it."""
 
 DRAIN: Final = 1.5
+IDLE_CONNECTIONS: Final = 10
+INFER: Final = f"/v2/models/{MODEL}/infer"
 
 
 class Balancer:
@@ -122,6 +127,8 @@ async def stop_under_load(gateway: Gateway) -> tuple[Load, Load, float]:
 
 async def test_workers_are_rolled_one_by_one_and_no_request_fails(begin: Callable[..., Gateway]) -> None:
     gateway = begin(route=ROUTE)
+    idle = [await Connection.open(gateway.port) for _ in range(IDLE_CONNECTIONS)]
+    before_the_roll = [await ask(connection) for connection in idle]
 
     async with Load(gateway.port, rate=150) as kept, Load(gateway.port, rate=100, keep_alive=False) as fresh:
         for _ in range(2):
@@ -132,7 +139,17 @@ async def test_workers_are_rolled_one_by_one_and_no_request_fails(begin: Callabl
         await kept.answered(100)
 
     assert kept.faults == fresh.faults == []
-    assert_counts_agree(gateway, [kept, fresh], before={})
+    assert_counts_agree(gateway, [kept, fresh], before=Counter(before_the_roll))
+    assert all([await ask(connection) for connection in idle]), "what was idle is still open, with another worker"
+    for connection in idle:
+        await connection.aclose()
+
+
+async def ask(connection: Connection) -> str:
+    """Return the version that answered."""
+    status, headers, _ = await connection.post(INFER, json.dumps(request([1.0, 2.0])).encode(), {})
+    assert status == 200
+    return headers["x-gateway-version"]
 
 
 def is_rolled(gateway: Gateway, before: set[int]) -> bool:

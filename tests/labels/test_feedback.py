@@ -18,10 +18,11 @@ from gateway.core.quality import read_quality
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.verdicts import Kind
 from gateway.labels import desk as desk_module
+from gateway.labels import duty as duty_module
 from gateway.labels import memory as memory_module
 from gateway.labels.board import QualityBoard
 from gateway.labels.desk import AT_WORK, LOOKED_UP_AT_ONCE, FeedbackDesk
-from gateway.labels.duty import LabelDuty
+from gateway.labels.duty import EVERY_SECONDS, LabelDuty
 from gateway.labels.evidence import SIGHTINGS_MOST, LabelEvidence
 from gateway.labels.memory import BURST, WorkerMemory
 from gateway.ports import AuditEntry, Fence, Served
@@ -189,6 +190,66 @@ async def test_nothing_is_lost_while_the_store_is_away(store: MemoryRouteStore, 
 
     assert await counts(store) == {"remembered": 1_200}
     assert await counts(store, 2) == {"dropped": 1}
+
+
+async def test_an_id_is_not_called_unknown_while_others_may_have_it_to_write(
+    store: MemoryRouteStore, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = Worker(store, "w-2")
+    store.stop()
+    for each in (worker, behind):
+        each.serve(f"of {id(each)}", 1)
+        assert not await each.duty.go_round()
+    store.start()
+    asked = label(f"of {id(behind)}")
+
+    with pytest.raises(StoreUnavailable, match="send it again"):
+        await worker.take(asked)
+    await behind.duty.go_round()
+
+    assert await worker.take(asked) == ["counted"]
+    monkeypatch.setattr(desk_module, "BEHIND_SECONDS", 0.0)
+    assert await worker.take(label("ghost")) == ["UnknownPrediction"], "once all had the time to write"
+
+
+@pytest.mark.parametrize(("others", "came"), [(0, "counted"), (desk_module.PATIENT, "UnknownPrediction")])
+async def test_an_answer_that_is_written_late_is_waited_for_by_few_at_once(
+    store: MemoryRouteStore, worker: Worker, others: int, came: str
+) -> None:
+    worker.desk = FeedbackDesk(store, worker.memory, worker.evidence, second_look_seconds=0.1)
+    late = Worker(store, "w-2")
+    late.serve("late", 1)
+    waiting = [asyncio.create_task(worker.take(label(f"ghost {number}"))) for number in range(others)]
+    await asyncio.sleep(0.2)  # they have looked twice
+
+    asked = asyncio.create_task(worker.take(label("late")))
+    await asyncio.sleep(0.2)
+    await late.duty.go_round()
+
+    assert await asked == [came]
+    assert await asyncio.gather(*waiting) == [["UnknownPrediction"]] * others
+
+
+async def test_a_worker_that_ends_tries_again_to_bring_what_it_served(store: MemoryRouteStore, worker: Worker) -> None:
+    worker.serve("a", 1)
+    store.stop()
+    asyncio.get_running_loop().call_later(EVERY_SECONDS / 2, store.start)
+
+    await worker.duty.finish()
+
+    assert await Worker(store, "w-2").take(label("a")) == ["counted"]
+
+
+async def test_a_worker_that_ends_gives_up_on_a_store_that_stays_away(
+    store: MemoryRouteStore, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(duty_module, "LAST_SECONDS", EVERY_SECONDS)
+    worker.serve("a", 1)
+    store.stop()
+
+    await worker.duty.finish()
+
+    assert "will be unknown" in caplog.text
 
 
 async def test_only_answers_of_the_split_are_counted_as_assigned(store: MemoryRouteStore, worker: Worker) -> None:

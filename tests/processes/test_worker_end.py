@@ -37,9 +37,6 @@ class Part:
         if self._fault is not None:
             raise self._fault
 
-    async def go_round(self) -> None:
-        self._done.append(f"{self._name} sent")
-
     def remove(self) -> None:
         self._done.append(f"{self._name} removed")
 
@@ -95,7 +92,7 @@ async def test_the_last_counts_go_to_the_store_before_it_is_closed(fault: Except
 
     await worker.run()
 
-    expected = ["evidence finished", *(["labels sent", "recordings finished"] if fault is None else [])]
+    expected = ["evidence finished", *(["labels finished", "recordings finished"] if fault is None else [])]
     assert done == [*expected, "report_file removed", "outbox closed", "catalog closed", "store closed"]
     os.close(reading)
     os.close(writing)

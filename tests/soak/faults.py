@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import redis
 
@@ -16,15 +17,13 @@ from tests.flows.gateway_process import eventually
 from tests.flows.models import MODEL, publish
 from tests.flows.test_rollouts import store_url
 from tests.soak.ledger import BROKEN
-from tests.soak.thresholds import KILLED_SECONDS, STORE_SECONDS
+from tests.soak.thresholds import KILLED_SECONDS, MENDED_SECONDS, UNWRITTEN_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from tests.flows.gateway_process import Gateway
     from tests.soak.ledger import Ledger
-
-    Fault = Callable[[], Awaitable[None]]
 
 CALLERS: Final = ("json", "binary", "grpc", "v1", "feedback", "bad")
 PATIENCE_SECONDS: Final = 30.0
@@ -33,11 +32,12 @@ HEAVY_MEGABYTES: Final = 64
 BAD_CANARY: Final = 3
 CORRUPT: Final = 9
 PLAN: Final = {"candidate": str(BAD_CANARY), "steps": [{"weight": 5, "for": "60s"}]}
+UNKNOWN: Final = "feedback 404"
 ROLLOUTS: Final = f"/api/v1/models/{MODEL}/rollouts"
 
 
 class Rota:
-    """All faults, on one gateway."""
+    """What breaks one gateway; ``FAULTS`` names all of it."""
 
     def __init__(self, gateway: Gateway, ledger: Ledger) -> None:
         self._gateway = gateway
@@ -45,27 +45,10 @@ class Rota:
         self._random = random.Random(2)
         self._retries = False
 
-    def replacing(self) -> dict[str, Fault]:
-        """Return the faults after which a worker is another process."""
-        return {"a worker is killed": self.kill_worker, "the workers are rolled": self.roll}
-
-    def lasting(self) -> dict[str, Fault]:
-        """Return the faults that every process outlives, but for the store's."""
-        return {
-            "weights change each second": self.flip_weights,
-            "the store is frozen for 5 s": self.freeze_store,
-            f"{HEAVY_MEGABYTES} MiB are unloaded and loaded": self.reload_heavy,
-            "a bad canary is rolled back": self.roll_back,
-            "the store is killed": self.kill_store,
-            "a corrupt version appears": self.corrupt,
-            "the store is wiped": self.wipe_store,
-        }
-
-    # ---- the faults
-
     async def kill_worker(self) -> None:
         before = self._gateway.worker_pids()
         self._ledger.excuse("worker killed", CALLERS, (BROKEN,), KILLED_SECONDS)
+        self._ledger.excuse("worker killed with what it had served", ("feedback",), (UNKNOWN,), 0.0, UNWRITTEN_SECONDS)
         os.kill(self._random.choice(before), signal.SIGKILL)
         await self._until(lambda: self._replaced(before, 1), "the worker is replaced")
 
@@ -83,7 +66,6 @@ class Rota:
 
     async def freeze_store(self) -> None:
         pid = self._gateway.store_pid()
-        self._excuse_feedback("store frozen")
         os.kill(pid, signal.SIGSTOP)
         await asyncio.sleep(5.0)
         os.kill(pid, signal.SIGCONT)
@@ -91,14 +73,13 @@ class Rota:
 
     async def kill_store(self) -> None:
         before = self._gateway.store_pid()
-        self._excuse_feedback("store killed")
-        os.kill(before, signal.SIGKILL)
-        await self._until(lambda: self._has_another_store(before), "there is another store")
-        await self._until(self._store_is_up, "it is followed")
+        with self._without_labels("store killed"):
+            os.kill(before, signal.SIGKILL)
+            await self._until(lambda: self._has_another_store(before), "there is another store")
+            await self._until(self._store_is_up, "it is followed")
 
     async def wipe_store(self) -> None:
-        self._excuse_feedback("store wiped")
-        with redis.Redis.from_url(store_url(self._gateway)) as client:
+        with self._without_labels("store wiped"), redis.Redis.from_url(store_url(self._gateway)) as client:
             await asyncio.to_thread(client.flushall)
         await asyncio.sleep(5.0)  # requests are answered by the routes of before, as long as nobody acts
         for model in (MODEL, HEAVY):  # an operator does, for nobody else can know that it was a mishap
@@ -113,7 +94,7 @@ class Rota:
         for verb, state in (("unload", "UNAVAILABLE"), ("load", "READY")):
             answer = await asyncio.to_thread(self._gateway.ask_admin, "POST", f"{path}/{verb}")
             assert answer.status == 202, answer.body
-            await self._until(lambda state=state: self._state(HEAVY, 2) == state, f"{HEAVY}/2 is {state}")  # type: ignore[misc]
+            await self.heavy_is(2, state)
 
     async def roll_back(self) -> None:
         path, body = (f"{ROLLOUTS}/current/retry", {}) if self._retries else (ROLLOUTS, PLAN)
@@ -130,9 +111,18 @@ class Rota:
 
     # ---- what they look at
 
-    def _excuse_feedback(self, fault: str) -> None:
-        """What was served is not written down meanwhile, and labels cannot be counted."""
-        self._ledger.excuse(fault, ("feedback",), ("feedback 503", "feedback 404"), STORE_SECONDS)
+    @contextlib.contextmanager
+    def _without_labels(self, fault: str) -> Iterator[None]:
+        """Until it is over, and a little longer, answers that were written down are forgotten: labels are unknown."""
+        excuse = self._ledger.excuse(fault, ("feedback",), (UNKNOWN,), PATIENCE_SECONDS * 3)
+        try:
+            yield
+        finally:
+            excuse.end(MENDED_SECONDS)
+
+    async def heavy_is(self, version: int, state: str) -> None:
+        """Return when a version of the large model is in *state*."""
+        await self._until(lambda: self._state(HEAVY, version) == state, f"{HEAVY}/{version} is {state}")
 
     def _replaced(self, before: list[int], count: int) -> bool:
         now = self._gateway.worker_pids()
@@ -161,3 +151,26 @@ class Rota:
 
     async def _until(self, holds: Callable[[], object], what: str) -> None:
         await asyncio.to_thread(eventually, holds, PATIENCE_SECONDS, what)
+
+
+class Fault(NamedTuple):
+    """What is done to a gateway, in words; *replaces*: a worker is another process afterwards."""
+
+    says: str
+    act: Callable[[Rota], Awaitable[None]]
+    replaces: bool = False
+
+
+FAULTS: Final = {
+    "kill": Fault("a worker is killed", Rota.kill_worker, replaces=True),
+    "roll": Fault("the workers are rolled", Rota.roll, replaces=True),
+    "weights": Fault("weights change each second", Rota.flip_weights),
+    "freeze": Fault("the store is frozen for 5 s", Rota.freeze_store),
+    "reload": Fault(f"{HEAVY_MEGABYTES} MiB are unloaded and loaded", Rota.reload_heavy),
+    "rollback": Fault("a bad canary is rolled back", Rota.roll_back),
+    "restart": Fault("the store is killed", Rota.kill_store),
+    "corrupt": Fault("a corrupt version appears", Rota.corrupt),
+    "wipe": Fault("the store is wiped", Rota.wipe_store),
+}
+"""By the name that ``--faults`` takes. The store outlives none of its own; every other process outlives what does not
+replace it."""

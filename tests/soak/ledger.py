@@ -17,20 +17,31 @@ RIGHT = ""
 BROKEN = "broken: "
 """How the text of a failure begins in which no answer came, but an end of the connection."""
 
-
 TIMED = frozenset({"json", "binary", "grpc", "v1"})
 """The streams whose callers wait for nothing but the answer."""
 
+DUE_BEFORE_SECONDS = 20.0
+"""What a fault meets may have been due for as long as a caller waits."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Excuse:
-    """Until *until*, on the monotonic clock, requests of *streams* may fail with a text that begins with one of
-    *beginnings*, because of *fault*."""
+    """Because of *fault*, requests of *streams* that were due between *since* and *until* (on the monotonic clock) may
+    fail with a text that begins with one of *beginnings*."""
 
     fault: str
     streams: frozenset[str]
     beginnings: tuple[str, ...]
+    since: float
     until: float
+
+    def end(self, seconds: float) -> None:
+        """Say that the fault is over, and excuses nothing that is due later than *seconds* from now."""
+        self.until = time.monotonic() + seconds
+
+    def explains(self, stream: str, due: float, text: str) -> bool:
+        """Say whether a request of *stream* may have failed with *text*."""
+        return self.since <= due < self.until and stream in self.streams and text.startswith(self.beginnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,15 @@ class Failure:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How fast answers were in the seconds before *at*, from when each request was due."""
+
+    at: float
+    p50_ms: float
+    p99_ms: float
+
+
 class Ledger:
     """Takes every outcome as it comes."""
 
@@ -50,13 +70,29 @@ class Ledger:
         self.sent: Counter[str] = Counter()
         self.explained: Counter[str] = Counter()
         self.unexplained: list[Failure] = []
+        self.windows: list[Window] = []
+        self.sent_again = 0
+        """Labels, as a refusal with 503 asks for."""
         self._excuses: list[Excuse] = []
         self._latencies: list[float] = []
 
-    def excuse(self, fault: str, streams: Iterable[str], beginnings: tuple[str, ...], seconds: float) -> None:
-        """Explain failures from now on."""
-        until = time.monotonic() + seconds
-        self._excuses.append(Excuse(fault, frozenset(streams), beginnings, until))
+    def begin(self) -> None:
+        """Count the seconds from now on."""
+        self.began = time.monotonic()
+
+    def excuse(
+        self,
+        fault: str,
+        streams: Iterable[str],
+        beginnings: tuple[str, ...],
+        seconds: float,
+        before: float = DUE_BEFORE_SECONDS,
+    ) -> Excuse:
+        """Explain failures of what is due from *before* seconds before now until *seconds* after it."""
+        now = time.monotonic()
+        excuse = Excuse(fault, frozenset(streams), beginnings, now - before, now + seconds)
+        self._excuses.append(excuse)
+        return excuse
 
     def note(self, stream: str, due: float, text: str) -> None:
         """Take the outcome of a request that was *due* then and ended now."""
@@ -66,9 +102,8 @@ class Ledger:
             if stream in TIMED:
                 self._latencies.append(now - due)
             return
-        self._excuses = [each for each in self._excuses if each.until > due]
         for each in self._excuses:
-            if stream in each.streams and text.startswith(each.beginnings):
+            if each.explains(stream, due, text):
                 self.explained[f"{each.fault}: {stream}"] += 1
                 return
         self.unexplained.append(Failure(now - self.began, stream, text))
@@ -77,9 +112,12 @@ class Ledger:
         """Take what did not come after a fault."""
         self.unexplained.append(Failure(time.monotonic() - self.began, fault, what))
 
-    def latencies_ms(self) -> tuple[float, float]:
-        """Return the median and the 99 % quantile since the last call, from when each request was due."""
+    def close_window(self) -> Window:
+        """Return how fast the answers since the last call were; kept where there were any."""
         taken, self._latencies = sorted(self._latencies), []
+        at = time.monotonic() - self.began
         if not taken:
-            return 0.0, 0.0
-        return statistics.median(taken) * 1000, taken[int(len(taken) * 0.99)] * 1000
+            return Window(at, 0.0, 0.0)
+        window = Window(at, statistics.median(taken) * 1000, taken[int(len(taken) * 0.99)] * 1000)
+        self.windows.append(window)
+        return window

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.soak.ledger import BROKEN, RIGHT, Ledger
+from tests.soak.__main__ import main
+from tests.soak.ledger import BROKEN, RIGHT, Ledger, Window
+from tests.soak.verdict import Phases, judge
 from tests.soak.watch import TAIL, Growth, Held, Sample, growths
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COUNT = 3 * TAIL
 
 
-def samples(leak_mib: float = 0.0, leak_descriptors: int = 0, leak_series: int = 0) -> list[Sample]:
+def samples(leak_mib: float = 0.0, leak_descriptors: int = 0, leak_series: int = 0, lag: float = 0.001) -> list[Sample]:
     """Return samples of two processes of which the second leaks, and a third that comes and goes."""
     return [
         Sample(
             at,
             {
-                1: Held("launcher", 20.0, 10, 1),
-                2: Held("worker", 90.0 + at * leak_mib + at % 3, 30 + at * leak_descriptors, 4 + at % 2),
-                **({3: Held("verifier", 5.0, 3, 1)} if at % 4 else {}),
+                1: Held("launcher", 20.0, 30.0, 10, 1),
+                2: Held("worker", 90.0 + at * leak_mib + at % 3, 120.0 + at, 30 + at * leak_descriptors, 4 + at % 2),
+                **({3: Held("verifier", 5.0, 9.0, 3, 1)} if at % 4 else {}),
             },
             900 + at * leak_series + at % 2,
-            0.0,
+            lag,
             200.0,
         )
         for at in range(COUNT)
@@ -33,18 +40,20 @@ def samples(leak_mib: float = 0.0, leak_descriptors: int = 0, leak_series: int =
 
 
 def test_what_goes_up_and_down_is_no_growth() -> None:
-    memory, threads, descriptors, series = growths(samples())
+    grown = growths(samples())
 
-    assert [each.amount for each in (*memory, *threads, descriptors, series)] == [0.0] * 6
+    assert [each.amount for each in (*grown.memory, *grown.threads)] == [0.0] * 4
+    assert grown.descriptors == grown.series == 0
 
 
 def test_control_what_leaks_is_growth() -> None:
-    memory, _, descriptors, series = growths(samples(leak_mib=0.5, leak_descriptors=1, leak_series=2))
+    grown = growths(samples(leak_mib=0.5, leak_descriptors=1, leak_series=2))
 
     lost = COUNT - TAIL
-    assert memory == [Growth("launcher 1", 0.0), Growth("worker 2", 0.5 * lost)]
-    assert descriptors == Growth("descriptors", lost)
-    assert series.amount == 2 * lost
+    assert grown.memory == [Growth("launcher 1", 0.0), Growth("worker 2", 0.5 * lost)]
+    assert grown.resident == [Growth("launcher 1", 0.0), Growth("worker 2", lost)]
+    assert grown.descriptors == lost
+    assert grown.series == 2 * lost
 
 
 def test_a_failure_is_explained_by_a_fault_that_said_so_and_by_no_other() -> None:
@@ -71,6 +80,87 @@ def test_an_excuse_ends() -> None:
     ledger.note("json", time.monotonic(), f"{BROKEN}reset")
 
     assert len(ledger.unexplained) == 1
+
+
+def test_an_excuse_says_since_when_a_request_was_due() -> None:
+    ledger = Ledger()
+    now = time.monotonic()
+    ledger.excuse("worker killed with what it had served", ["feedback"], ("feedback 404",), 0.0, before=1.0)
+
+    ledger.note("feedback", now - 0.5, "feedback 404: b''")
+    ledger.note("feedback", now - 2.0, "feedback 404: b''")
+    ledger.note("feedback", now + 0.5, "feedback 404: b''")
+
+    assert ledger.explained == {"worker killed with what it had served: feedback": 1}
+    assert len(ledger.unexplained) == 2
+
+
+def test_a_fault_that_is_over_excuses_nothing_that_is_due_later() -> None:
+    ledger = Ledger()
+    excuse = ledger.excuse("store frozen", ["feedback"], ("feedback 503",), 90.0)
+    excuse.end(1.0)
+    now = time.monotonic()
+
+    ledger.note("feedback", now, "feedback 503: b''")
+    ledger.note("feedback", now + 2.0, "feedback 503: b''")
+
+    assert ledger.explained.total() == len(ledger.unexplained) == 1
+
+
+def test_what_is_kept_is_kept_and_written_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, document, shown = judged(tmp_path, capsys, Ledger(), samples())
+
+    assert code == 0
+    assert "missed" not in shown
+    assert "| MiB more, worker 2 | 0 | ≤ 2 | kept |" in shown
+    assert all(figure["kept"] for figure in document["figures"])
+    assert {"processors", "onnxruntime", "load average before", "load average after"} <= document["machine"].keys()
+
+
+@pytest.mark.parametrize(
+    ("broken", "row"),
+    [
+        ({"stream": "json"}, "other failures of an inference"),
+        ({"stream": "feedback"}, "other failures of a label"),
+        ({"stream": "the store is wiped"}, "faults that the gateway did not get over in time"),
+        ({"p99_ms": 16.0}, "p99 grows in the last third by, ms"),
+        ({"lag": 0.5}, "loop lag of the slowest worker, median, ms"),
+        ({"leak_mib": 0.5}, "MiB more, worker 2"),
+        ({"leak_descriptors": 1}, "descriptors more, all processes"),
+        ({"leak_series": 1}, "series more"),
+    ],
+)
+def test_control_a_promise_that_was_missed_ends_the_soak_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: dict[str, Any], row: str
+) -> None:
+    ledger = Ledger()
+    if stream := broken.pop("stream", ""):
+        ledger.sent.update(("json", "feedback"))
+        ledger.missed(stream, "an end of the connection")
+    p99_ms = broken.pop("p99_ms", 10.0)
+
+    code, document, shown = judged(tmp_path, capsys, ledger, samples(**broken), p99_ms)
+
+    assert code == 1
+    assert row in [figure["what"] for figure in document["figures"] if not figure["kept"]]
+    assert f"| {row} |" in next(line for line in shown.splitlines() if line.endswith("**missed** |"))
+
+
+def judged(
+    directory: Path, capsys: pytest.CaptureFixture[str], ledger: Ledger, taken: list[Sample], p99_ms: float = 10.0
+) -> tuple[int, dict[str, Any], str]:
+    """Judge *taken*, all of them of the last third; before it the p99 was 10 ms, and in it *p99_ms*."""
+    ledger.windows = [Window(-1.0, 3.0, 10.0), Window(1.0, 3.0, p99_ms)]
+    into = directory / "build" / "soak.json"
+    code = judge(ledger, taken, Phases(-2.0, 0.0), 0.0, into)
+    return code, json.loads(into.read_text()), capsys.readouterr().out
+
+
+def test_a_fault_that_nobody_knows_is_refused_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--faults", "roll,earthquake"])
+
+    assert "no fault is named 'earthquake'; there are kill, roll," in capsys.readouterr().err
 
 
 @pytest.mark.long
