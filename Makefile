@@ -34,7 +34,7 @@ test-faults: $(VENV)/.dev programs  ## every promise under its real fault, with 
 lint: $(VENV)/.dev  ## style and types only
 	@scripts/check
 
-bench: $(VENV)/.dev programs  ## the product beside raw uvicorn in one run
+bench: $(VENV)/.dev programs  ## every promise about speed in one run; BENCH="--mlserver PYTHON --pytriton PYTHON"
 	@$(BIN)/python -m load_tests.bench $(BENCH)
 
 soak: $(VENV)/.dev programs  ## mixed traffic beside a rota of faults; MINUTES=30

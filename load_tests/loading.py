@@ -104,17 +104,17 @@ def _round(plan: Plan, directory: Path, version: Path, results: Results) -> Wait
     with plan.gateway(GATEWAY, place, cores=every_core(), models=models) as server, pinned(plan.cores[1]):
         work.check(server.port)
         _rows(server.port, WARM_UP_SECONDS)
-        beside = Beside(server.port, version, models / work.MODEL / LARGE, plan.seconds)
-        beside.start()
-        outcome = _rows(server.port, plan.seconds + LONGEST_SECONDS, beside.ended)
-        beside.join()
-    if not beside.ready_at:
-        raise work.NotMeasurable(f"the version of {BYTES / 1e6:.0f} MB is not ready: {beside.fault}")
+        arrival = Arrival(server.port, version, models / work.MODEL / LARGE, plan.seconds)
+        arrival.start()
+        outcome = _rows(server.port, plan.seconds + LONGEST_SECONDS, arrival.ended)
+        arrival.join()
+    if not arrival.ready_at:
+        raise work.NotMeasurable(f"the version of {BYTES / 1e6:.0f} MB is not ready: {arrival.fault}")
     (models / work.MODEL / LARGE).rename(version)
     results.faults += outcome.faults[:5]
-    quiet = outcome.quantile(0.99, until=beside.put_at)
-    loading = outcome.quantile(0.99, beside.put_at, beside.ready_at)
-    return Waits(quiet, loading, beside.ready_at - beside.put_at)
+    quiet = outcome.quantile(0.99, until=arrival.put_at)
+    loading = outcome.quantile(0.99, arrival.put_at, arrival.ready_at)
+    return Waits(quiet, loading, arrival.ready_at - arrival.put_at)
 
 
 def _rows(port: int, seconds: float, ended: threading.Event | None = None) -> Outcome:
@@ -125,7 +125,7 @@ def _rows(port: int, seconds: float, ended: threading.Event | None = None) -> Ou
     return outcome
 
 
-class Beside(threading.Thread):
+class Arrival(threading.Thread):
     """Moves the large version to its *place* in the repository after *quiet* seconds, and waits until it is ready.
 
     It asks for the state all the time, so that this too is the same before and during the load.

@@ -8,8 +8,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="the rows of the benchmark come with the `convert` extra")
 
-from load_tests import loading, ourselves
-from load_tests.loading import Waits
+from load_tests import ourselves
 from load_tests.measure import Measurement
 from load_tests.report import markdown, text
 from load_tests.results import GATEWAY, REFERENCE, Point, Resources, Results
@@ -179,10 +178,3 @@ def test_two_workers_are_compared_by_their_own_processor_time_where_the_load_has
     assert crowded.value == pytest.approx(2 * 0.9)
     assert "req/s 0.9 with the load on the same cores" in crowded.note
     assert roomy.value == pytest.approx(0.9)
-
-
-def test_waits_beside_a_load_are_compared_round_by_round() -> None:
-    found = loading.compared([Waits(1.0, 3.0, 2.0), Waits(2.0, 3.0, 2.0), Waits(1.0, 2.0, 4.0)])
-
-    assert (found.value, found.towards) == (2.0, 1.0)
-    assert "3 and 1 ms at 500 req/s; ready after 2 s" in found.note
