@@ -86,7 +86,7 @@ def run(plan: Plan) -> Results:
         if wanted or (section is beside.measure and CURVE in plan.wanted):
             try:
                 section(plan, results)
-            except work.NotMeasurable as exc:
+            except work.FAILURES as exc:
                 results.fail(wanted, exc)
     results.findings = {key: finding for key, finding in results.findings.items() if key in plan.wanted}
     return results

@@ -78,7 +78,7 @@ def _others(plan: Plan, results: Results, models: Path, stack: ExitStack) -> dic
         try:
             found[name] = stack.enter_context(start(plan, python, models))
             work.check(found[name].port, name, labelled=False)
-        except (work.NotMeasurable, OSError) as exc:
+        except work.FAILURES as exc:
             found.pop(name, None)
             results.fail(NEED[name], exc)
     return found
@@ -118,7 +118,7 @@ def _images(plan: Plan, results: Results, gateway: Server, pytriton: Server, mod
         image = images.load(plan.directory, plan.cores[1])
         for server in (gateway, pytriton):
             images.check(server.port, server.name, image, model)
-    except work.NotMeasurable as exc:
+    except work.FAILURES as exc:
         results.fail((IMAGE,), exc)
         return
     subjects = [Subject(server, image, IMAGE_CONNECTIONS) for server in (gateway, pytriton)]

@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import statistics
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ def large(size: int) -> bytes:
 
 def _round(plan: Plan, directory: Path, version: Path, results: Results) -> Waits:
     """Measure once; the folder *version* is moved into the repository, and back in the end."""
+    print(f"a version of {BYTES / 1e6:.0f} MB: round {int(directory.name) + 1}", file=sys.stderr)
     models = directory / "models"
     small = models / work.MODEL / "1"
     small.mkdir(parents=True)

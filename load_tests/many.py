@@ -124,7 +124,7 @@ def measure(
     one = repository(directory / "one", 0, 0)
     many = repository(directory / "many", models, versions)
     for number in range(1, rounds + 1):
-        print(f"round {number} of {rounds}", file=sys.stderr)
+        print(f"many models: round {number} of {rounds}", file=sys.stderr)
         with _gateway(one, server_core, directory / "state-one", 1) as (server, _):
             load.on(server, CONNECTIONS, WARM_UP_SECONDS)
             found.alone.append(load.on(server, CONNECTIONS, seconds))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,10 @@ TOLERANCE: Final = 1e-5
 
 class NotMeasurable(RuntimeError):
     """A server does not start, or answers wrongly, or a load cannot be made: there is nothing to time."""
+
+
+FAILURES: Final = (NotMeasurable, OSError, http.client.HTTPException, subprocess.SubprocessError, ValueError)
+"""What a server, or the load on it, may end with that is not the benchmark's own mistake."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,11 +155,17 @@ def test_a_peer_that_does_not_start_is_noted_and_the_rest_is_measured(tmp_path: 
     assert len(results.faults) == 1
 
 
-def test_a_fault_of_one_part_leaves_the_others_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [work.NotMeasurable("the gateway ended"), TimeoutError("the gateway ended"), ValueError("the gateway ended")],
+)
+def test_a_fault_of_one_part_leaves_the_others_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
     asked: list[str] = []
 
     def fails(_: Plan, __: Results) -> None:
-        raise work.NotMeasurable("the gateway ended")
+        raise fault
 
     def succeeds(_: Plan, results: Results) -> None:
         asked.append("routed")
