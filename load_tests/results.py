@@ -70,7 +70,7 @@ class Results:
     def fail(self, promises: Iterable[Promise], cause: Exception) -> None:
         """Note that *promises* could not be measured although they were asked for."""
         first, *_ = str(cause).splitlines() or [type(cause).__name__]
-        self.not_measured(promises, first)
+        self.not_measured(promises, first.rstrip(":"))
         self.faults.append(str(cause))
 
     def weigh(self, server: Server, idle_cpu_share: float | None = None) -> None:

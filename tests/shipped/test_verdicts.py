@@ -111,10 +111,10 @@ def test_a_ratio_is_noted_with_the_medians_it_is_of_and_only_where_both_were_mea
 def test_what_was_measured_is_not_overwritten_by_a_later_failure() -> None:
     found = results()
 
-    found.fail((RATE, CPU), RuntimeError("it ended\nits log"))
+    found.fail((RATE, CPU), RuntimeError("it ended:\nits log"))
 
     assert (found.findings[RATE.key].value, found.findings[CPU.key].note) == (0.5, "it ended")
-    assert found.faults == ["it ended\nits log"]
+    assert found.faults == ["it ended:\nits log"]
 
 
 def test_requests_that_failed_are_counted_over_all_series_and_the_gateway_s_curve() -> None:
