@@ -36,7 +36,7 @@ check:  # style and types, while what the tests need beside them is installed
 lint: $(VENV)/.dev  ## style and types only
 	@scripts/check
 
-bench: $(VENV)/.dev programs  ## the product beside raw uvicorn in one run
+bench: $(VENV)/.dev programs  ## every promise about speed in one run; BENCH="--mlserver PYTHON --pytriton PYTHON"
 	@$(BIN)/python -m load_tests.bench $(BENCH)
 
 soak: $(VENV)/.dev programs  ## mixed traffic beside a rota of faults; MINUTES=30

@@ -1,8 +1,8 @@
 """A small closed-loop load generator, for machines without wrk.
 
-    python -m load_tests.generator --port 8080 --connections 64 --seconds 3 --body FILE
+    python -m load_tests.generator --port 8080 --connections 64 --seconds 3 --body FILE [--users 1000]
 
-Every connection sends the same request again as soon as it is answered. Prints one line of
+Every connection sends the same body again as soon as it is answered, each as one of the users. Prints one line of
 JSON. It is a Python program on one core: with it, fast servers look alike, so prefer wrk.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import time
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ import httptools
 import uvloop
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(slots=True)
@@ -45,8 +46,8 @@ class Tally:
 class Connection(asyncio.Protocol):
     """One keep-alive connection that has one request under way at a time. A lost one is an error and stays lost."""
 
-    def __init__(self, request: bytes, tally: Tally, until: float) -> None:
-        self._request = request
+    def __init__(self, requests: Iterator[bytes], tally: Tally, until: float) -> None:
+        self._requests = requests
         self._tally = tally
         self._until = until
         self._sent = 0.0
@@ -82,24 +83,24 @@ class Connection(asyncio.Protocol):
     def _send(self) -> None:
         if self._transport is not None:
             self._sent = time.perf_counter()
-            self._transport.write(self._request)
+            self._transport.write(next(self._requests))
 
 
-def post(path: str, body: bytes) -> bytes:
-    """Return the bytes of a keep-alive POST of JSON."""
-    headers = {"host": "127.0.0.1", "content-type": "application/json", "content-length": len(body)}
+def post(path: str, body: bytes, **more: str) -> bytes:
+    """Return the bytes of a keep-alive POST of JSON, with *more* headers."""
+    headers = {"host": "127.0.0.1", "content-type": "application/json", "content-length": len(body), **more}
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     return "\r\n".join(lines).encode() + body
 
 
-async def load(port: int, request: bytes, connections: int, seconds: float) -> dict[str, float]:
-    """Return what *connections* closed loops saw in *seconds*."""
+async def load(port: int, requests: Sequence[bytes], connections: int, seconds: float) -> dict[str, float]:
+    """Return what *connections* closed loops saw in *seconds*; *requests* are sent in turns."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
-    tally = Tally()
+    tally, turns = Tally(), itertools.cycle(requests)
     until = began + seconds
     opened = [
-        (await loop.create_connection(lambda: Connection(request, tally, until), "127.0.0.1", port))[1]
+        (await loop.create_connection(lambda: Connection(turns, tally, until), "127.0.0.1", port))[1]
         for _ in range(connections)
     ]
     await asyncio.wait([connection.closed for connection in opened], timeout=seconds + 10)
@@ -114,9 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--body", type=Path, required=True)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--users", type=int, default=0, help="values of x-user-id that take turns (default: none)")
     chosen = parser.parse_args(arguments)
-    request = post(chosen.path, chosen.body.read_bytes())
-    print("@@" + json.dumps(uvloop.run(load(chosen.port, request, chosen.connections, chosen.seconds))))
+    body = chosen.body.read_bytes()
+    users = [{"x-user-id": f"user-{number}"} for number in range(1, chosen.users + 1)] or [{}]
+    requests = [post(chosen.path, body, **user) for user in users]
+    print("@@" + json.dumps(uvloop.run(load(chosen.port, requests, chosen.connections, chosen.seconds))))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python -m load_tests.heavy [--rate 200] [--seconds 5] [--images 8] [--connections 4]
 
 The quick model is the benchmark's, asked for at a fixed rate with another row each time; latency counts from when a
-request was due, and every answer is checked. The heavy one is the convolution of ``load_tests.peers``: each of its
+request was due, and every answer is checked. The heavy one is the convolution of ``load_tests.images``: each of its
 connections sends so many images in binary again as soon as it is answered, and what queues meanwhile shares a run. One
 worker, which may use every core; the loads come from the last one.
 """
@@ -11,24 +11,21 @@ worker, which may use every core; the loads come from the last one.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import uvloop
 
-from load_tests import generator, open_loop, peers, servers, work
-from load_tests.bench import two_cores
-from load_tests.measure import Load
+from load_tests import generator, images, open_loop, servers, work
+from load_tests.plan import two_cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from load_tests.measure import Measurement
+    from load_tests.measure import Load, Measurement
     from load_tests.open_loop import Outcome
     from load_tests.servers import Server
 
@@ -65,8 +62,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def measure(chosen: argparse.Namespace, directory: Path) -> tuple[Outcome, Outcome, Measurement]:
     """Return what callers of the quick model saw alone and beside the heavy one, and what the heavy one did."""
     first, last = two_cores()
-    models = peers.repository(directory / "models")
-    load = images(directory, last, chosen.images)
+    models = repository(directory / "models")
+    load = images.load(directory, last, chosen.images)
     port = servers.free_port()
     command = servers.gateway_command(port, 1, directory / "gateway", models=models)
     with servers.running("gateway", command, port, range(first, last + 1), directory / "gateway.log") as server:
@@ -95,18 +92,13 @@ def _quick(port: int, chosen: argparse.Namespace) -> Outcome:
     return outcome
 
 
-def images(directory: Path, core: int, count: int) -> Load:
-    """Return the load of one request with *count* images in binary. Raises NotMeasurable without wrk."""
-    tensor = np.random.default_rng(2).random((count, *peers.SHAPE[1:]), np.float32)
-    parameters = {"binary_data_size": tensor.nbytes}
-    entry = {"name": "input", "shape": tensor.shape, "datatype": "FP32", "parameters": parameters}
-    head = json.dumps({"inputs": [entry]}).encode()
-    body = directory / "images.bin"
-    body.write_bytes(head + tensor.tobytes())
-    load = Load.of(body, core, path=peers.IMAGE_PATH, json_bytes=len(head))
-    if not load.wrk:
-        raise work.NotMeasurable("images are sent by wrk, which is not installed (Debian: apt install wrk)")
-    return load
+def repository(models: Path) -> Path:
+    """Make a repository of the row's model and the image's."""
+    row = models / work.MODEL / "1"
+    row.mkdir(parents=True)
+    (row / "model.onnx").write_bytes((work.MODELS / work.MODEL / "1" / "model.onnx").read_bytes())
+    images.add(models)
+    return models
 
 
 if __name__ == "__main__":

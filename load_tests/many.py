@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from load_tests import servers, work
-from load_tests.bench import two_cores
 from load_tests.measure import Load, median, paired_ratio
+from load_tests.plan import two_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,10 +64,11 @@ class Found:
     def lines(self, versions: int) -> list[str]:
         """Return what is printed; *versions*: how many were loaded beside the one."""
         rows = []
-        for title, measured in (("one model", self.alone), ("many", self.beside), ("many, routes move", self.changing)):
+        many = {"many": self.beside} | ({"many, routes move": self.changing} if self.changing else {})
+        for title, measured in {"one model": self.alone, **many}.items():
             values = [median(measured, member) for member in ("requests_per_second", "cpu_us", "p50_ms", "p99_ms")]
             rows.append("{:18} {:8.0f} req/s {:7.1f} µs CPU  p50 {:6.2f} ms  p99 {:6.2f} ms".format(title, *values))
-        for title, measured in (("many", self.beside), ("many, routes move", self.changing)):
+        for title, measured in many.items():
             rows.append(f"{title} : one model, req/s {paired_ratio(measured, self.alone, 'requests_per_second'):.3f}")
         grown = (self.pss_beside - self.pss_alone) / versions / 1024
         rows.append(f"memory (PSS of the tree): {grown:.0f} KiB for each of {versions} more versions")
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = Found()
     with tempfile.TemporaryDirectory(prefix="many-") as directory:
         try:
-            _measure(chosen, Path(directory), found)
+            measure(Path(directory), found, **vars(chosen))
         except work.NotMeasurable as exc:
             print(exc, file=sys.stderr)
             return 1
@@ -99,37 +100,45 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--models", type=int, default=200, help="models beside the one (default: %(default)s)")
     parser.add_argument("--versions", type=int, default=3, help="versions of each, 2 or more (default: %(default)s)")
     parser.add_argument(
-        "--changes", type=float, default=20.0, help="changes of weights a second (default: %(default)s)"
+        "--changes", type=float, default=20.0, help="changes of weights a second, 0 for none (default: %(default)s)"
     )
     parser.add_argument("--seconds", type=int, default=3, help="length of one load (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="loads of each kind (default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    if chosen.models < 1 or chosen.versions < len(WEIGHTS):
-        parser.error("one model or more, and two versions of each or more, are moved between")
+    if chosen.models < 1 or chosen.changes < 0 or chosen.versions < len(WEIGHTS):
+        parser.error("one model or more, and two versions of each or more, are moved between; changes are 0 or more")
     return chosen
 
 
-def _measure(chosen: argparse.Namespace, directory: Path, found: Found) -> None:
+def measure(
+    directory: Path, found: Found, *, models: int, versions: int, changes: float, seconds: int, rounds: int
+) -> None:
+    """Make the loads that the arguments of the same names ask for, with what they need below *directory*.
+
+    Raises NotMeasurable.
+    """
     server_core, load_core = two_cores()
     body = directory / "body.json"
     body.write_bytes(work.items()[0].body)
-    load = Load.of(body, load_core)
+    load = Load.of(body, (load_core,))
     one = repository(directory / "one", 0, 0)
-    many = repository(directory / "many", chosen.models, chosen.versions)
-    for number in range(1, chosen.rounds + 1):
-        print(f"round {number} of {chosen.rounds}", file=sys.stderr)
+    many = repository(directory / "many", models, versions)
+    for number in range(1, rounds + 1):
+        print(f"many models: round {number} of {rounds}", file=sys.stderr)
         with _gateway(one, server_core, directory / "state-one", 1) as (server, _):
             load.on(server, CONNECTIONS, WARM_UP_SECONDS)
-            found.alone.append(load.on(server, CONNECTIONS, chosen.seconds))
+            found.alone.append(load.on(server, CONNECTIONS, seconds))
             found.pss_alone = server.pss_bytes()
-        loaded = 1 + chosen.models * chosen.versions
+        loaded = 1 + models * versions
         with _gateway(many, server_core, directory / "state-many", loaded) as (server, admin):
             load.on(server, CONNECTIONS, WARM_UP_SECONDS)
-            found.beside.append(load.on(server, CONNECTIONS, chosen.seconds))
+            found.beside.append(load.on(server, CONNECTIONS, seconds))
             found.pss_beside = server.pss_bytes()
             found.idle_shares.append(_idle_share(server))
-            with moving(admin, chosen.models, chosen.changes, found.changes):
-                found.changing.append(load.on(server, CONNECTIONS, chosen.seconds))
+            if not changes:
+                continue
+            with moving(admin, models, changes, found.changes):
+                found.changing.append(load.on(server, CONNECTIONS, seconds))
 
 
 def repository(directory: Path, models: int, versions: int) -> Path:

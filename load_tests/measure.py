@@ -44,19 +44,23 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How load is made: with wrk where *wrk* is its path, otherwise with `load_tests.generator`, on core *core*."""
+    """How load is made: with wrk where *wrk* is its path, otherwise with `load_tests.generator`, on *cores*."""
 
-    core: int
+    cores: tuple[int, ...]
     body: Path
     wrk: str | None
     path: str = work.PATH
     json_bytes: int | None = None
     """How much of the body is JSON, where binary tensors are behind it."""
+    users: int = 0
+    """How many values of ``x-user-id`` take turns; with none the header is not sent."""
 
     @classmethod
-    def of(cls, body: Path, core: int, path: str = work.PATH, json_bytes: int | None = None) -> Load:
+    def of(
+        cls, body: Path, cores: tuple[int, ...], path: str = work.PATH, json_bytes: int | None = None, users: int = 0
+    ) -> Load:
         """Return a load that sends the request body in the file *body* to *path*."""
-        return cls(core, body, shutil.which("wrk"), path, json_bytes)
+        return cls(cores, body, shutil.which("wrk"), path, json_bytes, users)
 
     @property
     def name(self) -> str:
@@ -64,18 +68,19 @@ class Load:
 
     def on(self, server: Server, connections: int, seconds: int) -> Measurement:
         """Send requests over *connections* for *seconds* and return what was measured. Raises NotMeasurable."""
-        sent = {"WRK_BODY": str(self.body)}
+        sent = {"WRK_BODY": str(self.body), "WRK_USERS": str(self.users)}
         if self.json_bytes is not None:
             sent["WRK_JSON_BYTES"] = str(self.json_bytes)
         command = self._command(server.port, connections, seconds)
-        return _measured(server, command, self.core, connections, seconds, sent)
+        return _measured(server, command, self.cores, connections, seconds, sent)
 
     def _command(self, port: int, connections: int, seconds: int) -> list[str]:
         if self.wrk:
-            return [self.wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT),
-                    f"http://127.0.0.1:{port}{self.path}"]  # fmt: skip
+            return [self.wrk, f"-t{len(self.cores)}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
+                    "-s", str(SCRIPT), f"http://127.0.0.1:{port}{self.path}"]  # fmt: skip
         return [sys.executable, "-m", "load_tests.generator", "--port", str(port), "--path", self.path,
-                "--body", str(self.body), "--connections", str(connections), "--seconds", str(seconds)]  # fmt: skip
+                "--body", str(self.body), "--connections", str(connections), "--seconds", str(seconds),
+                "--users", str(self.users)]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +96,18 @@ class GrpcLoad:
         asked = {"port": self.port, "model": self.model, "connections": connections, "seconds": seconds}
         flags = [part for name, value in asked.items() for part in (f"--{name}", str(value))]
         command = [sys.executable, "-m", "load_tests.grpc_generator", *flags]
-        return _measured(server, command, self.core, connections, seconds, {})
+        return _measured(server, command, (self.core,), connections, seconds, {})
 
 
 def _measured(
-    server: Server, command: Sequence[str], core: int, connections: int, seconds: int, sent: Mapping[str, str]
-) -> Measurement:
-    """Run *command*, which loads *server* for *seconds*, on *core*, and return what it and the server's tree say."""
+    server: Server, command: Sequence[str], cores: Sequence[int], connections: int, seconds: int,
+    sent: Mapping[str, str],
+) -> Measurement:  # fmt: skip
+    """Run *command*, which loads *server* for *seconds*, on *cores*, and return what it and the server's tree say."""
     before = server.cpu_seconds()
+    pinned = ["taskset", "-c", ",".join(map(str, cores)), *command]
     run = subprocess.run(
-        ["taskset", "-c", str(core), *command], cwd=work.ROOT, env={**os.environ, **sent}, capture_output=True,
+        pinned, cwd=work.ROOT, env={**os.environ, **sent}, capture_output=True,
         text=True, timeout=seconds + 60, check=False,
     )  # fmt: skip
     spent = server.cpu_seconds() - before

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import sys
 import time
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import uvloop
 from load_tests import generator, work
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Sequence
 
 DRAIN_SECONDS: Final = 10.0
@@ -30,33 +32,50 @@ TIMER_SECONDS: Final = 0.002
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the requests of one run: *latencies* in seconds since each was due, of all that were answered."""
+    """What became of the requests of one run: *latencies* in seconds since each was due, of all that were answered.
+
+    due: when each of them was, by `time.perf_counter`.
+    """
 
     latencies: list[float] = field(default_factory=list)
+    due: list[float] = field(default_factory=list)
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
-    def check(self, items: Sequence[work.Work]) -> None:
+    def check(self, items: Sequence[work.Work], *, labelled: bool = True) -> None:
         """Compare every answer with what its own row must get; done after the load, whose time it would take."""
-        self.faults += [fault for number, body in self.answers if (fault := items[number % len(items)].fault(body))]
+        for number, body in self.answers:
+            if fault := items[number % len(items)].fault(body, labelled=labelled):
+                self.faults.append(fault)
 
-    def quantile(self, share: float) -> float:
-        """Return the latency in milliseconds that *share* of the requests did not exceed; 0 where there were none."""
-        ordered = sorted(self.latencies)
+    def quantile(self, share: float, since: float = 0.0, until: float = math.inf) -> float:
+        """Return the latency in milliseconds that *share* of the requests did not exceed; 0 where there were none.
+
+        since, until: only requests that were due between them count.
+        """
+        ordered = sorted(latency for at, latency in zip(self.due, self.latencies, strict=True) if since <= at < until)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1e3 if ordered else 0.0
 
 
-async def load(port: int, rate: float, seconds: float, connections: int, requests: Sequence[bytes]) -> Outcome:
-    """Send ``rate * seconds`` requests when each is due, over the first idle one of *connections*."""
+async def load(
+    port: int, rate: float, seconds: float, connections: int, requests: Sequence[bytes],
+    ended: threading.Event | None = None,
+) -> Outcome:  # fmt: skip
+    """Send ``rate * seconds`` requests when each is due, over the first idle one of *connections*.
+
+    ended: once it is set no more become due.
+    """
     outcome = Outcome()
     due: asyncio.Queue[tuple[int, float] | None] = asyncio.Queue()
     senders = [asyncio.create_task(_sender(port, due, requests, outcome)) for _ in range(connections)]
     began = time.perf_counter()
-    for number in range(int(rate * seconds)):
-        at = began + number / rate
+    sent = 0
+    while sent < int(rate * seconds) and not (ended and ended.is_set()):
+        at = began + sent / rate
         while (early := at - time.perf_counter()) > 0:  # noqa: ASYNC110  # it waits for a time, not for an event
             await asyncio.sleep(max(0.0, early - TIMER_SECONDS))
-        due.put_nowait((number, at))
+        due.put_nowait((sent, at))
+        sent += 1
     for _ in senders:
         due.put_nowait(None)
     _, late = await asyncio.wait(senders, timeout=DRAIN_SECONDS)
@@ -65,7 +84,7 @@ async def load(port: int, rate: float, seconds: float, connections: int, request
     for result in await asyncio.gather(*senders, return_exceptions=True):
         if isinstance(result, BaseException):
             outcome.faults.append(f"a connection was lost or too slow: {result!r}")
-    if missing := int(rate * seconds) - len(outcome.latencies):
+    if missing := sent - len(outcome.latencies):
         outcome.faults.append(f"{missing} requests were not answered")
     return outcome
 
@@ -80,6 +99,7 @@ async def _sender(
             writer.write(requests[number % len(requests)])
             status, body = await _answer(reader)
             outcome.latencies.append(time.perf_counter() - at)
+            outcome.due.append(at)
             if status == 200:
                 outcome.answers.append((number, body))
             else:

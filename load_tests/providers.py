@@ -24,7 +24,7 @@ from gateway.core.providers import CPU, read_providers
 from gateway.engine.onnx import OnnxEngine
 from gateway.models.metadata import Serving
 from gateway.models.warmup import warm_up
-from load_tests.peers import convolution
+from load_tests.images import convolution
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,116 +1,103 @@
-"""The benchmark's numbers, as a table for people and as JSON for scripts."""
+"""What the benchmark found, as text for people and as Markdown for the documentation."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from load_tests.measure import Measurement, median, paired_ratio
+from load_tests.verdicts import PROMISES, Verdict, measured, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-GATEWAY: Final = "gateway"
-REFERENCE: Final = "raw uvicorn"
+    from load_tests.results import Results
+    from load_tests.turns import Series
 
+COLUMNS: Final = {"requests_per_second": "req/s", "cpu_us": "CPU µs", "p50_ms": "p50 ms", "p99_ms": "p99 ms"}
 
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """A bound that the gateway must keep, and the value it aims at."""
-
-    what: str
-    bound: float
-    aim: float
-    at_least: bool = False
-    unit: str = ""
-
-    def line(self, value: float) -> str:
-        """Return one row of the table: the value, what was promised, and whether it was kept."""
-        kept = value >= self.bound if self.at_least else value <= self.bound
-        sign = "≥" if self.at_least else "≤"
-        return (
-            f"  {self.what:38} {value:8.2f}{self.unit:4}  promised {sign} {self.bound:g}{self.unit}, "
-            f"aim {self.aim:g}{self.unit}: {'kept' if kept else 'MISSED'}"
-        )
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+"""A head, and rows of as many cells."""
 
 
-RATE: Final = Promise("req/s : raw uvicorn, 64 connections", 0.65, 1.5, at_least=True)
-CPU: Final = Promise("CPU per request : raw uvicorn", 1.6, 0.6)
-MEMORY: Final = Promise("PSS of the whole tree, 2 workers", 150, 110, unit=" MiB")
-START: Final = Promise("start to ready, 2 workers", 1.5, 0.7, unit=" s")
+def text(results: Results) -> str:
+    """Return everything for a terminal: ratios and promises first, latencies at fixed rates last."""
+    blocks = [about(results), *(f"{title}\n{_aligned(*table)}" for title, table in tables(results))]
+    return "\n\n".join(blocks) + "\n"
 
 
-@dataclass(slots=True)
-class Results:
-    """Everything one run of the benchmark found. Rounds of both servers have the same order."""
-
-    load: str
-    cores: tuple[int, int]
-    rounds: list[Measurement] = field(default_factory=list)
-    pss_bytes: dict[str, int] = field(default_factory=dict)
-    start_seconds: dict[str, float] = field(default_factory=dict)
-    idle_cpu_share: dict[str, float] = field(default_factory=dict)
-
-    def of(self, server: str, connections: int) -> list[Measurement]:
-        return [each for each in self.rounds if (each.server, each.connections) == (server, connections)]
-
-    def errors(self) -> int:
-        return sum(each.errors for each in self.rounds)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "load": self.load,
-            "cores": {"server": self.cores[0], "load": self.cores[1]},
-            "rounds": [each.as_dict() for each in self.rounds],
-            "pss_bytes": self.pss_bytes,
-            "start_seconds": self.start_seconds,
-            "idle_cpu_share": self.idle_cpu_share,
-        }
+def markdown(results: Results) -> str:
+    """Return everything as tables of Markdown, to be pasted."""
+    blocks = [about(results), *(f"{title}:\n\n{_piped(*table)}" for title, table in tables(results))]
+    return "\n\n".join(blocks) + "\n"
 
 
-def table(results: Results) -> str:
-    """Return medians per server and number of connections, then each promise that can be judged from *results*."""
+def about(results: Results) -> str:
+    """Return how it was measured."""
     server_core, load_core = results.cores
-    lines = [f"load: {results.load}; servers on core {server_core}, load on core {load_core}; medians over rounds"]
-    for connections in dict.fromkeys(each.connections for each in results.rounds):
-        lines += ["", *_block(results, connections)]
-    lines += ["", *_resources(results), "", *_promises(results)]
-    return "\n".join(lines).rstrip() + "\n"
+    return f"Load by {results.load}; servers on core {server_core}, load on core {load_core}; medians, ratios of pairs."
 
 
-def _block(results: Results, connections: int) -> Iterator[str]:
-    yield f"{connections} connection{'s' if connections > 1 else ''}".ljust(20) + (
-        f"{'req/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'CPU µs':>8} {'errors':>7} {'rounds':>7}"
-    )
-    for server in (GATEWAY, REFERENCE):
-        if rounds := results.of(server, connections):
-            values = [median(rounds, name) for name in ("requests_per_second", "p50_ms", "p99_ms", "cpu_us")]
-            errors = sum(each.errors for each in rounds)
-            yield "  {:17} {:9.0f} {:8.3f} {:8.3f} {:8.1f} {:7} {:7}".format(server, *values, errors, len(rounds))
-    mine, theirs = results.of(GATEWAY, connections), results.of(REFERENCE, connections)
-    if mine and theirs:
-        names = ("requests_per_second", "p50_ms", "p99_ms", "cpu_us")
-        yield "  {:17} {:9.2f} {:8.2f} {:8.2f} {:8.2f}".format(
-            "paired ratio", *(paired_ratio(mine, theirs, name) for name in names)
-        )
+def tables(results: Results) -> Iterator[tuple[str, Table]]:
+    """Yield what there is to show, each with its title."""
+    if results.findings:
+        yield "Promises", _promises(results)
+    for series in results.series:
+        yield series.title, _series(series)
+    if results.resources:
+        yield "What they take", _resources(results)
+    if results.curve:
+        yield "Rows at a fixed rate, each another one, latency since it was due", _curve(results)
 
 
-def _resources(results: Results) -> Iterator[str]:
-    for server, size in results.pss_bytes.items():
-        idle = results.idle_cpu_share.get(server)
-        yield f"  {server:20} PSS {size / 2**20:6.1f} MiB   start to ready {results.start_seconds[server]:5.2f} s" + (
-            f"   CPU while idle {idle:.1%} of a core" if idle is not None else ""
-        )
+def _promises(results: Results) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for promise in PROMISES:
+        if (finding := results.findings.get(promise.key)) is None:
+            continue
+        judged = verdict(promise, finding)
+        separator = ": " if judged is Verdict.NOT_MEASURED else "; "
+        said = f"{judged}{separator}{finding.note}" if finding.note else str(judged)
+        rows.append((promise.what, promise.shown_floor(), promise.shown_aim(), measured(promise, finding), said))
+    return ("promise", "floor", "aim", "measured", ""), rows
 
 
-def _promises(results: Results) -> Iterator[str]:
-    mine, theirs = results.of(GATEWAY, 64), results.of(REFERENCE, 64)
-    if mine and theirs:
-        yield RATE.line(paired_ratio(mine, theirs, "requests_per_second"))
-        yield CPU.line(paired_ratio(mine, theirs, "cpu_us"))
-    if TWO_WORKERS in results.pss_bytes:
-        yield MEMORY.line(results.pss_bytes[TWO_WORKERS] / 2**20)
-        yield START.line(results.start_seconds[TWO_WORKERS])
+def _series(series: Series) -> Table:
+    mine, *others = series.rounds
+    rows: list[tuple[str, ...]] = [
+        (name, *(f"{series.median(name, member):.4g}" for member in COLUMNS), str(series.errors(name)))
+        for name in series.rounds
+    ]
+    rows += [(f"{mine} : {name}", *(f"{series.ratio(mine, name, member):.3g}" for member in COLUMNS), "")
+             for name in others]  # fmt: skip
+    return ("", *COLUMNS.values(), "errors"), rows
 
 
-TWO_WORKERS: Final = f"{GATEWAY}, 2 workers"
+def _resources(results: Results) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for name, took in results.resources.items():
+        idle = "" if took.idle_cpu_share is None else f"{took.idle_cpu_share:.1%}"
+        rows.append((name, f"{took.pss_bytes / 2**20:.1f}", f"{took.start_seconds:.2f}", idle))
+    return ("", "PSS MiB", "s to ready", "of a core while idle"), rows
+
+
+def _curve(results: Results) -> Table:
+    rows = [
+        (point.server, f"{point.rate:g}", str(point.answered), str(point.faults),
+         *(f"{value:.2f}" for value in (point.p50_ms, point.p99_ms, point.p999_ms)))
+        for point in results.curve
+    ]  # fmt: skip
+    return ("", "req/s", "answered", "faults", "p50 ms", "p99 ms", "p99.9 ms"), rows
+
+
+def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table with columns as wide as their widest cell: the first to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = []
+    for row in (head, *rows):
+        middle = [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
+        lines.append("  " + "  ".join([row[0].ljust(widths[0]), *middle, row[-1]]).rstrip())
+    return "\n".join(lines)
+
+
+def _piped(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *("--:" for _ in head[1:-1]), "---"]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))

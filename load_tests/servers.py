@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-READY_PATH: Final = "/v2/health/ready"
+READY_PATHS: Final = ("/v2/health/ready",)
 START_TIMEOUT_SECONDS: Final = 60.0
 STOP_TIMEOUT_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.01
@@ -55,12 +55,12 @@ def reference_command(port: int) -> list[str]:
 
 
 def gateway_command(
-    port: int, workers: int, directory: Path, *, models: Path = work.MODELS, grpc_port: int = 0
+    port: int, workers: int, directory: Path, *, models: Path = work.MODELS, route: str = ROUTE, grpc_port: int = 0
 ) -> list[str]:
-    """Return what starts the gateway with *models*, one route, and its state below *directory*."""
+    """Return what starts the gateway with *models*, one *route*, and its state below *directory*."""
     routes = directory / "routes"
     routes.mkdir(parents=True, exist_ok=True)
-    (routes / "breast-cancer.yaml").write_text(ROUTE, encoding="utf-8")
+    (routes / "breast-cancer.yaml").write_text(route, encoding="utf-8")
     flags = {"workers": workers, "port": port, "admin-port": free_port(), "grpc-port": grpc_port, "models": models,
              "routes": routes, "state-dir": directory / "state"}  # fmt: skip
     return [sys.executable, "-m", "gateway", "serve", *(part for flag in flags.items() for part in _flag(*flag))]
@@ -78,8 +78,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(name: str, command: Sequence[str], port: int, cores: Sequence[int], log: Path) -> Iterator[Server]:
-    """Start *command* on *cores*, wait until it is ready on *port*, and stop it at the end. Raises NotMeasurable."""
+def running(
+    name: str,
+    command: Sequence[str],
+    port: int,
+    cores: Sequence[int],
+    log: Path,
+    ready_paths: Sequence[str] = READY_PATHS,
+) -> Iterator[Server]:
+    """Start *command* on *cores*, wait until it is ready on *port*, and stop it at the end. Raises NotMeasurable.
+
+    ready_paths: all must answer 200.
+    """
     environment = {key: text for key, text in os.environ.items() if not key.startswith("GATEWAY_")}
     pinned = ["taskset", "-c", ",".join(map(str, cores)), *command]
     with log.open("wb") as output:
@@ -89,14 +99,16 @@ def running(name: str, command: Sequence[str], port: int, cores: Sequence[int], 
             start_new_session=True,
         )  # fmt: skip
         try:
-            _wait_until_ready(name, process, port, began, log)
+            _wait_until_ready(name, process, port, ready_paths, began, log)
             yield Server(name, port, process.pid, time.perf_counter() - began)
         finally:
             _stop(process)
 
 
-def _wait_until_ready(name: str, process: subprocess.Popen[bytes], port: int, began: float, log: Path) -> None:
-    while not _is_ready(port):
+def _wait_until_ready(
+    name: str, process: subprocess.Popen[bytes], port: int, paths: Sequence[str], began: float, log: Path
+) -> None:
+    while not all(_is_ready(port, path) for path in paths):
         if process.poll() is not None:
             raise work.NotMeasurable(f"{name} ended with {process.returncode}:\n{_tail(log)}")
         if time.perf_counter() - began > START_TIMEOUT_SECONDS:
@@ -104,10 +116,10 @@ def _wait_until_ready(name: str, process: subprocess.Popen[bytes], port: int, be
         time.sleep(POLL_SECONDS)
 
 
-def _is_ready(port: int) -> bool:
+def _is_ready(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        connection.request("GET", READY_PATH)
+        connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,10 @@ class NotMeasurable(RuntimeError):
     """A server does not start, or answers wrongly, or a load cannot be made: there is nothing to time."""
 
 
+FAILURES: Final = (NotMeasurable, OSError, http.client.HTTPException, subprocess.SubprocessError, ValueError)
+"""What a server, or the load on it, may end with that is not the benchmark's own mistake."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One request and what it must be answered: *probabilities* [classes], whose largest belongs to *label*."""
@@ -39,10 +44,10 @@ class Work:
     label: int
     probabilities: tuple[float, ...]
 
-    def fault(self, answer: bytes) -> str:
-        """Say what is wrong with *answer*, a response body; empty if nothing is."""
+    def fault(self, answer: bytes, *, labelled: bool = True) -> str:
+        """Say what is wrong with *answer*, a response body; empty if nothing is. Not *labelled*: of a peer's."""
         outputs = {output["name"]: output["data"] for output in json.loads(answer)["outputs"]}
-        if outputs["label"] != [self.label]:
+        if labelled and outputs["label"] != [self.label]:
             return f"label {outputs['label']} is not {self.label}"
         wrong = max(abs(got - want) for got, want in zip(outputs["probabilities"], self.probabilities, strict=True))
         return f"a probability is off by {wrong}" if wrong > TOLERANCE else ""
@@ -65,8 +70,8 @@ def _body(row: Any) -> bytes:
     return json.dumps({"inputs": [tensor]}, separators=(",", ":")).encode()
 
 
-def check(port: int) -> None:
-    """Send every work item to the gateway at *port*, one by one. Raises NotMeasurable at the first wrong answer."""
+def check(port: int, name: str = "the gateway", *, labelled: bool = True) -> None:
+    """Send every work item to the server at *port*, one by one. Raises NotMeasurable at the first wrong answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         for item in items():
@@ -74,8 +79,8 @@ def check(port: int) -> None:
             answer = connection.getresponse()
             text = answer.read()
             if answer.status != http.HTTPStatus.OK:
-                raise NotMeasurable(f"the gateway answers {answer.status}: {text[:300]!r}")
-            if fault := item.fault(text):
-                raise NotMeasurable(f"the gateway's answer is wrong, nothing is timed: {fault}")
+                raise NotMeasurable(f"{name} answers {answer.status}: {text[:300]!r}")
+            if fault := item.fault(text, labelled=labelled):
+                raise NotMeasurable(f"{name} gives a wrong answer, nothing is timed: {fault}")
     finally:
         connection.close()

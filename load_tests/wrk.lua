@@ -1,4 +1,5 @@
--- POST the file that WRK_BODY names, and print one line "@@{json}" at the end; times are in microseconds.
+-- POST the file that WRK_BODY names, as WRK_USERS users in turns where that is not 0, and print one line "@@{json}" at
+-- the end; times are in microseconds.
 local file = assert(io.open(os.getenv("WRK_BODY"), "rb"))
 wrk.method = "POST"
 wrk.body = file:read("*a")
@@ -6,6 +7,21 @@ local json_bytes = os.getenv("WRK_JSON_BYTES")
 wrk.headers["content-type"] = json_bytes and "application/octet-stream" or "application/json"
 if json_bytes then wrk.headers["inference-header-content-length"] = json_bytes end
 file:close()
+
+local users = tonumber(os.getenv("WRK_USERS") or "0")
+if users > 0 then
+  local requests, turn = {}, 0
+  init = function()
+    for user = 1, users do
+      wrk.headers["x-user-id"] = "user-" .. user
+      requests[user] = wrk.format()
+    end
+  end
+  request = function()
+    turn = turn % users + 1
+    return requests[turn]
+  end
+end
 
 done = function(summary, latency)
   local errors = summary.errors

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("sklearn", reason="the rows of the benchmark come with the `convert` extra")
 
 from gateway.models.repository import Repository
-from load_tests import heavy, many, peers
+from load_tests import images, many
 from load_tests.many import Changes, Found
 from load_tests.measure import Measurement
 
@@ -47,7 +47,13 @@ def test_what_is_printed_holds_ratios_to_one_model_and_memory_per_version() -> N
     assert "2 changes, p50 20.0 ms" in text
 
 
-@pytest.mark.parametrize("arguments", [["--models", "0"], ["--versions", "1"]], ids=" ".join)
+def test_without_changes_nothing_is_said_of_them() -> None:
+    text = "\n".join(Found([measured(1000)], [measured(950)], [], [0.05]).lines(600))
+
+    assert "routes move" not in text
+
+
+@pytest.mark.parametrize("arguments", [["--models", "0"], ["--versions", "1"], ["--changes", "-1"]], ids=" ".join)
 def test_numbers_that_leave_nothing_to_move_are_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit):
         many.main(arguments)
@@ -87,9 +93,9 @@ def test_each_change_is_another_model_s_and_the_weights_go_to_and_fro() -> None:
 def test_a_request_of_images_is_as_long_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("load_tests.measure.shutil.which", lambda _: "/usr/bin/wrk")
 
-    load = heavy.images(tmp_path, 0, 2)
+    load = images.load(tmp_path, 0, 2)
 
     body = load.body.read_bytes()
     head = json.loads(body[: load.json_bytes])
-    assert head["inputs"][0]["shape"] == [2, *peers.SHAPE[1:]]
-    assert len(body) - (load.json_bytes or 0) == 2 * int(np.prod(peers.SHAPE)) * 4
+    assert head["inputs"][0]["shape"] == [2, *images.SHAPE]
+    assert len(body) - (load.json_bytes or 0) == 2 * int(np.prod(images.SHAPE)) * 4

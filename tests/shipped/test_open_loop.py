@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,25 @@ async def test_a_request_that_waits_for_a_stalled_server_counts_from_when_it_was
 
     assert outcome.quantile(0.5) > 100  # one connection was stuck, and the requests behind it were due all the same
     assert outcome.quantile(0.0) <= outcome.quantile(1.0)
+
+
+async def test_no_request_becomes_due_once_the_load_is_ended() -> None:
+    ended = threading.Event()
+
+    async with a_gateway(OWN_ROWS) as port:
+        asyncio.get_running_loop().call_later(0.1, ended.set)
+        outcome = await open_loop.load(port, 500, 10, 8, REQUESTS, ended)
+
+    assert 0 < len(outcome.latencies) < 1000
+    assert outcome.faults == []
+
+
+def test_only_requests_that_were_due_in_a_span_of_time_count_for_it() -> None:
+    outcome = open_loop.Outcome(latencies=[0.001, 0.009, 0.002], due=[10.0, 20.0, 30.0])
+
+    slowest = [outcome.quantile(1.0, since, until) for since, until in ((0, 20), (20, 30), (20.5, 31), (31, 40))]
+
+    assert slowest == [1.0, 9.0, 2.0, 0.0]
 
 
 async def test_requests_of_a_lost_connection_are_faults() -> None:
