@@ -22,6 +22,7 @@ from gateway.core.names import version_number
 from gateway.rest.body_reader import LARGE_BYTES, BodyReader
 from gateway.rest.exchange import OK_HEADERS, Exchange
 from gateway.rest.guard import BODY, NOTHING, Guarded, guarded
+from gateway.rest.known_heads import HEAD_END, MAX_HEAD_BYTES, KnownHead, KnownHeads
 from gateway.rest.problems import JSON
 
 if TYPE_CHECKING:
@@ -47,13 +48,16 @@ class Fast(Exchange):
     *disconnected* is what uvicorn sets; that it is so comes by ``set``.
     """
 
-    __slots__ = ("disconnected", "keep_alive", "response_complete")
+    __slots__ = ("disconnected", "keep_alive", "named", "response_complete")
 
-    def __init__(self, protocol: ShortCut, model: str, version: int | None) -> None:
+    def __init__(self, protocol: ShortCut, named: tuple[str, int | None], *, keep_alive: bool) -> None:
+        """*named*: the model, and the version where the path names one."""
+        model, version = named
         Exchange.__init__(
             self, protocol.inference, model, version, protocol.headers, protocol.found, b"", protocol.answered
         )
-        self.keep_alive = protocol.parser.should_keep_alive()
+        self.named = named
+        self.keep_alive = keep_alive
         self.response_complete = False
         self.disconnected = False
 
@@ -73,6 +77,7 @@ class ShortCut(Guarded):
     """One connection. ``shortcut`` makes the class for a worker."""
 
     inference: Inference
+    heads: KnownHeads
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -89,6 +94,47 @@ class ShortCut(Guarded):
         self._reader = None
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Take a request that came whole and whose head is known; leave all else to the parser.
+
+        The parser stands between two requests then, and stays there: it need not hear of this one.
+        """
+        end = data.find(HEAD_END, 0, MAX_HEAD_BYTES) + len(HEAD_END)
+        known, cycle = self.heads.get(data[:end]), self.cycle
+        if (
+            known is None
+            or len(data) - end != known.body_bytes
+            or self.part
+            or self._deadline is not None
+            or self.is_over
+            or not cycle.response_complete
+        ):
+            self._parse(data, end)
+            return
+        self.url, self.headers, self.found = known.url, known.headers, known.found  # type: ignore[assignment]
+        fast = Fast(self, known.named, keep_alive=known.keep_alive)
+        self._under_way = fast
+        self.cycle = fast  # type: ignore[assignment] # as in ``begin_request``
+        if fast.admit() and fast.take(data[end:]):
+            fast.run()
+
+    def _parse(self, data: bytes, end: int) -> None:
+        """Let the parser read *data*; know the head up to *end* where all of it is one request that was taken here."""
+        before, is_between = self._fast, not self.part
+        super().data_received(data)
+        fast = self._fast
+        if (
+            fast is not None
+            and fast is not before
+            and is_between
+            and not self.part
+            and not self.is_over
+            and len(data) - end == int(self.found.get(b"content-length", b"-1"))
+            and self.heads.comes_again(head := data[:end])
+        ):
+            known = KnownHead(self.url, self.headers, self.found, fast.named, keep_alive=fast.keep_alive)
+            self.heads.keep(head, known)
+
     on_message_begin = Guarded.begin_message
     """The scope is for uvicorn's way only, and made when that is taken."""
 
@@ -98,7 +144,7 @@ class ShortCut(Guarded):
         if named is None:
             self._leave_to_uvicorn()
             return
-        fast = Fast(self, *named)
+        fast = Fast(self, named, keep_alive=self.parser.should_keep_alive())
         self._fast = self._under_way = fast
         self.cycle = fast  # type: ignore[assignment] # it offers what uvicorn asks of the cycle under way
         fast.admit()
@@ -249,4 +295,4 @@ def shortcut(inference: Inference, limits: Limits) -> type[Guarded]:
     """Return a worker's protocol class: with the short cut on the uvicorn it was written for, else without it."""
     if not uvicorn.__version__.startswith(WRITTEN_FOR):
         return guarded(limits)
-    return type("WorkerShortCut", (ShortCut,), {"inference": inference, "limits": limits})
+    return type("WorkerShortCut", (ShortCut,), {"inference": inference, "limits": limits, "heads": KnownHeads()})

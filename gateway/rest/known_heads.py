@@ -1,0 +1,77 @@
+"""Heads that a worker has read before, so that the parser need not read them again.
+
+Who keeps a connection open mostly sends one head again and again: same path, same headers, a body of the same
+length. What is in a head follows from its bytes alone, so where they are the same, what was found in them and what
+the guard said of it are too. Nothing is kept of a head that came once, nor of what an answer depends on beside the
+head: routes, limits of time and the body are looked at for every request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+HEAD_END: Final = b"\r\n\r\n"
+
+MAX_HEAD_BYTES: Final = 2048
+"""A longer head is left to the parser."""
+
+MAX_KNOWN: Final = 512
+"""Heads that are known at once: of one caller there are as many as its bodies have lengths. About 1 MiB at most."""
+
+MAX_SEEN: Final = 8 * MAX_KNOWN
+"""Heads of which it is remembered that they came once."""
+
+
+class KnownHead:
+    """What a head says. Requests share it, so nobody may change what is in it.
+
+    *found* is *headers* by name; *named* the model, and the version where the path names one; *body_bytes* follow.
+    """
+
+    __slots__ = ("body_bytes", "found", "headers", "keep_alive", "named", "url")
+
+    def __init__(
+        self,
+        url: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        found: Mapping[bytes, bytes],
+        named: tuple[str, int | None],
+        *,
+        keep_alive: bool,
+    ) -> None:
+        """The head declares the length of its body."""
+        self.url = url
+        self.headers = headers
+        self.found = found
+        self.named = named
+        self.keep_alive = keep_alive
+        self.body_bytes = int(found[b"content-length"])
+
+
+class KnownHeads:
+    """The heads of the inference requests of one worker. A head is known from its second time on."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, KnownHead] = {}
+        self._seen: set[int] = set()
+        self.get: Callable[[bytes], KnownHead | None] = self._known.get
+        """Returns what the head of these bytes says, None where it is not known; no call of ours."""
+
+    def comes_again(self, head: bytes) -> bool:
+        """Say whether *head* came before, and remember that it came."""
+        seen, mark = self._seen, hash(head)
+        if mark in seen:
+            return True
+        if len(seen) >= MAX_SEEN:
+            seen.clear()
+        seen.add(mark)
+        return False
+
+    def keep(self, head: bytes, known: KnownHead) -> None:
+        """Know *head* from now on; where there is no room, forget all others, which are soon known again."""
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known[head] = known
