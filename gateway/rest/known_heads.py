@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.rest.request_head import RequestHead
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -25,30 +27,22 @@ MAX_SEEN: Final = 8 * MAX_KNOWN
 """Heads of which it is remembered that they came once."""
 
 
-class KnownHead:
-    """What a head says. Requests share it, so nobody may change what is in it.
+class KnownHead(RequestHead):
+    """The head of a request for a model, and maybe a version: *named*. *keep_alive*: the connection stays behind it."""
 
-    *found* is *headers* by name; *named* the model, and the version where the path names one; *body_bytes* follow.
-    """
-
-    __slots__ = ("body_bytes", "found", "headers", "keep_alive", "named", "url")
+    __slots__ = ("keep_alive", "named")
 
     def __init__(
         self,
-        url: bytes,
         headers: Sequence[tuple[bytes, bytes]],
         found: Mapping[bytes, bytes],
         named: tuple[str, int | None],
         *,
         keep_alive: bool,
     ) -> None:
-        """The head declares the length of its body."""
-        self.url = url
-        self.headers = headers
-        self.found = found
+        RequestHead.__init__(self, headers, found)
         self.named = named
         self.keep_alive = keep_alive
-        self.body_bytes = int(found[b"content-length"])
 
 
 class KnownHeads:

@@ -48,16 +48,13 @@ class Fast(Exchange):
     *disconnected* is what uvicorn sets; that it is so comes by ``set``.
     """
 
-    __slots__ = ("disconnected", "keep_alive", "named", "response_complete")
+    __slots__ = ("disconnected", "keep_alive", "known", "response_complete")
 
-    def __init__(self, protocol: ShortCut, named: tuple[str, int | None], *, keep_alive: bool) -> None:
-        """*named*: the model, and the version where the path names one."""
-        model, version = named
-        Exchange.__init__(
-            self, protocol.inference, model, version, protocol.headers, protocol.found, b"", protocol.answered
-        )
-        self.named = named
-        self.keep_alive = keep_alive
+    def __init__(self, protocol: ShortCut, known: KnownHead) -> None:
+        model, version = known.named
+        Exchange.__init__(self, protocol.inference, model, version, known, protocol.answered)
+        self.known = known
+        self.keep_alive = known.keep_alive
         self.response_complete = False
         self.disconnected = False
 
@@ -111,9 +108,7 @@ class ShortCut(Guarded):
         ):
             self._parse(data, end)
             return
-        self.url, self.headers, self.found = known.url, known.headers, known.found  # type: ignore[assignment]
-        fast = Fast(self, known.named, keep_alive=known.keep_alive)
-        self._under_way = fast
+        self._under_way = fast = Fast(self, known)
         self.cycle = fast  # type: ignore[assignment] # as in ``begin_request``
         if fast.admit() and fast.take(data[end:]):
             fast.run()
@@ -129,11 +124,11 @@ class ShortCut(Guarded):
             and is_between
             and not self.part
             and not self.is_over
-            and len(data) - end == int(self.found.get(b"content-length", b"-1"))
+            and fast.known.is_read
+            and len(data) - end == fast.known.body_bytes
             and self.heads.comes_again(head := data[:end])
         ):
-            known = KnownHead(self.url, self.headers, self.found, fast.named, keep_alive=fast.keep_alive)
-            self.heads.keep(head, known)
+            self.heads.keep(head, fast.known)
 
     on_message_begin = Guarded.begin_message
     """The scope is for uvicorn's way only, and made when that is taken."""
@@ -144,7 +139,7 @@ class ShortCut(Guarded):
         if named is None:
             self._leave_to_uvicorn()
             return
-        fast = Fast(self, named, keep_alive=self.parser.should_keep_alive())
+        fast = Fast(self, KnownHead(self.headers, self.found, named, keep_alive=self.parser.should_keep_alive()))
         self._fast = self._under_way = fast
         self.cycle = fast  # type: ignore[assignment] # it offers what uvicorn asks of the cycle under way
         fast.admit()
