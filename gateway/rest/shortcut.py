@@ -94,16 +94,15 @@ class ShortCut(Guarded):
     def data_received(self, data: bytes) -> None:
         """Take a request that came whole and whose head is known; leave all else to the parser.
 
-        The parser stands between two requests then, and stays there: it need not hear of this one.
+        The parser stands between two requests then, and stays there: it need not hear of this one. A deadline runs for
+        the first request of a connection, and while one is read in part.
         """
         end = data.find(HEAD_END, 0, MAX_HEAD_BYTES) + len(HEAD_END)
         known, cycle = self.heads.get(data[:end]), self.cycle
         if (
             known is None
             or len(data) - end != known.body_bytes
-            or self.part
             or self._deadline is not None
-            or self.is_over
             or not cycle.response_complete
         ):
             self._parse(data, end)
@@ -122,9 +121,6 @@ class ShortCut(Guarded):
             fast is not None
             and fast is not before
             and is_between
-            and not self.part
-            and not self.is_over
-            and fast.known.is_read
             and len(data) - end == fast.known.body_bytes
             and self.heads.comes_again(head := data[:end])
         ):

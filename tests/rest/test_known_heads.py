@@ -12,7 +12,7 @@ from gateway.rest.known_heads import MAX_KNOWN, MAX_SEEN, KnownHead, KnownHeads
 from gateway.rest.shortcut import ShortCut
 from tests.rest.door import ROW, FakeDoor, request, send_all_to, tensor
 from tests.rest.in_memory import HEAD, REQUEST, Wire, connected
-from tests.rest.test_both_doors import MAX_BODY, SAME, post
+from tests.rest.test_both_doors import MAX_BODY, SAME, chunked, post
 from tests.serving.fakes import a_turn
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ async def send(pair: tuple[ShortCut, Wire], *pieces: bytes) -> bytes:
             protocol.data_received(piece)
     await a_turn()
     return b"".join(wire.written)
+
+
+def statuses(pair: tuple[ShortCut, Wire]) -> list[bytes]:
+    """Return the statuses of what was answered since the last request was sent."""
+    return [part[:3] for part in b"".join(pair[1].written).split(b"HTTP/1.1 ")[1:]]
 
 
 def told(answer: bytes) -> tuple[bytes, tuple[bytes, ...], bytes]:
@@ -183,16 +188,63 @@ async def test_two_known_requests_in_one_read_are_answered_in_their_order(door: 
 
 
 async def test_a_known_head_behind_a_request_under_way_waits_for_its_turn(door: FakeDoor) -> None:
+    """The second could be refused at once, before the first has run."""
+    [pair] = connected(door, 1)
+    no_json = post("/v2/models/fraud/infer", b"hello")
+    for _ in range(ENOUGH):
+        await send(pair, REQUEST)
+        await send(pair, no_json)
+
+    await send(pair, REQUEST, no_json)
+    for _ in range(10):
+        await a_turn()
+
+    assert statuses(pair) == [b"200", b"400"]
+
+
+async def test_a_head_whose_body_comes_in_chunks_is_not_known(door: FakeDoor) -> None:
+    [pair] = connected(door, 1)
+    whole = chunked(json.dumps(ROW).encode(), 7)
+    end = whole.index(b"\r\n\r\n") + 4
+    for _ in range(ENOUGH):
+        await send(pair, whole)
+
+    await send(pair, whole[:end], whole[end:])
+
+    assert statuses(pair) == [b"200"]
+
+
+async def test_a_known_request_in_the_body_of_another_is_no_request(door: FakeDoor) -> None:
     [pair] = connected(door, 1)
     for _ in range(ENOUGH):
         await send(pair, REQUEST)
 
-    answers = await send(pair, REQUEST, REQUEST)
-    for _ in range(10):
-        await a_turn()
+    await send(pair, HEAD % len(REQUEST), REQUEST)
+    assert statuses(pair) == [b"400"]
+    await send(pair, (HEAD % len(REQUEST)).replace(b"fraud", b"ghost"), REQUEST)
+    assert statuses(pair) == [b"404"]
 
-    assert answers
-    assert b"".join(pair[1].written).count(b"HTTP/1.1 200 ") == 2
+
+async def test_a_known_request_in_the_head_of_another_is_no_request(door: FakeDoor) -> None:
+    [pair] = connected(door, 1)
+    for _ in range(ENOUGH):
+        await send(pair, REQUEST)
+
+    await send(pair, b"POST /v2/models/fraud", REQUEST)
+
+    assert statuses(pair) == [b"400"]
+
+
+async def test_the_end_of_one_request_and_the_head_of_the_next_are_no_head(door: FakeDoor) -> None:
+    [pair] = connected(door, 1)
+    no_json = post("/v2/models/fraud/infer", b"hello")
+    for _ in range(ENOUGH):
+        await send(pair, no_json[:-1], b"o" + REQUEST)
+        assert statuses(pair) == [b"400", b"200"]
+
+    await send(pair, b"o" + REQUEST)
+
+    assert statuses(pair) == [b"400"]
 
 
 async def test_a_caller_that_pours_in_more_than_the_body_is_parsed(door: FakeDoor) -> None:
