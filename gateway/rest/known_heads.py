@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.rest.request_head import RequestHead
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
+
+    from gateway.rest.request_head import RequestHead
+
+    KnownHead = tuple[RequestHead, tuple[str, int | None], bool]
+    """The head, the model that it names, and maybe a version, and whether the connection stays behind it."""
 
 HEAD_END: Final = b"\r\n\r\n"
 
@@ -27,24 +30,6 @@ MAX_SEEN: Final = 8 * MAX_KNOWN
 """Heads of which it is remembered that they came once."""
 
 
-class KnownHead(RequestHead):
-    """The head of a request for a model, and maybe a version: *named*. *keep_alive*: the connection stays behind it."""
-
-    __slots__ = ("keep_alive", "named")
-
-    def __init__(
-        self,
-        headers: Sequence[tuple[bytes, bytes]],
-        found: Mapping[bytes, bytes],
-        named: tuple[str, int | None],
-        *,
-        keep_alive: bool,
-    ) -> None:
-        RequestHead.__init__(self, headers, found)
-        self.named = named
-        self.keep_alive = keep_alive
-
-
 class KnownHeads:
     """The heads of the inference requests of one worker. A head is known from its second time on."""
 
@@ -54,18 +39,17 @@ class KnownHeads:
         self.get: Callable[[bytes], KnownHead | None] = self._known.get
         """Returns what the head of these bytes says, None where it is not known; no call of ours."""
 
-    def comes_again(self, head: bytes) -> bool:
-        """Say whether *head* came before, and remember that it came."""
-        seen, mark = self._seen, hash(head)
-        if mark in seen:
-            return True
-        if len(seen) >= MAX_SEEN:
-            seen.clear()
-        seen.add(mark)
-        return False
+    def came(self, head: bytes, known: KnownHead) -> None:
+        """Know *head* where it came before, else remember that it came.
 
-    def keep(self, head: bytes, known: KnownHead) -> None:
-        """Know *head* from now on; where there is no room, forget all others, which are soon known again."""
+        Where there is no room all others are forgotten, which are soon known again.
+        """
+        seen, mark = self._seen, hash(head)
+        if mark not in seen:
+            if len(seen) >= MAX_SEEN:
+                seen.clear()
+            seen.add(mark)
+            return
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[head] = known

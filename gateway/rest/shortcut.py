@@ -22,13 +22,15 @@ from gateway.core.names import version_number
 from gateway.rest.body_reader import LARGE_BYTES, BodyReader
 from gateway.rest.exchange import OK_HEADERS, Exchange
 from gateway.rest.guard import BODY, NOTHING, Guarded, guarded
-from gateway.rest.known_heads import HEAD_END, MAX_HEAD_BYTES, KnownHead, KnownHeads
+from gateway.rest.known_heads import HEAD_END, MAX_HEAD_BYTES, KnownHeads
 from gateway.rest.problems import JSON
+from gateway.rest.request_head import RequestHead
 
 if TYPE_CHECKING:
     from gateway.core.limits import Limits
     from gateway.rest.exchange import Answer, Inference
     from gateway.rest.head import Refused
+    from gateway.rest.known_heads import KnownHead
     from gateway.rest.room import Room
 
 WRITTEN_FOR: Final = "0.54."
@@ -51,10 +53,9 @@ class Fast(Exchange):
     __slots__ = ("disconnected", "keep_alive", "known", "response_complete")
 
     def __init__(self, protocol: ShortCut, known: KnownHead) -> None:
-        model, version = known.named
-        Exchange.__init__(self, protocol.inference, model, version, known, protocol.answered)
+        head, (model, version), self.keep_alive = known
+        Exchange.__init__(self, protocol.inference, model, version, head, protocol.answered)
         self.known = known
-        self.keep_alive = known.keep_alive
         self.response_complete = False
         self.disconnected = False
 
@@ -98,33 +99,22 @@ class ShortCut(Guarded):
         the first request of a connection, and while one is read in part.
         """
         end = data.find(HEAD_END, 0, MAX_HEAD_BYTES) + len(HEAD_END)
-        known, cycle = self.heads.get(data[:end]), self.cycle
+        known, before, is_between = self.heads.get(data[:end]), self._fast, not self.part
         if (
-            known is None
-            or len(data) - end != known.body_bytes
-            or self._deadline is not None
-            or not cycle.response_complete
+            known is not None
+            and len(data) - end == known[0].body_bytes
+            and self._deadline is None
+            and self.cycle.response_complete
         ):
-            self._parse(data, end)
+            self._fast = self._under_way = fast = Fast(self, known)
+            self.cycle = fast  # type: ignore[assignment] # as in ``begin_request``
+            if fast.admit() and fast.take(data[end:]):
+                fast.run()
             return
-        self._under_way = fast = Fast(self, known)
-        self.cycle = fast  # type: ignore[assignment] # as in ``begin_request``
-        if fast.admit() and fast.take(data[end:]):
-            fast.run()
-
-    def _parse(self, data: bytes, end: int) -> None:
-        """Let the parser read *data*; know the head up to *end* where all of it is one request that was taken here."""
-        before, is_between = self._fast, not self.part
-        super().data_received(data)
-        fast = self._fast
-        if (
-            fast is not None
-            and fast is not before
-            and is_between
-            and len(data) - end == fast.known.body_bytes
-            and self.heads.comes_again(head := data[:end])
-        ):
-            self.heads.keep(head, fast.known)
+        Guarded.data_received(self, data)
+        taken = self._fast
+        if taken is not None and taken is not before and is_between and len(data) - end == taken.known[0].body_bytes:
+            self.heads.came(data[:end], taken.known)
 
     on_message_begin = Guarded.begin_message
     """The scope is for uvicorn's way only, and made when that is taken."""
@@ -135,7 +125,7 @@ class ShortCut(Guarded):
         if named is None:
             self._leave_to_uvicorn()
             return
-        fast = Fast(self, KnownHead(self.headers, self.found, named, keep_alive=self.parser.should_keep_alive()))
+        fast = Fast(self, (RequestHead(self.headers, self.found), named, self.parser.should_keep_alive()))
         self._fast = self._under_way = fast
         self.cycle = fast  # type: ignore[assignment] # it offers what uvicorn asks of the cycle under way
         fast.admit()

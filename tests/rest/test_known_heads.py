@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.core.limits import Limits
-from gateway.rest.known_heads import MAX_KNOWN, MAX_SEEN, KnownHead, KnownHeads
+from gateway.rest.known_heads import MAX_KNOWN, MAX_SEEN, KnownHeads
+from gateway.rest.request_head import RequestHead
 from gateway.rest.shortcut import ShortCut
 from tests.rest.door import ROW, FakeDoor, request, send_all_to, tensor
 from tests.rest.in_memory import HEAD, REQUEST, Wire, connected
@@ -272,23 +273,23 @@ async def test_a_known_head_that_ends_its_connection_ends_it(door: FakeDoor, par
     assert not parsed
 
 
-def a_head() -> KnownHead:
-    return KnownHead([], {}, ("fraud", None), keep_alive=True)
+KNOWN = RequestHead([], {}), ("fraud", None), True
 
 
 def test_a_head_that_came_once_is_not_kept() -> None:
     heads = KnownHeads()
 
-    assert not heads.comes_again(b"a")
-    assert heads.comes_again(b"a")
-    assert not heads.comes_again(b"b")
+    heads.came(b"a", KNOWN)
+    assert heads.get(b"a") is None
+    heads.came(b"a", KNOWN)
+    assert heads.get(b"a") is KNOWN
 
 
 def test_heads_are_forgotten_before_there_are_too_many() -> None:
     heads = KnownHeads()
-    for number in range(10 * MAX_SEEN):
-        assert not heads.comes_again(b"%d" % number)
-        heads.keep(b"%d" % number, a_head())
+    for number in range(4 * MAX_SEEN):
+        heads.came(b"%d" % number, KNOWN)
+        heads.came(b"%d" % number, KNOWN)
 
-    assert len(heads._known) <= MAX_KNOWN
-    assert len(heads._seen) <= MAX_SEEN
+    assert 0 < len(heads._known) <= MAX_KNOWN
+    assert 0 < len(heads._seen) <= MAX_SEEN
