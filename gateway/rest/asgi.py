@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from gateway.rest.exchange import Answer, Exchange
+from gateway.rest.request_head import RequestHead
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,7 +36,8 @@ async def answer(
     answered: asyncio.Future[Answer | None] = loop.create_future()
     leaving: asyncio.Task[None] | None = None
     headers = scope["headers"]
-    exchange = begin(inference, model, version, headers, dict(headers), scope["query_string"], answered.set_result)
+    head = RequestHead(headers, dict(headers), scope["query_string"])
+    exchange = begin(inference, model, version, head, answered.set_result)
     try:
         if exchange.admit():
             if await _is_whole(exchange, receive):

@@ -8,15 +8,12 @@ before the data is decoded.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.errors import GatewayError, InvalidRequest
 from gateway.core.limits import DEFAULT, Limits
 from gateway.rest import envelope
 from gateway.rest.binary_codec import is_wanted
-from gateway.rest.form import CONTENT_TYPES, check_content_type, form_of, wishes
-from gateway.rest.form import HEADERS as FORM_HEADERS
+from gateway.rest.form import form_of, wishes
 from gateway.rest.json_codec import FiniteJsonCodec, JsonCodec
 from gateway.rest.lookup import HttpValues
 from gateway.rest.problems import JSON, Problem
@@ -24,16 +21,16 @@ from gateway.serving import exchange
 from gateway.serving.codec import bounds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from gateway.core.errors import GatewayError
     from gateway.models.loaded import LoadedVersion
     from gateway.ports import Metrics, Tensor
     from gateway.rest.form import Form
+    from gateway.rest.request_head import RequestHead
     from gateway.rest.room import Room
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, Headers, LiveTable
-
-TIMEOUT_MS: Final = re.compile(rb"[1-9][0-9]{0,8}")
 
 
 class Answer:
@@ -101,7 +98,7 @@ class Exchange(exchange.Exchange[Answer]):
     requests come in turns with others' a call costs half a microsecond, and these were a dozen.
     """
 
-    __slots__ = ("_body_bytes", "_form", "_found", "_headers", "_output_names", "_pieces", "_query")
+    __slots__ = ("_body_bytes", "_form", "_head", "_output_names", "_pieces")
 
     DOOR = "v2"
     _inference: Inference
@@ -111,19 +108,12 @@ class Exchange(exchange.Exchange[Answer]):
         inference: Inference,
         model: str,
         version: int | None,
-        headers: Sequence[tuple[bytes, bytes]],
-        found: Mapping[bytes, bytes],
-        query: bytes,
+        head: RequestHead,
         reply: Callable[[Answer], None],
     ) -> None:
-        """*version* is set where the path names one; header names are lower-case.
-
-        *found* is *headers* by name, of a repeated one the last.
-        """
+        """*version* is set where the path names one."""
         super().__init__(inference, model, version, reply)
-        self._headers = headers
-        self._found = found
-        self._query = query
+        self._head = head
         self._form: Form | None = None
         self._pieces: list[bytes] = []
         """Of a body without a form; a form has its own."""
@@ -133,20 +123,19 @@ class Exchange(exchange.Exchange[Answer]):
     def admit(self) -> bool:
         """Check what can be checked before the body is read; False when the refusal has been sent."""
         try:
-            inference, found = self._inference, self._found
-            given = found.get(b"x-request-id")
+            inference, head = self._inference, self._head
+            given = head.request_id
             self._request_id = next(inference.ids) if given is None else inference.request_id(given)
             if self._version is not None or self._model not in inference.table.routes:
                 inference.find(self._model, self._version)
-            declared = found.get(b"content-type")
-            if declared is not None and declared not in CONTENT_TYPES:
-                check_content_type(declared)
-            if not FORM_HEADERS.isdisjoint(found):
-                self._form = form_of(self._headers, found, inference.max_body)
-            if int(found.get(b"content-length", b"0")) > inference.max_body:
+            if not head.is_read:
+                head.read()
+            if head.body_bytes > inference.max_body:
                 raise inference.too_large()
-            timeout = found.get(b"x-request-timeout-ms")
-            self._deadline = inference.clock() + (inference.timeout if timeout is None else _milliseconds(timeout))
+            if head.has_form:
+                self._form = form_of(head.headers, head.found, inference.max_body)
+            timeout = head.timeout
+            self._deadline = inference.clock() + (inference.timeout if timeout is None else timeout)
         except Exception as exc:  # the outermost door: nobody above can answer this caller
             self.refuse(exc)
             return False
@@ -182,7 +171,7 @@ class Exchange(exchange.Exchange[Answer]):
                 request, tail = form.open(inference.limits)
             parameters = request.parameters
             if self._version is None:
-                arm = self._routed(HttpValues(self._headers, self._found, self._query, parameters))
+                arm = self._routed(HttpValues(self._head, parameters))
             else:
                 arm = self._pinned(self._version)
             self._id = request.id or self._request_id
@@ -229,12 +218,5 @@ class Exchange(exchange.Exchange[Answer]):
 
     def _heard(self, name: str) -> Sequence[bytes]:
         wanted = name.encode()
-        return [value for each, value in self._headers if each == wanted] if wanted in self._found else ()
-
-
-def _milliseconds(given: bytes) -> float:
-    if TIMEOUT_MS.fullmatch(given) is None:
-        raise InvalidRequest(
-            "x-request-timeout-ms: must be a whole number of milliseconds, 1 or more", "invalid_timeout"
-        )
-    return int(given) / 1000
+        head = self._head
+        return [value for each, value in head.headers if each == wanted] if wanted in head.found else ()

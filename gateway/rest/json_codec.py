@@ -43,6 +43,9 @@ NESTED: Final = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\[")
 PACKED_ELEMENTS: Final = 4096
 """Up to here ``struct`` packs float32 faster than numpy, and refuses what would become infinite."""
 
+NO_FLAT_ROW: Final = (struct.error, OverflowError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What reading a row raises that is nested, or not of so many numbers, or none at all."""
+
 
 class JsonCodec(Codec["InputTensor"]):
     """Reads the inputs and writes the outputs of one version."""
@@ -96,7 +99,8 @@ class JsonCodec(Codec["InputTensor"]):
             if behind and position in behind:
                 entry["parameters"] = {binary_codec.SIZE: len(behind[position])}
             else:
-                entry["data"] = value.ravel().tolist() if spec.datatype == "BYTES" else value.ravel()
+                flat = value if value.ndim == 1 else value.ravel()
+                entry["data"] = flat.tolist() if spec.datatype == "BYTES" else flat
             tensors.append(entry)
         return orjson.dumps({**self._head, "id": request_id, "outputs": tensors}, option=orjson.OPT_SERIALIZE_NUMPY)
 
@@ -161,12 +165,23 @@ class _InputReader(InputSpec):
                 nested = list[nested]
             self._nested = msgspec.json.Decoder(nested).decode
         self._is_float32 = spec.datatype == "FP32"
-        self._width = math.prod(self._tail) if self._rows_only else 0
-        self._pack_row = struct.Struct(f"={self._width}f").pack if self._width <= PACKED_ELEMENTS else None
+        width = math.prod(self._tail) if self._is_float32 and self._most_rows else 0
+        is_packed = 0 < width <= PACKED_ELEMENTS
+        self._row = [1, *self._tail] if is_packed else None
+        """The shape of one row, of an input whose rows are packed."""
+        self._pack_row = struct.Struct(f"={width if is_packed else 0}f").pack
 
     def read(self, given: InputTensor, behind: Tail | None = None, /) -> Tensor:
         """Return the tensor, native-endian and C-contiguous. Raises InvalidRequest."""
         shape = given.shape
+        if shape == self._row and given.datatype == self._datatype and not given.parameters and self._flat is not None:
+            try:  # by far the most: one row, written flat
+                return np.ndarray(shape, np.float32, self._pack_row(*self._flat(given.data)))
+            except NO_FLAT_ROW:
+                pass  # below it is read in another form, or refused with what is wrong about it
+        return self._read(given, shape, behind)
+
+    def _read(self, given: InputTensor, shape: list[int], behind: Tail | None) -> Tensor:
         self._check(given.datatype, shape)
         if given.parameters:
             size = binary_codec.size_of(self.name, given.parameters, given.data)
@@ -182,8 +197,6 @@ class _InputReader(InputSpec):
         try:
             if not self._is_float32:
                 return np.array(values, dtype=self._dtype).reshape(shape)
-            if count == self._width and self._pack_row is not None:  # by far the most: one row
-                return np.ndarray(shape, np.float32, self._pack_row(*values))
             return _float32(values).reshape(shape)
         except OverflowError:
             raise InvalidRequest(

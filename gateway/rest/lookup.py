@@ -10,39 +10,32 @@ from gateway.serving.parameters import key_values
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gateway.rest.request_head import RequestHead
     from gateway.serving.parameters import Parameter
 
 
 class HttpValues:
     """Implements ``core.routing.Values`` over one request; looks only for what a route asks."""
 
-    __slots__ = ("_found", "_headers", "_parameters", "_query")
+    __slots__ = ("_head", "_parameters")
 
-    def __init__(
-        self,
-        headers: Sequence[tuple[bytes, bytes]],
-        found: Mapping[bytes, bytes],
-        query: bytes,
-        parameters: Mapping[str, Parameter] | None,
-    ) -> None:
-        """*found* is *headers* by name, of a repeated one the last."""
-        self._found = found
-        self._headers = headers
-        self._query = query
+    def __init__(self, head: RequestHead, parameters: Mapping[str, Parameter] | None) -> None:
+        self._head = head
         self._parameters = parameters
 
     def __call__(self, kind: str, name: str) -> Sequence[bytes]:
         """Return every value of the source, as received."""
+        head = self._head
         if kind == "header":
             wanted = name.encode()
-            if len(self._found) == len(self._headers):  # none is repeated
-                value = self._found.get(wanted)
+            if len(head.found) == len(head.headers):  # none is repeated
+                value = head.found.get(wanted)
                 return () if value is None else (value,)
-            return [value for key, value in self._headers if key == wanted]
+            return [value for key, value in head.headers if key == wanted]
         if kind == "query":
-            return self._pairs(self._query.split(b"&"), name, decode=True)
+            return self._pairs(head.query.split(b"&"), name, decode=True)
         if kind == "cookie":
-            jars = [value for key, value in self._headers if key == b"cookie"]
+            jars = [value for key, value in head.headers if key == b"cookie"]
             return self._pairs([each.strip() for jar in jars for each in jar.split(b";")], name, decode=False)
         return key_values(self._parameters, name)
 

@@ -22,12 +22,15 @@ from gateway.core.names import version_number
 from gateway.rest.body_reader import LARGE_BYTES, BodyReader
 from gateway.rest.exchange import OK_HEADERS, Exchange
 from gateway.rest.guard import BODY, NOTHING, Guarded, guarded
+from gateway.rest.known_heads import HEAD_END, MAX_HEAD_BYTES, KnownHeads
 from gateway.rest.problems import JSON
+from gateway.rest.request_head import RequestHead
 
 if TYPE_CHECKING:
     from gateway.core.limits import Limits
     from gateway.rest.exchange import Answer, Inference
     from gateway.rest.head import Refused
+    from gateway.rest.known_heads import KnownHead
     from gateway.rest.room import Room
 
 WRITTEN_FOR: Final = "0.54."
@@ -47,13 +50,12 @@ class Fast(Exchange):
     *disconnected* is what uvicorn sets; that it is so comes by ``set``.
     """
 
-    __slots__ = ("disconnected", "keep_alive", "response_complete")
+    __slots__ = ("disconnected", "keep_alive", "known", "response_complete")
 
-    def __init__(self, protocol: ShortCut, model: str, version: int | None) -> None:
-        Exchange.__init__(
-            self, protocol.inference, model, version, protocol.headers, protocol.found, b"", protocol.answered
-        )
-        self.keep_alive = protocol.parser.should_keep_alive()
+    def __init__(self, protocol: ShortCut, known: KnownHead) -> None:
+        head, (model, version), self.keep_alive = known
+        Exchange.__init__(self, protocol.inference, model, version, head, protocol.answered)
+        self.known = known
         self.response_complete = False
         self.disconnected = False
 
@@ -73,6 +75,7 @@ class ShortCut(Guarded):
     """One connection. ``shortcut`` makes the class for a worker."""
 
     inference: Inference
+    heads: KnownHeads
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -89,6 +92,30 @@ class ShortCut(Guarded):
         self._reader = None
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Take a request that came whole and whose head is known; leave all else to the parser.
+
+        The parser stands between two requests then, and stays there: it need not hear of this one. A deadline runs for
+        the first request of a connection, and while one is read in part.
+        """
+        end = data.find(HEAD_END, 0, MAX_HEAD_BYTES) + len(HEAD_END)
+        known, before, is_between = self.heads.get(data[:end]), self._fast, not self.part
+        if (
+            known is not None
+            and len(data) - end == known[0].body_bytes
+            and self._deadline is None
+            and self.cycle.response_complete
+        ):
+            self._fast = self._under_way = fast = Fast(self, known)
+            self.cycle = fast  # type: ignore[assignment] # as in ``begin_request``
+            if fast.admit() and fast.take(data[end:]):
+                fast.run()
+            return
+        Guarded.data_received(self, data)
+        taken = self._fast
+        if taken is not None and taken is not before and is_between and len(data) - end == taken.known[0].body_bytes:
+            self.heads.came(data[:end], taken.known)
+
     on_message_begin = Guarded.begin_message
     """The scope is for uvicorn's way only, and made when that is taken."""
 
@@ -98,7 +125,7 @@ class ShortCut(Guarded):
         if named is None:
             self._leave_to_uvicorn()
             return
-        fast = Fast(self, *named)
+        fast = Fast(self, (RequestHead(self.headers, self.found), named, self.parser.should_keep_alive()))
         self._fast = self._under_way = fast
         self.cycle = fast  # type: ignore[assignment] # it offers what uvicorn asks of the cycle under way
         fast.admit()
@@ -249,4 +276,4 @@ def shortcut(inference: Inference, limits: Limits) -> type[Guarded]:
     """Return a worker's protocol class: with the short cut on the uvicorn it was written for, else without it."""
     if not uvicorn.__version__.startswith(WRITTEN_FOR):
         return guarded(limits)
-    return type("WorkerShortCut", (ShortCut,), {"inference": inference, "limits": limits})
+    return type("WorkerShortCut", (ShortCut,), {"inference": inference, "limits": limits, "heads": KnownHeads()})

@@ -61,10 +61,7 @@ class PredictionExchange(Exchange):
         body = b"".join(self._pieces) if self._form is None else self._form.whole()
         request = v1_codec.read(body, inference.limits)
         self._look_up_label()  # again: the route may have changed while the body came, and one revision answers
-        if self._version is None:
-            arm = self._routed(HttpValues(self._headers, self._found, self._query, None))
-        else:
-            arm = self._pinned(self._version)
+        arm = self._routed(HttpValues(self._head, None)) if self._version is None else self._pinned(self._version)
         inputs = v1_codec.inputs_of(request, arm.lane.version.signature)
         feeds, rows = inference.codec(arm.lane).read(inputs)
         self._rows = rows if v1_codec.in_rows(request) else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.rest.lookup import HttpValues
+from gateway.rest.request_head import RequestHead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def found(kind: str, name: str, *, headers: Pairs = (), query: bytes = b"", parameters: Any = None) -> list[bytes]:
-    return list(HttpValues(headers, dict(headers), query, parameters)(kind, name))
+    return list(HttpValues(RequestHead(headers, dict(headers), query), parameters)(kind, name))
 
 
 def test_every_value_of_a_repeated_header_is_found_in_order() -> None:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.core.watching import Mark
+from gateway.rest.request_head import RequestHead
 from gateway.rest.v1_exchange import PredictionExchange
 from tests.rest.door import FakeDoor, buggy, ours, raising
 from tests.rest.test_v1_predict import predict
@@ -109,7 +110,8 @@ async def test_a_label_follows_the_route_from_one_request_to_the_next(fraud: Fak
 async def test_a_label_answers_under_one_revision_when_the_route_changes_under_its_body(fraud: FakeDoor) -> None:
     routed(fraud, {"1": 1}, revision=1, aliases={"champion": "1"})
     answered: list[Answer] = []
-    exchange = PredictionExchange(fraud.inference, "fraud", None, [], {}, b"", answered.append, label="champion")
+    head = RequestHead([], {})
+    exchange = PredictionExchange(fraud.inference, "fraud", None, head, answered.append, label="champion")
 
     exchange.admit()
     routed(fraud, {"1": 1}, revision=2, aliases={"champion": "4"})
