@@ -1,6 +1,6 @@
 # The gateway with the shipped models. Two stages: the second holds no pip cache, no compiler and nothing of the source.
 # BASE is any Debian with Python 3.11 or newer as `python`, its venv and pip; scripts/base-image makes one without a registry.
-ARG BASE=docker.io/library/python:3.12-slim-bookworm
+ARG BASE=python:3.12-slim-bookworm
 FROM ${BASE} AS build
 # requirements.lock leaves out what models in S3, signatures and OpenTelemetry need, and takes 69 MB less.
 ARG LOCK=requirements-image.lock
