@@ -21,7 +21,7 @@ from tests.store.servers import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(1500)]
 
 IMAGE: Final = "localhost/canary-gateway:test"
 BODY: Final = json.dumps(
