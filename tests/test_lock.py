@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-EVERY_LOCK = (*LOCKS, "requirements-kserve.lock", "requirements-ops.lock", "requirements-audit.lock")
+EVERY_LOCK = (
+    *LOCKS,
+    "requirements-image.lock",
+    "requirements-kserve.lock",
+    "requirements-ops.lock",
+    "requirements-audit.lock",
+)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -107,7 +113,20 @@ def test_the_lock_of_an_environment_of_its_own_holds_what_it_was_made_from(name:
     assert wanted - locked((ROOT / f"requirements-{name}.lock").read_text()) == set()
 
 
-def test_both_locks_agree() -> None:
-    run, develop = ({line.split(" ")[0] for line in requirements((ROOT / lock).read_text())} for lock in LOCKS)
+def test_the_locks_agree() -> None:
+    run, develop, image = (
+        {line.split(" ")[0] for line in requirements((ROOT / lock).read_text())}
+        for lock in (*LOCKS, "requirements-image.lock")
+    )
 
-    assert run - develop == set()
+    assert run - image == set()
+    assert image - develop == set()
+
+
+def test_the_image_holds_every_extra_that_serves() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = names(PROJECT["project"]["dependencies"]).union(
+        *(names(extras[each]) for each in ("grpc", "otel", "s3", "signing"))
+    )
+
+    assert wanted - locked((ROOT / "requirements-image.lock").read_text()) == set()

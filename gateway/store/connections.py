@@ -2,14 +2,18 @@
 
 Under uvloop a connection that the other side reset raises RuntimeError when it is written to. The library knows that
 error from nowhere, so it neither tried again nor told of a connection that is lost.
+Names are looked up apart from the loop (names.py).
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
+
+from gateway.store.names import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,11 +32,20 @@ class Told:
             raise RedisConnectionError(f"the connection was lost ({exc})") from exc
 
 
-class TcpConnection(Told, Connection):
+class Named:
+    """Has the name of the server looked up before it connects, so that no lookup outlives who wanted it."""
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(self.socket_connect_timeout):  # type: ignore[attr-defined]  # of the class beside it
+            await look_up(self.host, int(self.port))  # type: ignore[attr-defined]
+        await super()._connect()  # type: ignore[misc]
+
+
+class TcpConnection(Told, Named, Connection):
     """Over TCP."""
 
 
-class TlsConnection(Told, SSLConnection):
+class TlsConnection(Told, Named, SSLConnection):
     """Over TLS."""
 
 

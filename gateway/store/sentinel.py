@@ -94,7 +94,7 @@ class PrimaryConnection(TcpConnection):
 
     async def _connect(self) -> None:
         self.host, self.port = await self._finder.find()
-        await super()._connect()  # type: ignore[no-untyped-call]  # the library leaves it so
+        await super()._connect()
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Return the next reply. Raises ConnectionError, and asks anew before the next, where a replica answers.

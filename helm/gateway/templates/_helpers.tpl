@@ -104,12 +104,34 @@ timeoutSeconds: {{ .timeoutSeconds }}
 {{- end -}}
 {{- end -}}
 
-{{/* Secrets that become files: a list of what the volume is called, its secret, and the directory below /etc/gateway. */}}
+{{/*
+The memory over which a worker is replaced. auto: 90 % of the container's limit, shared by the workers and the successor
+that starts beside the one it replaces; nothing where there is no limit.
+*/}}
+{{- define "gateway.workerMemory" -}}
+{{- $given := dig "limits" "memory" "" .Values.resources -}}
+{{- $limit := ternary (printf "%.0f" $given) (toString $given) (kindIs "float64" $given) -}}
+{{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- if ne .Values.gateway.workerMemory "auto" -}}
+{{- .Values.gateway.workerMemory -}}
+{{- else if not $given -}}
+0
+{{- else if regexMatch "^[0-9]+([.][0-9]+)?([kMGT]|[KMGT]i)?$" $limit -}}
+{{- $bytes := mulf (regexFind "^[0-9.]+" $limit) (get $units (regexFind "[A-Za-z]*$" $limit)) -}}
+{{- printf "%dm" (max 1 (int64 (divf (mulf $bytes 0.9) (mulf (add1 .Values.gateway.workers) 1048576)))) -}}
+{{- else -}}
+{{- fail (printf "gateway.workerMemory=auto cannot read resources.limits.memory=%s: write it like 1Gi, or set gateway.workerMemory" $limit) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Secrets, and a config map, that become files: what the volume and its directory below /etc/gateway are called, and where it is from. */}}
 {{- define "gateway.secretFiles" -}}
 {{- $v := .Values -}}
 {{- $all := list
   (dict "name" "admin" "secret" $v.admin.existingSecret)
   (dict "name" "proxy" "secret" $v.admin.proxy.existingSecret)
+  (dict "name" "trusted-keys" "secret" $v.trustedKeys.existingSecret "configMap" $v.trustedKeys.existingConfigMap)
+  (dict "name" "notifications" "secret" $v.notifications.existingSecret)
   (dict "name" "tls" "secret" $v.tls.existingSecret)
   (dict "name" "tls-client-ca" "secret" $v.tls.clientCaSecret)
   (dict "name" "probe" "secret" $v.tls.probeSecret)
@@ -117,7 +139,7 @@ timeoutSeconds: {{ .timeoutSeconds }}
   (dict "name" "admin-tls-client-ca" "secret" $v.admin.tls.clientCaSecret)
   (dict "name" "redis-tls" "secret" $v.redis.tlsSecret) -}}
 {{- $named := list -}}
-{{- range $all }}{{- if .secret }}{{- $named = append $named . }}{{- end }}{{- end -}}
+{{- range $all }}{{- if or .secret .configMap }}{{- $named = append $named . }}{{- end }}{{- end -}}
 {{- $named | toJson -}}
 {{- end -}}
 
@@ -156,6 +178,15 @@ timeoutSeconds: {{ .timeoutSeconds }}
 {{- end -}}
 {{- if and (eq .Values.models.source "initContainer") (not .Values.models.initContainer.image) -}}
 {{- fail "models.source=initContainer needs models.initContainer.image" -}}
+{{- end -}}
+{{- if and (eq .Values.models.source "objectStore") (not .Values.models.objectStore.url) -}}
+{{- fail "models.source=objectStore needs models.objectStore.url, such as s3://bucket/models" -}}
+{{- end -}}
+{{- if and .Values.trustedKeys.existingConfigMap .Values.trustedKeys.existingSecret -}}
+{{- fail "trustedKeys is one file: set existingConfigMap or existingSecret, not both" -}}
+{{- end -}}
+{{- if and .Values.gateway.repositoryControl (not .Values.admin.existingSecret) -}}
+{{- fail "gateway.repositoryControl needs admin.existingSecret: without tokens orders are taken from the pod itself only" -}}
 {{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.enabled needs httpRoute.parentRefs: the Gateway that takes the route" -}}
