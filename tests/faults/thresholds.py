@@ -50,10 +50,20 @@ BACK: Final = Limit(most=3.0, unit="s")
 AGREED: Final = Limit(most=3.0, unit="s")
 """From a store that was set back to all workers serving what it holds."""
 
+FOLLOWED: Final = Limit(most=50.0, unit="ms")
+"""The median, over changes, from a change that is accepted to the slowest of four workers answering by it. See SLOWER
+for why the p99 is only recorded."""
+
+FOLLOWED_BY_POLLING: Final = Limit(most=2.0, unit="s")
+"""The same at worst, over changes whose publication nobody heard."""
+
 READY_AFTER_STORE: Final = Limit(most=2.0, unit="s")
 
 POISONED: Final = 20
 """Documents that no release ever wrote; each is counted once by each worker."""
+
+DEADLINE: Final = Limit(most=0.5, unit="s")
+"""By how much an answer may miss its deadline while the wall clock steps, too soon or too late."""
 
 IN_FLIGHT: Final = Limit(most=2.0, unit="a kill")
 """Requests of L (100 a second, well under a millisecond each) that a dying worker may take with it, on average."""

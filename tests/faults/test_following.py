@@ -1,0 +1,288 @@
+"""Weights change: every worker of every replica follows soon, and one request sees one revision."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.faults import inside, thresholds
+from tests.faults.store_server import StoreServer, needs_redis, network, store, url
+from tests.flows.gateway_process import COMMAND, eventually
+from tests.flows.load import Connection, Load
+from tests.flows.models import MODEL, request
+from tests.flows.reconcile import assert_counts_agree
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+
+    from tests.faults.table import Table
+    from tests.flows.gateway_process import Gateway
+    from tests.flows.load import Outcome
+    from tests.flows.proxy import Network
+
+__all__ = ["network", "store"]
+pytestmark = [pytest.mark.fault, needs_redis]
+
+ROUTE: Final = 'split: {"1": 1, "2": 0}\nassign: {by: random}\nbaseline: "1"'
+FIRST: Final = {"1": 1, "2": 0}
+SECOND: Final = {"1": 0, "2": 1}
+"""Where the weights are these in turn, an answer shows which of the two it was decided by."""
+PATH: Final = f"/v2/models/{MODEL}/infer"
+BODY: Final = json.dumps(request([1, 2])).encode()
+
+CHANGES: Final = 100
+LOST_CHANGES: Final = 50
+CONTROL_CHANGES: Final = 10
+EVERY_SECONDS: Final = 0.1
+LOOK_SECONDS: Final = 0.02
+"""Between two requests to a worker: 200 requests a second to four of them."""
+SETTLED_SECONDS: Final = 3.0
+"""After the last change; longer than any worker may take."""
+RESTART_SECONDS: Final = 1.5
+FLIP_SECONDS: Final = 0.05
+FLIPS: Final = 200
+CONTROL_FLIPS: Final = 40
+FLIPPING_RATE: Final = 150.0
+LINES: Final = 64
+"""Connections that are opened at most until each worker has one."""
+
+
+@dataclass(slots=True)
+class Followed:
+    """When changes were made, and when each worker first answered by them; monotonic seconds, by revision."""
+
+    made: dict[int, float] = field(default_factory=dict)
+    seen: list[dict[int, float]] = field(default_factory=list)
+    failed: int = 0
+
+    @property
+    def lags_ms(self) -> Sequence[float]:
+        """Return for each change until the slowest worker followed it, or one that came later; sorted."""
+        return sorted(
+            1000 * max(_reached(seen, revision, at) for seen in self.seen) for revision, at in self.made.items()
+        )
+
+    def percentile(self, percent: int) -> float:
+        """Return a percentile of the lags, ms; infinite where a worker never followed."""
+        lags = self.lags_ms
+        return lags[min(len(lags) * percent // 100, len(lags) - 1)]
+
+    @property
+    def missed(self) -> int:
+        """Changes that some worker never followed."""
+        return sum(math.isinf(lag) for lag in self.lags_ms)
+
+
+def _reached(seen: Mapping[int, float], revision: int, made: float) -> float:
+    return max(0.0, min((at for later, at in seen.items() if later >= revision), default=math.inf) - made)
+
+
+@contextlib.asynccontextmanager
+async def a_line_to_each_worker(gateway: Gateway) -> AsyncIterator[list[Connection]]:
+    """Open connections until every worker has one; those that are too many are closed again."""
+    found: dict[str, Connection] = {}
+    async with contextlib.AsyncExitStack() as lines:
+        for _ in range(LINES):
+            line = await lines.enter_async_context(contextlib.aclosing(await Connection.open(gateway.port)))
+            _, headers, _ = await line.post(PATH, BODY, {})
+            found.setdefault(headers["x-request-id"].partition("-")[0], line)
+            if len(found) == gateway.workers:
+                break
+        assert len(found) == gateway.workers, f"{LINES} connections, and all went to {len(found)} worker"
+        yield list(found.values())
+
+
+async def look(line: Connection, followed: Followed) -> None:
+    """Ask one worker again and again which revision it answers by."""
+    seen: dict[int, float] = {}
+    followed.seen.append(seen)
+    while True:
+        status, headers, _ = await line.post(PATH, BODY, {})
+        followed.failed += status != 200
+        seen.setdefault(int(headers.get("x-gateway-revision", -1)), time.monotonic())
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def change(gateway: Gateway, weights: Mapping[str, int]) -> int:
+    """Set the weights, again while the store is away, and return the revision that this made."""
+    async with asyncio.timeout(SETTLED_SECONDS):
+        while True:
+            answer = await asyncio.to_thread(gateway.set_weights, MODEL, weights)
+            if answer.status == 200:
+                return int(answer.headers["etag"].strip('"'))
+            assert answer.status == 503, answer.body
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def make_changes(replicas: Sequence[Gateway], count: int) -> Followed:
+    """Make *count* changes at the replicas in turn, at a steady pace, and ask every worker until all have followed."""
+    followed = Followed()
+    async with contextlib.AsyncExitStack() as stack:
+        for replica in replicas:
+            lines = await stack.enter_async_context(a_line_to_each_worker(replica))
+            stack.enter_context(ended([asyncio.create_task(look(line, followed)) for line in lines]))
+        began = time.monotonic()
+        for turn in range(count):
+            await asyncio.sleep(began + turn * EVERY_SECONDS - time.monotonic())
+            revision = await change(replicas[turn % len(replicas)], SECOND if turn % 2 == 0 else FIRST)
+            followed.made[revision] = time.monotonic()
+        with contextlib.suppress(AssertionError):  # what is missed then is what is counted
+            await asyncio.to_thread(eventually, lambda: not followed.missed, SETTLED_SECONDS, "all have followed")
+    return followed
+
+
+@contextlib.contextmanager
+def ended(tasks: Sequence[asyncio.Task[None]]) -> Iterator[None]:
+    """Cancel the *tasks* at the end; one that failed before has said so already, and fails the test."""
+    yield
+    for task in tasks:
+        assert not task.done() or task.result()
+        task.cancel()
+
+
+def two_replicas(
+    begin: Callable[..., Gateway], network: Network, command: Sequence[str] = COMMAND
+) -> Sequence[Gateway]:
+    """Start two replicas of two workers each that share the store."""
+    return [
+        begin(f"replica-{name}", route=ROUTE, flags=("--redis-url", url(network)), command=command) for name in "ab"
+    ]
+
+
+@contextlib.asynccontextmanager
+async def nothing(store: StoreServer, network: Network) -> AsyncIterator[None]:
+    yield
+
+
+@contextlib.asynccontextmanager
+async def publish_suppressed(store: StoreServer, network: Network) -> AsyncIterator[None]:
+    store.ask("ACL", "SETUSER", "default", "-publish")
+    yield
+    store.ask("ACL", "SETUSER", "default", "+@all")
+
+
+@contextlib.asynccontextmanager
+async def half_open(store: StoreServer, network: Network) -> AsyncIterator[None]:
+    network.reset()
+    network.mend()
+    network.deafen()  # whoever subscribes again, and all have to
+    yield
+    network.mend()
+
+
+@contextlib.asynccontextmanager
+async def restarted(store: StoreServer, network: Network) -> AsyncIterator[None]:
+    async def restart_for_ever() -> None:
+        while True:
+            await asyncio.sleep(RESTART_SECONDS)
+            await asyncio.to_thread(store.kill)
+            await asyncio.to_thread(store.start)
+
+    with ended([restarting := asyncio.create_task(restart_for_ever())]):
+        yield
+    await asyncio.gather(restarting, return_exceptions=True)
+
+
+LOSSES: Final = {
+    "nothing": nothing,
+    "PUBLISH suppressed (ACL)": publish_suppressed,
+    "every subscription half open": half_open,
+    f"the store killed every {RESTART_SECONDS:g} s": restarted,
+}
+
+
+async def test_a_change_of_weights_reaches_every_worker_whatever_becomes_of_its_publication(
+    begin: Callable[..., Gateway], store: StoreServer, network: Network, table: Table
+) -> None:
+    replicas = two_replicas(begin, network)
+
+    for name, lose in LOSSES.items():
+        count = CHANGES if lose is nothing else LOST_CHANGES
+        async with lose(store, network):
+            followed = await make_changes(replicas, count)
+
+        with table.promise("R4", f"{count} changes of weights, 2 replicas of 2 workers; {name}") as found:
+            if lose is nothing:
+                found("median of the slowest worker", followed.percentile(50), thresholds.FOLLOWED)
+            found("p99 of the slowest worker", followed.percentile(99), thresholds.RECORDED)
+            found("slowest worker, at worst", followed.percentile(100) / 1000, thresholds.FOLLOWED_BY_POLLING)
+            found("changes that a worker missed", followed.missed, thresholds.NONE)
+            found("requests not answered with 200", followed.failed, thresholds.NONE)
+
+
+async def test_control_a_watcher_that_ignores_publications_follows_late(
+    begin: Callable[..., Gateway], network: Network, table: Table
+) -> None:
+    replicas = two_replicas(begin, network, inside.command("ignore-nudges"))
+
+    followed = await make_changes(replicas, CONTROL_CHANGES)
+
+    with table.control("R4", "publications are ignored") as found:
+        found("median of the slowest worker", followed.percentile(50), thresholds.FOLLOWED)
+
+
+async def test_control_a_watcher_that_trusts_in_publications_misses_changes(
+    begin: Callable[..., Gateway], store: StoreServer, network: Network, table: Table
+) -> None:
+    replicas = two_replicas(begin, network, inside.command("poll-when-nudged"))
+
+    async with publish_suppressed(store, network):
+        followed = await make_changes(replicas, CONTROL_CHANGES)
+
+    with table.control("R4", "no polls, and PUBLISH suppressed (ACL)") as found:
+        found("changes that a worker missed", followed.missed, thresholds.NONE)
+
+
+# ---- one request sees one revision
+
+
+async def flip(gateway: Gateway, times: int) -> tuple[Load, dict[int, Mapping[str, int]]]:
+    """Exchange the weights *times* times under load; return the load, and the weights of every revision."""
+    splits: dict[int, Mapping[str, int]] = {1: FIRST}
+    async with Load(gateway.port, rate=FLIPPING_RATE) as load:
+        began = time.monotonic()
+        for turn in range(times):
+            await asyncio.sleep(began + turn * FLIP_SECONDS - time.monotonic())
+            weights = SECOND if turn % 2 == 0 else FIRST
+            splits[await change(gateway, weights)] = weights
+    return load, splits
+
+
+def illegal(outcomes: Sequence[Outcome], splits: Mapping[int, Mapping[str, int]]) -> int:
+    """Return how many answers name a version without weight at their revision, or another than the model names."""
+    return sum(
+        not splits.get(each.revision, {}).get(each.version) or each.version != each.said
+        for each in outcomes
+        if each.status == 200
+    )
+
+
+async def test_one_request_sees_one_revision_while_weights_flip(begin: Callable[..., Gateway], table: Table) -> None:
+    gateway = begin(route=ROUTE, command=inside.command("wait"))
+
+    load, splits = await flip(gateway, FLIPS)
+
+    answered = {(each.revision, each.version) for each in load.outcomes}
+    with table.promise("R5", f"{FLIPS} flips of weights, {len(load.outcomes)} requests of 50 ms") as found:
+        found("requests not answered with 200", len(load.faults), thresholds.NONE)
+        found("answers of no revision and version that were legal", illegal(load.outcomes, splits), thresholds.NONE)
+        found("revisions that answered", len({revision for revision, _ in answered}), thresholds.SOME)
+    assert_counts_agree(gateway, [load], before={})
+
+
+async def test_control_a_request_that_reads_the_table_twice_sees_two_revisions(
+    begin: Callable[..., Gateway], table: Table
+) -> None:
+    gateway = begin(route=ROUTE, command=inside.command("wait", "read-twice"))
+
+    load, splits = await flip(gateway, CONTROL_FLIPS)
+
+    with table.control("R5", "each request reads the table twice") as found:
+        found("answers of no revision and version that were legal", illegal(load.outcomes, splits), thresholds.NONE)
