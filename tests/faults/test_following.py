@@ -41,8 +41,8 @@ CHANGES: Final = 100
 LOST_CHANGES: Final = 50
 CONTROL_CHANGES: Final = 10
 EVERY_SECONDS: Final = 0.1
-LOOK_SECONDS: Final = 0.02
-"""Between two requests to a worker: 200 requests a second to four of them."""
+LOOK_SECONDS: Final = 0.01
+"""Between two requests to a worker; what is measured is short by no more."""
 SETTLED_SECONDS: Final = 3.0
 """After the last change; longer than any worker may take."""
 RESTART_SECONDS: Final = 1.5
@@ -56,32 +56,33 @@ LINES: Final = 64
 
 @dataclass(slots=True)
 class Followed:
-    """When changes were made, and when each worker first answered by them; monotonic seconds, by revision."""
+    """When changes were accepted, and by which revision each worker answered when; monotonic seconds.
+
+    looks: for each worker, when a request was sent and the revision of its answer.
+    """
 
     made: dict[int, float] = field(default_factory=dict)
-    seen: list[dict[int, float]] = field(default_factory=list)
+    looks: list[list[tuple[float, int]]] = field(default_factory=list)
     failed: int = 0
 
-    @property
-    def lags_ms(self) -> Sequence[float]:
-        """Return for each change until the slowest worker followed it, or one that came later; sorted."""
-        return sorted(
-            1000 * max(_reached(seen, revision, at) for seen in self.seen) for revision, at in self.made.items()
-        )
-
     def percentile(self, percent: int) -> float:
-        """Return a percentile of the lags, ms; infinite where a worker never followed."""
-        lags = self.lags_ms
+        """Return a percentile over changes, ms: how long after a change some worker was sent what it answered by the
+        revision before; infinite where it never followed."""
+        lags = sorted(1000 * max(_stale(looks, *change) for looks in self.looks) for change in self.made.items())
         return lags[min(len(lags) * percent // 100, len(lags) - 1)]
 
     @property
     def missed(self) -> int:
         """Changes that some worker never followed."""
-        return sum(math.isinf(lag) for lag in self.lags_ms)
+        reached = min(max((revision for _, revision in looks), default=0) for looks in self.looks)
+        return sum(revision > reached for revision in self.made)
 
 
-def _reached(seen: Mapping[int, float], revision: int, made: float) -> float:
-    return max(0.0, min((at for later, at in seen.items() if later >= revision), default=math.inf) - made)
+def _stale(looks: Sequence[tuple[float, int]], revision: int, made: float) -> float:
+    """Return how long after *made* a request was sent that was answered by less than *revision*."""
+    if all(answered < revision for _, answered in looks):
+        return math.inf
+    return max((sent - made for sent, answered in looks if answered < revision and sent > made), default=0.0)
 
 
 @contextlib.asynccontextmanager
@@ -101,12 +102,13 @@ async def a_line_to_each_worker(gateway: Gateway) -> AsyncIterator[list[Connecti
 
 async def look(line: Connection, followed: Followed) -> None:
     """Ask one worker again and again which revision it answers by."""
-    seen: dict[int, float] = {}
-    followed.seen.append(seen)
+    looks: list[tuple[float, int]] = []
+    followed.looks.append(looks)
     while True:
+        sent = time.monotonic()
         status, headers, _ = await line.post(PATH, BODY, {})
         followed.failed += status != 200
-        seen.setdefault(int(headers.get("x-gateway-revision", -1)), time.monotonic())
+        looks.append((sent, int(headers.get("x-gateway-revision", -1))))
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -19,7 +19,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 SHOWN_CHARACTERS = 6_000
-SEEDED_SECONDS = 5.0
+SEEDED_SECONDS = 15.0
 """So soon a new store has the routes that the files, or the models found, give it."""
 
 
