@@ -58,18 +58,27 @@ LINES: Final = 64
 class Followed:
     """When changes were accepted, and by which revision each worker answered when; monotonic seconds.
 
-    looks: for each worker, when a request was sent and the revision of its answer.
+    looks: for each worker, when a request was sent and the revision of its answer. outages: when the store was gone and
+    back again; a change that it took right before can be read from then on only.
     """
 
     made: dict[int, float] = field(default_factory=dict)
     looks: list[list[tuple[float, int]]] = field(default_factory=list)
+    outages: list[tuple[float, float]] = field(default_factory=list)
     failed: int = 0
 
     def percentile(self, percent: int) -> float:
         """Return a percentile over changes, ms: how long after a change some worker was sent what it answered by the
         revision before; infinite where it never followed."""
-        lags = sorted(1000 * max(_stale(looks, *change) for looks in self.looks) for change in self.made.items())
+        lags = sorted(
+            1000 * max(_stale(looks, revision, self._readable(at)) for looks in self.looks)
+            for revision, at in self.made.items()
+        )
         return lags[min(len(lags) * percent // 100, len(lags) - 1)]
+
+    def _readable(self, made: float) -> float:
+        soon = made + thresholds.FOLLOWED_BY_POLLING.most
+        return max((back for gone, back in self.outages if made <= gone < soon), default=made)
 
     @property
     def missed(self) -> int:
@@ -160,22 +169,26 @@ def directly(store: StoreServer) -> str:
 
 
 @contextlib.asynccontextmanager
-async def publish_suppressed(store: StoreServer) -> AsyncIterator[None]:
+async def publish_suppressed(store: StoreServer) -> AsyncIterator[list[tuple[float, float]]]:
     store.ask("ACL", "SETUSER", "default", "-publish")
-    yield
+    yield []
     store.ask("ACL", "SETUSER", "default", "+@all")
 
 
 @contextlib.asynccontextmanager
-async def restarted(store: StoreServer) -> AsyncIterator[None]:
+async def restarted(store: StoreServer) -> AsyncIterator[list[tuple[float, float]]]:
+    outages: list[tuple[float, float]] = []
+
     async def restart_for_ever() -> None:
         while True:
             await asyncio.sleep(RESTART_SECONDS)
+            gone = time.monotonic()
             await asyncio.to_thread(store.kill)
             await asyncio.to_thread(store.start)
+            outages.append((gone, time.monotonic()))
 
     with ended([restarting := asyncio.create_task(restart_for_ever())]):
-        yield
+        yield outages
     await asyncio.gather(restarting, return_exceptions=True)
 
 
@@ -203,8 +216,9 @@ async def test_a_change_of_weights_reaches_every_worker_whatever_becomes_of_its_
 
     judge(table, await make_changes(replicas, CHANGES), "2 replicas of 2 workers", is_heard=True)
     for name, lose in LOSSES.items():
-        async with lose(store):
+        async with lose(store) as outages:
             followed = await make_changes(replicas, LOST_CHANGES)
+        followed.outages += outages
         judge(table, followed, name)
 
 
