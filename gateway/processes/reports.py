@@ -28,16 +28,30 @@ class ReportFile:
     def __init__(self, directory: Path, slot: int) -> None:
         self._path = directory / f"worker-{slot}-{os.getpid()}.json"
         self._last = b""
+        self._is_refused = False
 
     def write(self, report: WorkerReport) -> None:
-        """Replace the file if *report* says something new."""
+        """Replace the file if *report* says something new. A disk that refuses is said once, and tried at each call."""
         content = json.dumps(_to_plain(report), separators=(",", ":")).encode()
         if content == self._last:
             return
         temporary = self._path.with_suffix(".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(self._path)
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(self._path)
+        except OSError as exc:
+            self._say_refused(exc)
+            return
+        self._is_refused = False
         self._last = content
+
+    def _say_refused(self, exc: OSError) -> None:
+        if not self._is_refused:
+            log.error(
+                "the report of this worker cannot be written to %s: %s; requests are answered, and operators are shown"
+                " what was so before until there is room", self._path.parent, exc,
+            )  # fmt: skip
+        self._is_refused = True
 
     def remove(self) -> None:
         """Take the report back: this worker stops."""

@@ -36,9 +36,7 @@ class StateDirectory:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = (self.root / "lock").open("a+")
         except OSError as exc:
-            raise InvalidSettings(
-                f"the state directory {self.root} cannot be used ({exc.strerror}); name another with --state-dir"
-            ) from exc
+            raise self._unusable(exc) from exc
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -46,18 +44,27 @@ class StateDirectory:
             holder = self._lock.read().strip() or "unknown"
             self._lock.close()
             raise StateDirectoryInUse(str(self.root), holder) from None
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
-        self._remove_run()
-        for directory in (self.run, self.reports, self.slabs, self.blobs):
-            directory.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._lock.truncate(0)
+            os.write(self._lock.fileno(), str(os.getpid()).encode())
+            self._remove_run()
+            for directory in (self.run, self.reports, self.slabs, self.blobs):
+                directory.mkdir(mode=0o700, exist_ok=True)
+        except OSError as exc:
+            self._lock.close()
+            raise self._unusable(exc) from exc
 
     def leave(self) -> None:
         """Remove what was this run's and let go of the lock."""
         self._remove_run()
         if self._lock is not None:
             self._lock.close()
+
+    def _unusable(self, exc: OSError) -> InvalidSettings:
+        return InvalidSettings(
+            f"the state directory {self.root} cannot be used ({exc.strerror}); make room there where its disk is"
+            " full, or name another with --state-dir"
+        )
 
     def _remove_run(self) -> None:
         for directory in (self.run, self.slabs):

@@ -12,6 +12,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any, Final
 
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.store.cancellation import heeded
@@ -89,9 +90,15 @@ class Subscriber:
 
 
 async def _ping(connection: AbstractConnection) -> Any:
-    """Return the first thing the server says after a PING: the answer, or a message that was under way."""
+    """Return the first thing the server says after a PING: the answer, a refusal, or a message that was under way.
+
+    A server whose disk is full refuses a PING as it refuses a write; it is there, and publishes.
+    """
     await connection.send_command("PING")
-    reply = await connection.read_response(timeout=SILENCE_SECONDS)
+    try:
+        reply = await connection.read_response(timeout=SILENCE_SECONDS)
+    except ResponseError as exc:
+        return exc
     if reply is None:
         raise RedisTimeoutError("no answer to a PING")
     return reply

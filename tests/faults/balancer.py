@@ -1,9 +1,11 @@
-"""A real haproxy before gateways: it probes readiness five times a second, and tries nothing again."""
+"""A real haproxy before gateways: it probes readiness five times a second, tries nothing again, and counts."""
 
 from __future__ import annotations
 
+import csv
 import shutil
 import subprocess
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +29,10 @@ defaults
   timeout connect 1s
   timeout client 30s
   timeout server 30s
+listen counts
+  bind 127.0.0.1:{counts}
+  stats enable
+  stats uri /
 frontend in
   bind 127.0.0.1:{port}
   default_backend gateways
@@ -44,10 +50,30 @@ class Balancer:
 
     def __init__(self, directory: Path, ports: Sequence[int]) -> None:
         self.port = free_port()
+        self._counts = free_port()
         self._file = directory / "haproxy.cfg"
         servers = "".join(f"  server g{port} 127.0.0.1:{port} check\n" for port in ports)
-        self._file.write_text(CONFIGURATION.format(port=self.port).lstrip() + servers)
+        self._file.write_text(CONFIGURATION.format(port=self.port, counts=self._counts).lstrip() + servers)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def answered(self) -> int:
+        """Return how many answers of 200 to 299 it passed on to callers."""
+        (count,) = (row["hrsp_2xx"] for row in self._rows() if (row["pxname"], row["svname"]) == ("in", "FRONTEND"))
+        return int(count)
+
+    def sends_to_all(self) -> bool:
+        """Say whether it found every gateway ready at its last probe, and knows its own ports by now."""
+        try:
+            states = [
+                row["status"] for row in self._rows() if row["pxname"] == "gateways" and row["svname"] != "BACKEND"
+            ]
+        except OSError:
+            return False
+        return bool(states) and all(state == "UP" for state in states)
+
+    def _rows(self) -> list[dict[str, str]]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._counts}/;csv", timeout=5) as response:
+            return list(csv.DictReader(response.read().decode().removeprefix("# ").splitlines()))
 
     def __enter__(self) -> Balancer:
         assert PATH is not None

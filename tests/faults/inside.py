@@ -16,12 +16,15 @@ import os
 import signal
 import sys
 import time
+from random import getrandbits
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
 from gateway.cli.main import main
-from gateway.processes import launcher
+from gateway.processes import launcher, worker
+from gateway.processes.reports import ReportFile
 from gateway.processes.worker import Worker
 from gateway.serving import batching
 from gateway.serving.exchange import Exchange
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
     from gateway.core.routing import Values
     from gateway.ports import RouteHead
-    from gateway.serving.batching import Job
+    from gateway.serving.batching import Job, Result
     from gateway.serving.live import Arm
     from gateway.serving.running import Execution
 
@@ -115,6 +118,62 @@ def take_absence_for_an_order() -> None:
     Watcher._follow = obeying  # type: ignore[method-assign]
 
 
+def poll_when_nudged_only() -> None:
+    """A watcher that trusts in publications, of which none need arrive."""
+
+    async def trusting(self: Watcher) -> None:
+        while True:
+            await self.poll()
+            await self._nudged.wait()
+
+    Watcher.poll_forever = trusting  # type: ignore[method-assign]
+
+
+def ignore_nudges() -> None:
+    """A watcher that looks when its half second is over, whatever is published."""
+
+    async def unmoved(self: Watcher) -> None:
+        async for _ in self._store.nudges():
+            pass
+
+    Watcher.nudge_forever = unmoved  # type: ignore[method-assign]
+
+
+def read_the_table_twice() -> None:
+    """A request that looks the table up again for what it says of its answer."""
+    ran = Exchange._ran
+
+    def looking_again(self: Exchange[Any], result: Result) -> None:
+        self._arm = self._inference.table.routes[self._model].decide(
+            lambda _kind, _name: (), getrandbits(64), self._point
+        )
+        ran(self, result)
+
+    Exchange._ran = looking_again  # type: ignore[method-assign]
+
+
+def let_the_disk_out() -> None:
+    """A worker that trusts in its disk."""
+
+    def trusting(self: ReportFile, exc: OSError) -> None:
+        raise exc
+
+    ReportFile._say_refused = trusting  # type: ignore[method-assign]
+
+
+class WallLoop(asyncio.SelectorEventLoop):
+    """An event loop whose deadlines are of the wall clock."""
+
+    def time(self) -> float:
+        """Return what anybody may set."""
+        return time.time()
+
+
+def take_time_from_the_wall() -> None:
+    """Workers whose deadlines move when somebody sets the clock."""
+    worker.uvloop = SimpleNamespace(new_event_loop=WallLoop)  # type: ignore[attr-defined, assignment]
+
+
 def never_look_at_heartbeats() -> None:
     """A launcher that waits for a worker to end by itself."""
     launcher.WEDGED_SECONDS = math.inf  # type: ignore[misc]
@@ -140,6 +199,11 @@ BREAKS: Final[Mapping[str, Callable[[], None]]] = {
     "wait": wait_in_each_run,
     "ask-the-store": ask_the_store_in_each_request,
     "obey-absence": take_absence_for_an_order,
+    "poll-when-nudged": poll_when_nudged_only,
+    "ignore-nudges": ignore_nudges,
+    "read-twice": read_the_table_twice,
+    "trust-the-disk": let_the_disk_out,
+    "wall-time": take_time_from_the_wall,
     "ignore-heartbeats": never_look_at_heartbeats,
     "replace-late": replace_late,
 }

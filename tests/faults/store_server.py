@@ -30,6 +30,7 @@ class StoreServer:
     """One server with its data in a directory of its own; it keeps a journal, unless it is told otherwise."""
 
     def __init__(self, *flags: str) -> None:
+        """*flags* come after the server's own, and win."""
         self.directory = Path(tempfile.mkdtemp(prefix="st-"))  # short: a unix socket's path lies in it
         self.socket = str(self.directory / "s")
         self._flags = flags

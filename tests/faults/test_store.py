@@ -159,6 +159,21 @@ def _until_told(gateway: Gateway) -> float:
     return math.nan
 
 
+def judge(table: Table, name: str, seen: Seen, *, reaches: bool = False) -> None:
+    """Compare what was *seen* with what is promised of a store that fails by *name*."""
+    with table.promise("R1 R2", f"store {name}") as found:
+        found("requests not answered with 200", seen.failed, thresholds.NONE)
+        found("answers off the recorded revision", seen.off_revision, thresholds.NONE)
+        found("median grows by", seen.slower_ms, thresholds.SLOWER)
+        found("p99 grows by", grown_ms(seen.before, seen.during, 99), thresholds.RECORDED)
+        found("slowest refusal of a change", seen.slowest_write, thresholds.WRITE)
+        found("changes not refused with 503", sum(status != 503 for status in seen.refused), thresholds.NONE)
+        found("probes not ready", seen.unready, thresholds.NONE)
+        found("until the next change is taken", seen.back, thresholds.BACK)
+        if not reaches:
+            found("until store_up is 0", seen.told, thresholds.TOLD)
+
+
 @pytest.mark.parametrize("name", FAULTS)
 async def test_a_broken_store_is_noticed_by_operators_only(
     begin: Callable[..., Gateway],
@@ -175,17 +190,7 @@ async def test_a_broken_store_is_noticed_by_operators_only(
         gateway, lambda: fault.strike(store, network), lambda: fault.mend(store, network), fault_seconds
     )
 
-    with table.promise("R1 R2", f"store {name}") as found:
-        found("requests not answered with 200", seen.failed, thresholds.NONE)
-        found("answers off the recorded revision", seen.off_revision, thresholds.NONE)
-        found("median grows by", seen.slower_ms, thresholds.SLOWER)
-        found("p99 grows by", grown_ms(seen.before, seen.during, 99), thresholds.RECORDED)
-        found("slowest refusal of a change", seen.slowest_write, thresholds.WRITE)
-        found("changes not refused with 503", sum(status != 503 for status in seen.refused), thresholds.NONE)
-        found("probes not ready", seen.unready, thresholds.NONE)
-        found("until the next change is taken", seen.back, thresholds.BACK)
-        if not fault.reaches:
-            found("until store_up is 0", seen.told, thresholds.TOLD)
+    judge(table, name, seen, reaches=fault.reaches)
 
 
 async def test_control_requests_that_ask_the_store_wait_for_it(

@@ -50,13 +50,27 @@ BACK: Final = Limit(most=3.0, unit="s")
 AGREED: Final = Limit(most=3.0, unit="s")
 """From a store that was set back to all workers serving what it holds."""
 
+FOLLOWED: Final = Limit(most=50.0, unit="ms")
+"""The median, over changes, of how long after it was accepted the slowest of four workers was sent what it answered by
+the revision before. See SLOWER for why the p99 is only recorded."""
+
+FOLLOWED_BY_POLLING: Final = Limit(most=2.0, unit="s")
+"""The same at worst, over changes whose publication nobody heard."""
+
 READY_AFTER_STORE: Final = Limit(most=2.0, unit="s")
 
 POISONED: Final = 20
 """Documents that no release ever wrote; each is counted once by each worker."""
 
+DEADLINE: Final = Limit(most=0.5, unit="s")
+"""By how much an answer may miss its deadline while the wall clock steps, too soon or too late."""
+
 IN_FLIGHT: Final = Limit(most=2.0, unit="a kill")
 """Requests of L (100 a second, well under a millisecond each) that a dying worker may take with it, on average."""
+
+STALLED: Final = Limit(most=25.0, unit="a kill")
+"""Requests that a worker takes with it which the kernel holds up, looking for memory, before it kills it: half a second
+of its share of L."""
 
 REPLACED: Final = Limit(most=4.0, unit="s")
 """From the kill of a worker to every version ready on its replacement: 2 s, and the load of the models."""

@@ -1,5 +1,5 @@
 """A network between a gateway and its store that can be broken: cut, so that connections stay open and nothing passes,
-slowed down, or with every connection reset."""
+slowed down, with every connection reset, or with subscribers who are told nothing."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import contextlib
 import socket
 import struct
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+SUBSCRIBED: Final = b"subscribe\r\n"
+"""In the store's answer to SUBSCRIBE, and in nothing else that it sends a gateway."""
+
 
 class Network:
-    """Forwards a port of loopback to a unix socket, on a thread of its own."""
+    """Forwards a port of loopback to a unix socket, or to another port, on a thread of its own."""
 
-    def __init__(self, socket_path: str) -> None:
-        self._path = socket_path
+    def __init__(self, where: str | int) -> None:
+        self._where = where
         self._loop = asyncio.new_event_loop()
         self._whole = asyncio.Event()
         self._whole.set()
@@ -26,6 +29,7 @@ class Network:
         self._server: asyncio.Server | None = None
         self._delay_seconds = 0.0
         self._resets = False
+        self._deafens = False
         self._callers: set[asyncio.StreamWriter] = set()
         self.port = 0
 
@@ -56,10 +60,15 @@ class Network:
         self._resets = True
         asyncio.run_coroutine_threadsafe(self._reset_all(), self._loop).result(10)
 
+    def deafen(self) -> None:
+        """Let whoever is told that it subscribed to a channel be told nothing more; its connection stays open."""
+        self._deafens = True
+
     def mend(self) -> None:
         """Let everything pass again, what was held up first."""
         self._delay_seconds = 0.0
         self._resets = False
+        self._deafens = False
         self._loop.call_soon_threadsafe(self._whole.set)
 
     async def _reset_all(self) -> None:
@@ -80,16 +89,25 @@ class Network:
             return
         self._callers.add(writer)
         try:
-            inner, outer = await asyncio.open_unix_connection(self._path)
+            inner, outer = await self._reached()
             await asyncio.gather(self._pass(reader, outer), self._pass(inner, writer))
         except (OSError, asyncio.CancelledError):
             _reset(writer)  # nobody listens behind it, one side broke off, or the test is over
         finally:
             self._callers.discard(writer)
 
+    async def _reached(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._where, int):
+            return await asyncio.open_connection("127.0.0.1", self._where)
+        return await asyncio.open_unix_connection(self._where)
+
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_deaf = False
         try:
             while piece := await reader.read(65536):
+                if is_deaf:
+                    continue
+                is_deaf = self._deafens and SUBSCRIBED in piece
                 if self._delay_seconds:
                     await asyncio.sleep(self._delay_seconds)
                 await self._whole.wait()

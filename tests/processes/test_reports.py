@@ -56,6 +56,22 @@ def test_a_report_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert ReportDirectory(tmp_path).reports() == [report()]
 
 
+def test_a_disk_that_refuses_costs_reports_only_is_said_once_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "gone"
+    file = ReportFile(directory, 0)
+
+    file.write(report())
+    file.write(report(revision=8))
+    directory.mkdir()
+    file.write(report(revision=8))
+
+    assert ReportDirectory(directory).reports() == [report(revision=8)]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "cannot be written" in caplog.text
+
+
 def test_the_last_report_counts(tmp_path: Path) -> None:
     file = ReportFile(tmp_path, 0)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -45,6 +47,22 @@ def test_a_second_gateway_is_refused_and_told_who_has_it(root: Path) -> None:
     assert caught.value.holder == str(os.getpid())
     assert "--state-dir" in str(caught.value)
     first.leave()
+
+
+def test_a_disk_without_room_is_named_and_the_directory_is_free_again(root: Path) -> None:
+    size, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, size[1]))  # the kernel refuses every byte, as a full disk does
+    try:
+        with pytest.raises(InvalidSettings, match=r"cannot be used .* make room there"):
+            StateDirectory(root).take()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, size)
+        signal.signal(signal.SIGXFSZ, action)
+
+    again = StateDirectory(root)
+    again.take()
+    assert (root / "lock").read_text() == str(os.getpid())
+    again.leave()
 
 
 def test_a_second_gateway_takes_nothing_from_the_first(root: Path) -> None:

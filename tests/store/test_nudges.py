@@ -60,6 +60,25 @@ async def test_a_quiet_connection_is_kept(proxy: Proxy, far_store: RedisRouteSto
     waiting.cancel()
 
 
+async def test_a_server_that_refuses_a_ping_is_there_and_its_connection_is_kept(
+    proxy: Proxy, far_store: RedisRouteStore, command: Callable[..., Awaitable[Any]]
+) -> None:
+    """As one does whose disk is full."""
+    nudges = far_store.nudges()
+    await nudge_within(nudges, 2)
+    waiting = asyncio.ensure_future(anext(nudges))
+
+    await command("ACL", "SETUSER", "default", "-ping")
+    try:
+        await asyncio.wait({waiting}, timeout=3 * SILENCE_SECONDS)
+    finally:
+        await command("ACL", "SETUSER", "default", "+ping")
+
+    assert not waiting.done()
+    assert proxy.accepted == 1
+    waiting.cancel()
+
+
 async def test_a_restarted_server_is_subscribed_to_again_and_the_outage_logged_once(
     server: EmbeddedServer,
     store: RedisRouteStore,
