@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.compatibility import Finding, Verdict, compare, compare_inputs, explain, misfits, worst
+from gateway.core.compatibility import Finding, Verdict, compare, compare_inputs, explain, misfits, summary, worst
 from gateway.core.signature import FREE, Signature, TensorSpec
 
 OK, ADAPTER, BREAKS = Verdict.COMPATIBLE, Verdict.NEEDS_ADAPTER, Verdict.BREAKING
@@ -71,6 +71,15 @@ def test_a_misfit_is_told_with_what_would_make_it_fit() -> None:
         "(input shape: breaking; publish it with [n, 3], or with n where the two differ)"
     )
     assert explain(classes).endswith("publish it with the classes a, b, or with an adapter: `gateway models adapt`)")
+
+
+def test_four_misfits_are_told_and_how_many_more_there_are() -> None:
+    gone = [Finding("output removed", f"y{number}", "FP32 [n]", "", BREAKS) for number in range(6)]
+
+    assert summary(gone[:4]).count("; publish it with this output too") == 4
+    assert summary(gone).count("y") == summary(gone[:4]).count("y")
+    assert summary(gone).endswith(", and 2 more")
+
 
 
 def test_where_nobody_reads_answers_outputs_do_not_count() -> None:
