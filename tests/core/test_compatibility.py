@@ -81,7 +81,6 @@ def test_four_misfits_are_told_and_how_many_more_there_are() -> None:
     assert summary(gone).endswith(", and 2 more")
 
 
-
 def test_where_nobody_reads_answers_outputs_do_not_count() -> None:
     assert compare_inputs(outputs(Y), outputs(Z)) == ()
 

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the store's end
 LIBRARIES: Final = {
     "anyio", "click", "cryptography", "google", "hiredis", "hpack", "httptools", "msgspec", "numpy", "onnxruntime",
     "orjson", "prometheus_client", "redis", "starlette", "typing_extensions", "uvicorn", "uvloop", "yaml",
+    *(["async_timeout"] if sys.version_info < (3, 11, 3) else []),
 }  # fmt: skip
 """Of other people; redis looks whether cryptography is there. Whoever adds one says what it costs each start."""
 

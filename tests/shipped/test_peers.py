@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
@@ -76,9 +77,10 @@ async def test_users_take_turns(tmp_path: Path, maker: str) -> None:
     seen: set[bytes] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await reader.readuntil(b"}") if not reader.at_eof() else b"":
-            seen.add(head.lower().partition(b"x-user-id: ")[2].partition(b"\r")[0])
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
+            while head := await reader.readuntil(b"}"):
+                seen.add(head.lower().partition(b"x-user-id: ")[2].partition(b"\r")[0])
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
 
     body = tmp_path / "body.json"
     body.write_bytes(b"{}")
