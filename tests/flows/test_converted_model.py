@@ -52,6 +52,7 @@ def states(gateway: Gateway, version: str) -> set[str]:
     return {row["state"] if row else "absent" for row in found}
 
 
+@pytest.mark.long
 def test_a_converted_model_is_served_in_5_seconds_and_answers_as_its_original(
     begin: Callable[..., Gateway], tmp_path: Path
 ) -> None:

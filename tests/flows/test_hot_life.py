@@ -114,6 +114,7 @@ async def test_versions_come_and_go_beside_a_load_that_loses_nothing(begin: Call
     assert load.by_header() == load.by_model()
 
 
+@pytest.mark.long
 async def test_workers_are_replaced_while_nobody_probes_files(begin: Callable[..., Gateway]) -> None:
     gateway = begin(route=ROUTE, versions=(1,))
     before = gateway.worker_pids()

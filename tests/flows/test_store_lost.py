@@ -99,6 +99,7 @@ async def test_a_store_that_is_killed_comes_back_with_its_routes_and_no_request_
     assert_counts_agree(gateway, [load], before={})
 
 
+@pytest.mark.long
 def test_without_a_store_at_start_the_routes_served_last_are_served(begin: Callable[..., Gateway]) -> None:
     gateway = begin(route=ROUTE)
     assert gateway.set_weights(MODEL, {"1": 0, "2": 1}).status == 200
