@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +35,9 @@ MANY_ROUNDS: Final = 3
 """At most: each begins with 601 versions to load."""
 VERSIONS: Final = ("1", "2", "3")
 
+SETTLED_SECONDS: Final = 5.0
+"""After a start, until what looks at new files rests."""
+
 PLAIN_ROUTE: Final[dict[str, Any]] = {
     "model": work.MODEL, "split": {"1": 100}, "assign": {"by": "header:x-user-id"}, "baseline": "1",
 }  # fmt: skip
@@ -54,9 +58,10 @@ def weigh(plan: Plan, results: Results) -> None:
             starts.append(server.start_seconds)
             if number == STARTS - 1:
                 warm([Subject(server, plan.row(), CONNECTIONS)])
+                time.sleep(SETTLED_SECONDS)
                 results.weigh(server)
     memory = results.resources[TWO_WORKERS].pss_bytes / 2**20
-    results.findings[MEMORY.key] = Finding(memory, "after load")
+    results.findings[MEMORY.key] = Finding(memory, "after load, settled")
     results.findings[START.key] = Finding(statistics.median(starts), f"median of {STARTS} starts, no state before")
 
 

@@ -5,14 +5,15 @@ Each is the leader of a session of its own, and only members of that session are
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ READY_PATHS: Final = ("/v2/health/ready",)
 START_TIMEOUT_SECONDS: Final = 60.0
 STOP_TIMEOUT_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.01
+PORTS: Final = (20_000, 32_000)
 
 ROUTE: Final = 'model: breast-cancer\nsplit: {"1": 100}\nassign: {by: "header:x-user-id"}\nbaseline: "1"\n'
 
@@ -71,13 +73,19 @@ def _flag(name: str, value: object) -> tuple[str, str]:
 
 
 def free_port() -> int:
-    """Return a port on which nothing listens now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a port on which nothing listens now, nor on the two after it.
+
+    They are below those that the system gives to outgoing connections, so that none is gone before somebody listens.
+    """
+    while True:
+        port = random.randrange(*PORTS)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for number in range(port, port + 3):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", number))
+            return port
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(
     name: str,
     command: Sequence[str],
