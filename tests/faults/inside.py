@@ -3,7 +3,7 @@
     python -m tests.faults.inside NAME serve …
 
 The processes are forked from the launcher, so what is replaced here is replaced in all of them. A worker's own
-faults begin when it gets SIGUSR2.
+faults begin when it gets SIGWINCH, of which a gateway makes nothing.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from gateway.serving.running import Execution
 
 STORE_URL: Final = "FAULT_STORE_URL"
+BEGIN: Final = signal.SIGWINCH
 HANG_SECONDS: Final = 40
 LEAK_BYTES: Final = 8 << 20
 LEAK_EVERY_SECONDS: Final = 0.2
@@ -68,11 +69,11 @@ def leak() -> None:
 
 
 def on_signal(fault: Callable[[], None]) -> None:
-    """Let *fault* begin in a worker that gets SIGUSR2."""
+    """Let *fault* begin in a worker that gets BEGIN."""
     run = Worker.run
 
     async def listening(self: Worker) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, fault)
+        asyncio.get_running_loop().add_signal_handler(BEGIN, fault)
         await run(self)
 
     Worker.run = listening  # type: ignore[method-assign]  # that is what this file is for

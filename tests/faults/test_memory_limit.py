@@ -41,7 +41,7 @@ async def test_a_worker_that_the_kernel_kills_for_its_memory_is_replaced_and_tak
 
     async with Load(gateway.port, rate=50) as kept, Load(gateway.port, rate=50, keep_alive=False) as fresh:
         await kept.answered(50)
-        os.kill(victim, signal.SIGUSR2)
+        os.kill(victim, inside.BEGIN)
         killed = lambda: limited.kills > 0  # noqa: E731 - asked once
         await asyncio.to_thread(eventually, killed, LEAK_SECONDS, "the kernel kills")
         whole = lambda: is_whole(gateway, without=victim)  # noqa: E731 - asked once

@@ -112,8 +112,8 @@ async def wedge(gateway: Gateway, victim: int) -> tuple[float, int]:
 
 WEDGES: Final = {
     "stopped (SIGSTOP)": ("", signal.SIGSTOP),
-    "with its event loop blocked": ("block", signal.SIGUSR2),
-    "with the interpreter's lock held": ("gil", signal.SIGUSR2),
+    "with its event loop blocked": ("block", inside.BEGIN),
+    "with the interpreter's lock held": ("gil", inside.BEGIN),
 }
 
 
@@ -151,7 +151,7 @@ async def grow(gateway: Gateway, victim: int) -> tuple[list[Load], float]:
     """Let *victim* leak under load until it is replaced; return the loads and the seconds since it was too large."""
     async with Load(gateway.port, rate=50) as kept, Load(gateway.port, rate=50, keep_alive=False) as fresh:
         await kept.answered(50)
-        os.kill(victim, signal.SIGUSR2)
+        os.kill(victim, inside.BEGIN)
         large = lambda: anonymous_bytes(victim) > WORKER_MIB << 20  # noqa: E731 - asked once
         await asyncio.to_thread(eventually, large, PATIENCE_SECONDS, "the worker is too large")
         gone = lambda: victim not in gateway.worker_pids()  # noqa: E731 - asked once
