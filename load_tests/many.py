@@ -174,7 +174,11 @@ def _gateway(models: Path, core: int, state: Path, loaded: int) -> Iterator[tupl
 
 
 def _ready_versions(admin: int) -> int:
-    models = json.loads(_asked(admin, "GET", "/api/v1/models"))
+    """Return how many versions are ready; none where the admin port, which comes after the workers, does not listen."""
+    try:
+        models = json.loads(_asked(admin, "GET", "/api/v1/models"))
+    except ConnectionRefusedError:
+        return 0
     listed = models["models"] if isinstance(models, dict) else models
     return sum(version["state"] == "READY" for model in listed for version in model["versions"])
 
