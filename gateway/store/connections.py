@@ -2,12 +2,14 @@
 
 Under uvloop a connection that the other side reset raises RuntimeError when it is written to. The library knows that
 error from nowhere, so it neither tried again nor told of a connection that is lost.
-Names are looked up apart from the loop (names.py).
+Names are looked up apart from the loop (names.py). What TLS needs is read once, and not for each connection: that
+holds the loop up for 25 ms.
 """
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
@@ -18,7 +20,7 @@ from gateway.store.names import look_up
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from redis.asyncio.connection import AbstractConnection
+    from redis.asyncio.connection import AbstractConnection, RedisSSLContext
 
 
 class Told:
@@ -47,6 +49,28 @@ class TcpConnection(Told, Named, Connection):
 
 class TlsConnection(Told, Named, SSLConnection):
     """Over TLS."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ssl_context = shared(self.ssl_context)
+
+
+_shared: Final[dict[tuple[str, ...], tuple[tuple[int, ...], RedisSSLContext]]] = {}
+"""What was asked for → when its files were changed, and the context that all its connections have."""
+
+
+def shared(asked: RedisSSLContext) -> RedisSSLContext:
+    """Return the context of an earlier connection that *asked* for the same and read the same files, else this one.
+
+    A file that was replaced since, such as a certificate that was renewed, is read by the next connection.
+    """
+    wishes = tuple(repr(getattr(asked, name)) for name in asked.__slots__ if name != "context")
+    files = (asked.keyfile, asked.certfile, asked.ca_certs)
+    changed = tuple(Path(file).stat().st_mtime_ns if file and Path(file).exists() else 0 for file in files)
+    known = _shared.get(wishes)
+    if known is None or known[0] != changed:
+        known = _shared[wishes] = changed, asked
+    return known[1]
 
 
 class SocketConnection(Told, UnixDomainSocketConnection):
