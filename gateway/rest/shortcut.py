@@ -102,8 +102,10 @@ class ShortCut(Guarded):
         known, before, is_between = self.heads.get(data[:end]), self._fast, not self.part
         if (
             known is not None
+            and is_between
             and len(data) - end == known[0].body_bytes
             and self._deadline is None
+            and not self.is_over
             and self.cycle.response_complete
         ):
             self._fast = self._under_way = fast = Fast(self, known)
