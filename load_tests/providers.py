@@ -29,7 +29,7 @@ from load_tests.images import convolution
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ports import Session
+    from gateway.ports.engine import Session
 
 IMAGE: Final = (3, 224, 224)
 BATCHES: Final = (1, 8, 32)

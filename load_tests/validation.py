@@ -29,7 +29,7 @@ from load_tests import work
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 REQUESTS: Final = 2_000
 """How many are read in one round."""

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "gateway.core": ("gateway.core",),
-    "gateway.ports": ("gateway.core",),
+    "gateway.ports": ("gateway.core", "gateway.ports"),
     "gateway.strict_yaml": (),
     "gateway.bfloat16": (),
     "gateway.models": (
@@ -220,7 +220,7 @@ def ports_hold_types_only(sources: Sources) -> list[str]:
     return [
         str(each)
         for each in imports(sources)
-        if each.module == "gateway.ports"
+        if is_within(each.module, "gateway.ports")
         and not each.is_of("gateway")
         and (each.runs or not each.is_of("numpy"))
         and each.name.split(".", maxsplit=1)[0] not in sys.stdlib_module_names

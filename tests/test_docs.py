@@ -36,14 +36,10 @@ from gateway.core.verdicts import Certificate, Kind, Verdict
 from gateway.core.versions import VersionState, VersionStatus
 from gateway.notifications.signing import signed
 from gateway.notifications.targets import read_targets
-from gateway.ports import (
-    NOTIFICATION_OUTCOMES,
-    RECORDING_OUTCOMES,
-    ROLLBACK_REASONS,
-    RolloutGauges,
-    TargetFigures,
-    WorkerReport,
-)
+from gateway.ports.evidence import ROLLBACK_REASONS, RolloutGauges
+from gateway.ports.notifications import NOTIFICATION_OUTCOMES, TargetFigures
+from gateway.ports.observing import RECORDING_OUTCOMES
+from gateway.ports.workers import WorkerReport
 from gateway.rest import problems as inference_problems
 from gateway.rest.app import Metadata
 from gateway.rpc import problems as rpc_problems
@@ -62,7 +58,7 @@ from gateway.telemetry.slab import SlabDirectory
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gateway.ports import Workers
+    from gateway.ports.workers import Workers
 
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "load_tests" / "README.md"])

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
     from gateway.control.auth import Door
     from gateway.notifications.targets import Target
-    from gateway.ports import Evaluated, Workers
+    from gateway.ports.workers import Evaluated, Workers
     from gateway.processes.start import Start
     from gateway.settings import Settings
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from gateway.control.auth import Door, Principal
     from gateway.models.catalog import Catalog
-    from gateway.ports import LastGood, RepositoryControl, Store, Workers
+    from gateway.ports.routes import LastGood
+    from gateway.ports.store import Store
+    from gateway.ports.workers import RepositoryControl, Workers
     from gateway.settings import Settings
 
 

@@ -17,7 +17,7 @@ from gateway.telemetry.spans import SpanSender, SpanWitness
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ports import Witness
+    from gateway.ports.observing import Witness
     from gateway.settings import Settings
     from gateway.telemetry.slab import WorkerSlab
 

@@ -29,7 +29,7 @@ from gateway.models.references import References
 from gateway.models.repository import Repository
 from gateway.models.signing import read_trusted
 from gateway.models.vocabularies import Vocabularies
-from gateway.ports import WorkerReport
+from gateway.ports.workers import WorkerReport
 from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory, ReportFile
 from gateway.recordings.desk import RecordingDesk
@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.core.document import RouteDocument
-    from gateway.ports import RepositoryControl, Statistics
+    from gateway.ports.metrics import Statistics
+    from gateway.ports.workers import RepositoryControl
     from gateway.processes.start import Start
     from gateway.rpc.server import GrpcServer
     from gateway.settings import Settings

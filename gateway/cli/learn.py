@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gateway.learning.folder import Folder
     from gateway.learning.learner import Learner
-    from gateway.ports import LabelledStore
+    from gateway.ports.labels import LabelledStore
     from gateway.settings import Settings
 
 VERBS: Final = ("run", "status", "pause", "resume", "reset")

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from gateway.control.links import Links
     from gateway.control.operations import Operations
     from gateway.core.lineage import Lineage
-    from gateway.ports import NotificationDesk, RecordingShelf, TrafficFigures, Workers
+    from gateway.ports.metrics import TrafficFigures
+    from gateway.ports.notifications import NotificationDesk
+    from gateway.ports.observing import RecordingShelf
+    from gateway.ports.workers import Workers
 
 ANYBODY: Final = Principal("anybody", Role.VIEWER)
 """Who is at an endpoint that is open to everybody."""

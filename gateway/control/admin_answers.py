@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from gateway.control.operations import Operations
     from gateway.control.route_reader import CurrentRoute
     from gateway.core.document import RouteDocument
-    from gateway.ports import NotificationDesk, RecordingShelf, Traffic, TrafficFigures, Workers
+    from gateway.ports.metrics import Traffic, TrafficFigures
+    from gateway.ports.notifications import NotificationDesk
+    from gateway.ports.observing import RecordingShelf
+    from gateway.ports.workers import Workers
 
 
 def _no_metadata(_model: str, _version: int) -> Mapping[str, Any] | None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from gateway.control.route_reader import CurrentRoute
     from gateway.core.document import RouteDocument
     from gateway.core.signature import TensorSpec
-    from gateway.ports import AuditEntry, Traffic, WorkerReport
+    from gateway.ports.metrics import Traffic
+    from gateway.ports.routes import AuditEntry
+    from gateway.ports.workers import WorkerReport
 
 
 def model_view(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.core.alarms import Standing
     from gateway.core.rollout import Rollout
-    from gateway.ports import Monitoring
+    from gateway.ports.evidence import Monitoring
 
     Ask = Callable[[Watched], Awaitable[Watched]]
     """An alarm as it is known → as it is known after one more question."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from gateway.control.operations import Operations
     from gateway.core.anomalies import Anomaly
-    from gateway.ports import Store, Windows
+    from gateway.ports.metrics import Windows
+    from gateway.ports.store import Store
 
 log = logging.getLogger(__name__)
 

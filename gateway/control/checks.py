@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.core.document import RouteDocument
     from gateway.core.rollout import Rollout
     from gateway.core.signature import Signature
-    from gateway.ports import WorkerReport
+    from gateway.ports.workers import WorkerReport
 
 MAX_REASON: Final = 500
 

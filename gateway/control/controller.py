@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.control.route_reader import CurrentRoute
     from gateway.core.drift import ColumnFinding
     from gateway.core.steering import Action
-    from gateway.ports import Store
+    from gateway.ports.store import Store
 
     Drift = Callable[[str], Mapping[int, Sequence[ColumnFinding]]]
 

@@ -20,7 +20,7 @@ from gateway.core.drift_counts import read_sample
 from gateway.core.errors import InvalidDocument, StoreUnavailable
 from gateway.core.notification import Kind, noticed
 from gateway.core.reference import LIVE, Reference, folded, frozen, read_reference
-from gateway.ports import SAMPLES_AT_ONCE, SAMPLES_SECONDS
+from gateway.ports.store import SAMPLES_AT_ONCE, SAMPLES_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.core.drift import ColumnFinding
     from gateway.core.drift_counts import Sample
     from gateway.core.drift_plan import DriftPlan
-    from gateway.ports import Store
+    from gateway.ports.store import Store
 
     Findings = Mapping[str, Mapping[int, Sequence[ColumnFinding]]]
     References = Callable[[str, int, str], Reference | None]

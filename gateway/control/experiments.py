@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.control.operations import Operations
     from gateway.core.experiment import Asked
     from gateway.core.quality import Quality
-    from gateway.ports import AuditEntry
+    from gateway.ports.routes import AuditEntry
 
 ENTRIES: Final = 1_000
 """How far back in the history the splits are looked for that assigned answers."""

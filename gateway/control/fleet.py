@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.core.signature import Signature
     from gateway.core.versions import VersionStatus
-    from gateway.ports import WorkerReport
+    from gateway.ports.workers import WorkerReport
 
 TELLING: Final = (VersionState.FAILED, VersionState.LOADING, VersionState.UNLOADING, VersionState.UNAVAILABLE)
 """What one worker says of a version is said of the version, the most telling first; READY needs all workers."""

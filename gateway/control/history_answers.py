@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from gateway.control.admin_answers import Call
-    from gateway.ports import AuditEntry
+    from gateway.ports.routes import AuditEntry
 
 LINES: Final = "application/x-ndjson"
 PAGE_ENTRIES: Final = 200

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gateway.control.auth import Door, Principal
     from gateway.control.fleet import FleetVersion
     from gateway.control.operations import Operations
-    from gateway.ports import Caller, Workers
+    from gateway.ports.workers import Caller, Workers
 
 log = logging.getLogger(__name__)
 

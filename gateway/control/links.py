@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.errors import GatewayError, InvalidDocument, NoRollout, UnknownModel
 from gateway.core.links import read_offer
 from gateway.core.phases import Event
-from gateway.ports import digest_of_link
+from gateway.ports.notifications import digest_of_link
 
 if TYPE_CHECKING:
     from gateway.control.operations import Operations
     from gateway.core.links import Offer
-    from gateway.ports import LinkStore
+    from gateway.ports.notifications import LinkStore
 
 
 class State(StrEnum):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from gateway.control.admin_answers import Call
-    from gateway.ports import TargetFigures, Undelivered
+    from gateway.ports.notifications import TargetFigures, Undelivered
 
 RETRY: Final = {
     "type": "object", "required": ["model"], "additionalProperties": False,

@@ -44,7 +44,7 @@ from gateway.core.shadowing import copied_percents, shadows_of
 from gateway.core.splits import parse_weights, written
 from gateway.core.stored import Held
 from gateway.core.versions import WHOLE_MODEL
-from gateway.ports import AuditEntry
+from gateway.ports.routes import AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -56,7 +56,9 @@ if TYPE_CHECKING:
     from gateway.core.quality import Quality
     from gateway.core.routing import Values
     from gateway.core.stored import Quarantined
-    from gateway.ports import Described, Evaluated, LastGood, RouteHead, Store, StoredRoute, Workers
+    from gateway.ports.routes import LastGood, RouteHead, StoredRoute
+    from gateway.ports.store import Store
+    from gateway.ports.workers import Described, Evaluated, Workers
 
 WRITE_SECONDS: Final = 1.0
 """A change is answered within this time, whatever the store does."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.core.bandit import Judgement
     from gateway.core.document import RouteDocument
     from gateway.core.optimize import Optimize
-    from gateway.ports import Store
+    from gateway.ports.store import Store
 
 log = logging.getLogger(__name__)
 

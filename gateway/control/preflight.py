@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from gateway.control.fleet import FleetVersion
     from gateway.control.route_reader import CurrentRoute
     from gateway.core.rollout import Rollout
-    from gateway.ports import Described, Evaluated, FleetStore, WorkerReport, Workers
+    from gateway.ports.store import FleetStore
+    from gateway.ports.workers import Described, Evaluated, WorkerReport, Workers
 
 
 class Preflight:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from gateway.control.admin_answers import Call
-    from gateway.ports import Recording
+    from gateway.ports.observing import Recording
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from gateway.core.notification import alert
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.ports import Store
+    from gateway.ports.store import Store
 
 
 class StoreReverter:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.phases import ENDED, Phase
 from gateway.core.rollout import STOPPED
-from gateway.ports import ROLLBACK_REASONS, RolloutGauges
+from gateway.ports.evidence import ROLLBACK_REASONS, RolloutGauges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

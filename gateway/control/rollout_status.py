@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.core.evidence import Evidence
     from gateway.core.rollout import Rollout
     from gateway.core.verdicts import Verdict
-    from gateway.ports import EvidenceStore
+    from gateway.ports.evidence import EvidenceStore
 
 LARGER_SHARE: Final = 0.5
 """The share of the traffic, a fraction of one, at which both versions are compared soonest."""

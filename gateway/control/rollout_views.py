@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.core.evidence import Evidence
     from gateway.core.readiness import Readiness
     from gateway.core.rollout import Rollout
-    from gateway.ports import WorkerReport
+    from gateway.ports.workers import WorkerReport
 
 COUNTED: Final = ("n", "failed", "error", "invalid", "assigned", "poison", "unconfirmed", "deaths")
 """The kinds of counts that are shown for each arm."""

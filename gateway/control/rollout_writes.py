@@ -20,7 +20,7 @@ from gateway.core.rollout import move
 from gateway.core.seating import reseat_route
 from gateway.core.slots import seats
 from gateway.core.stored import Held, Quarantined
-from gateway.ports import AuditEntry, Fence
+from gateway.ports.routes import AuditEntry, Fence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from gateway.core.plan import Plan
     from gateway.core.rollout import Change, Rollout
     from gateway.core.stored import Held
-    from gateway.ports import Store
+    from gateway.ports.store import Store
 
     FailureRate = Callable[[str, int], float]
     """Model and version → the fraction of its requests that failed so far."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from gateway.core.rollout import Rollout
     from gateway.core.seating import Seating
     from gateway.core.stored import Quarantined
-    from gateway.ports import LastGood, RouteHead, RouteStore, StoredRoute, WorkerReport
+    from gateway.ports.routes import LastGood, RouteHead, RouteStore, StoredRoute
+    from gateway.ports.workers import WorkerReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.control.operations import Operations
-    from gateway.ports import LastGood, RouteStore, Workers
+    from gateway.ports.routes import LastGood, RouteStore
+    from gateway.ports.workers import Workers
 
 log = logging.getLogger(__name__)
 

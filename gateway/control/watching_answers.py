@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from gateway.control.admin_answers import Call
     from gateway.control.events import Events
     from gateway.control.operations import Operations
-    from gateway.ports import Traffic, WorkerReport, Workers
+    from gateway.ports.metrics import Traffic
+    from gateway.ports.workers import WorkerReport, Workers
 
 
 class EventStream(StreamingResponse):

@@ -17,7 +17,7 @@ from gateway.models.repository import METADATA_FILE, MODEL_FILE
 if TYPE_CHECKING:
     from gateway.core.compatibility import Finding
     from gateway.core.signature import Signature
-    from gateway.ports import Session
+    from gateway.ports.engine import Session
 
 
 def find(named: str, models: Path) -> Path | None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from gateway.convert.messages import Report
     from gateway.convert.parity import Parity
     from gateway.models.publishing import Publish
-    from gateway.ports import Session
+    from gateway.ports.engine import Session
 
 ONNX: Final = ".onnx"
 READ: Final = (*PICKLES, SKOPS, *XGBOOST, ONNX)

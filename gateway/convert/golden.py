@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gateway.ports import Session, Tensor
+    from gateway.ports.engine import Session, Tensor
 
 MEMBER: Final = "golden_sha256"
 _LINE: Final = re.compile(rb"^golden_sha256:.*\n?", re.MULTILINE)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.convert.samples import Sample
     from gateway.core.signature import Signature, TensorSpec
-    from gateway.ports import Session
+    from gateway.ports.engine import Session
 
     Array = NDArray[Any]
 

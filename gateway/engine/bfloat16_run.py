@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.core.signature import Signature
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 BFLOAT16: Final = 16
 """The number of the type in ONNX, ``TensorProto.BFLOAT16``."""

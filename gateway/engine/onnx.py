@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from gateway.engine.onnx_file import OnnxFacts
     from gateway.engine.pool import Pool
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 logger = logging.getLogger(__name__)
 

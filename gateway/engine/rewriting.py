@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 PRODUCTS: Final = ("MatMul", "Gemm", "Conv")
 """Operators whose constant weights can be rounded to eight or sixteen bits."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from gateway.core.signature import Signature
     from gateway.evaluation.messages import Order
-    from gateway.ports import Session
+    from gateway.ports.engine import Session
 
     Array = NDArray[Any]
 

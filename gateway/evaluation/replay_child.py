@@ -22,7 +22,7 @@ from gateway.models.replay import Unfit, answer, refused
 import numpy as np  # isort: skip - after gateway.convert, which sets what its libraries read
 
 if TYPE_CHECKING:
-    from gateway.ports import Session, Tensor
+    from gateway.ports.engine import Session, Tensor
 
 
 def main(scratch: Path) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from gateway.core.quality import Quality
-    from gateway.ports import FeedbackStore
+    from gateway.ports.labels import FeedbackStore
 
 log = logging.getLogger(__name__)
 

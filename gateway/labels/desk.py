@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gateway.core.feedback import Fact, Prediction
     from gateway.labels.evidence import LabelEvidence
     from gateway.labels.memory import WorkerMemory
-    from gateway.ports import FeedbackStore, Remembered
+    from gateway.ports.labels import FeedbackStore, Remembered
 
 SECOND_LOOK_SECONDS: Final = 0.25
 """Longer than another worker needs to write what it served."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import CorruptRoute, InvalidDocument
 from gateway.core.evidence import Counter
-from gateway.ports import Deltas
+from gateway.ports.evidence import Deltas
 
 if TYPE_CHECKING:
     from gateway.core.feedback import Prediction
-    from gateway.ports import EvidenceStore
+    from gateway.ports.evidence import EvidenceStore
 
 log = logging.getLogger(__name__)
 

@@ -19,13 +19,14 @@ from gateway.core.feedback import SPLIT, Prediction
 from gateway.core.quality import DROPS
 from gateway.labels.reading import said_by
 from gateway.labels.waiting_inputs import WaitingInputs
-from gateway.ports import REMEMBERED_AT_ONCE, Served
+from gateway.ports.labels import REMEMBERED_AT_ONCE, Served
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.core.signature import Signature
-    from gateway.ports import AskedInputs, FeedbackStore, InputWriter, Tensor
+    from gateway.ports.engine import Tensor
+    from gateway.ports.labels import AskedInputs, FeedbackStore, InputWriter
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.core.signature import Signature
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 CHANCES_MOST: Final = 100
 """Rows of probabilities with more classes are not remembered, only the class is."""

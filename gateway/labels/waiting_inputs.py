@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ports import AskedInputs, InputWriter
+    from gateway.ports.labels import AskedInputs, InputWriter
 
 REQUEST_BYTES: Final = 1 << 20
 MOST_BYTES: Final = 16 << 20

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.learning.document import LearnerDocument
     from gateway.learning.folder import Folder
     from gateway.learning.rows import Columns
-    from gateway.ports import LabelledStream
+    from gateway.ports.labels import LabelledStream
 
 
 def build(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from gateway.learning.publishing import Repository
     from gateway.learning.rows import Columns
-    from gateway.ports import Session
+    from gateway.ports.engine import Session
 
     Array = NDArray[Any]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.learning.folder import Folder
     from gateway.learning.releasing import Releases
     from gateway.learning.rows import Columns
-    from gateway.ports import LabelledStream
+    from gateway.ports.labels import LabelledStream
 
 CONSUMER: Final = "learner"
 """There is one per group: the directory's lock sees to it."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.core.adaptation import Adaptation
     from gateway.core.adapter import Columns, Constant, Scalar
     from gateway.models.metadata import Metadata, Serving
-    from gateway.ports import Session, Tensor
+    from gateway.ports.engine import Session, Tensor
 
     Operation = Callable[[Tensor], Tensor]
 

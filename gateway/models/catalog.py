@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from gateway.models.loaded import LoadedVersion
     from gateway.models.repository import Repository, Scan
     from gateway.models.signing import Trusted
-    from gateway.ports import Engine, Metrics, Verifier
+    from gateway.ports.engine import Engine, Verifier
+    from gateway.ports.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from gateway.models.loaded import LoadedVersion
 if TYPE_CHECKING:
     from gateway.models.loader import Prepared
     from gateway.models.repository import FilesStamp, VersionFiles
-    from gateway.ports import VersionCells
+    from gateway.ports.metrics import VersionCells
 
 RETRY_SECONDS: Final = (2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 """How long a version that failed for a reason that may pass waits for its next try."""

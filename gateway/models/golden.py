@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 MAX_BYTES: Final = 1 << 20
 MAX_REQUESTS: Final = 256

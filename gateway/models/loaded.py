@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from gateway.core.signature import Signature
     from gateway.models.metadata import Metadata
-    from gateway.ports import Session, Tensor, VersionCells
+    from gateway.ports.engine import Session, Tensor
+    from gateway.ports.metrics import VersionCells
 
 
 class LoadedVersion:

@@ -22,7 +22,7 @@ from gateway.models.metadata import Metadata, read_metadata, wishes_text
 from gateway.models.proof import prove
 from gateway.models.repository import DIGESTS_FILE, GOLDEN_FILE, METADATA_FILE, MODEL_FILE
 from gateway.models.signing import TO_SIGN, signer
-from gateway.ports import Candidate
+from gateway.ports.engine import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gateway.models.repository import VersionFiles
     from gateway.models.signing import Trusted
     from gateway.models.warmup import WarmUp
-    from gateway.ports import Engine, Session, Verifier
+    from gateway.ports.engine import Engine, Session, Verifier
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.core.signature import TensorSpec
-    from gateway.ports import Session, Tensor
+    from gateway.ports.engine import Session, Tensor
 
 
 def padded(session: Session, *, model: str, version: int) -> PaddedSession:

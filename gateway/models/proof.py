@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gateway.models.golden import GoldenRequest
     from gateway.models.metadata import Serving
-    from gateway.ports import Session
+    from gateway.ports.engine import Session
 
 
 def prove(session: Session, serving: Serving, golden: Sequence[GoldenRequest], patience: float) -> WarmUp:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.core.signature import TensorSpec
     from gateway.models.golden import GoldenRequest
-    from gateway.ports import Session, Tensor
+    from gateway.ports.engine import Session, Tensor
 
 
 def replay(session: Session, requests: Sequence[GoldenRequest], *, tolerance: float | None = None) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.core.signature import Signature, TensorSpec
     from gateway.models.metadata import Serving, WarmUpInput
-    from gateway.ports import Session, Tensor
+    from gateway.ports.engine import Session, Tensor
 
 TIMED_RUNS: Final = 5
 TIMING_BUDGET_SECONDS: Final = 2.0

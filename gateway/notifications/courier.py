@@ -19,7 +19,7 @@ from gateway.core.notification import read_notification
 from gateway.notifications.formats import body_of
 from gateway.notifications.post import POST_SECONDS, PostFailed, post
 from gateway.notifications.signing import signed
-from gateway.ports import NOTIFICATION_OUTCOMES, TargetFigures
+from gateway.ports.notifications import NOTIFICATION_OUTCOMES, TargetFigures
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.notifications.links import LinkMaker
     from gateway.notifications.post import Reply
     from gateway.notifications.targets import Target
-    from gateway.ports import Backlog, Claimed, NotificationStore, Undelivered
+    from gateway.ports.notifications import Backlog, Claimed, NotificationStore, Undelivered
 
     Post = Callable[[str, Mapping[str, str], bytes], Awaitable[Reply]]
 

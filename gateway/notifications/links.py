@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from gateway.core.links import offers_of
-from gateway.ports import digest_of_link
+from gateway.ports.notifications import digest_of_link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.core.notification import Notification
-    from gateway.ports import LinkStore
+    from gateway.ports.notifications import LinkStore
 
 TOKEN_BYTES: Final = 32
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.versions import VersionState, VersionStatus
-from gateway.ports import GoldenResult, WorkerReport
+from gateway.ports.workers import GoldenResult, WorkerReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -20,7 +20,7 @@ from gateway.recordings.redaction import Redactor, Unhidden
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.ports import Answered
+    from gateway.ports.observing import Answered
     from gateway.recordings.files import RecordingFiles
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import RecordingsUnreadable
-from gateway.ports import Recording
+from gateway.ports.observing import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

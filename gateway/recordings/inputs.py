@@ -16,7 +16,7 @@ from gateway.recordings.line import datatypes, plain, tensor_bytes
 from gateway.recordings.redaction import Redactor, Unhidden
 
 if TYPE_CHECKING:
-    from gateway.ports import AskedInputs
+    from gateway.ports.labels import AskedInputs
     from gateway.recordings.files import RecordingFiles
 
 log = logging.getLogger(__name__)

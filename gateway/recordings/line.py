@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.core.signature import Signature
-    from gateway.ports import Answered, Tensor
+    from gateway.ports.engine import Tensor
+    from gateway.ports.observing import Answered
     from gateway.recordings.redaction import Redactor
 
 MAX_BYTES: Final = 1 << 20

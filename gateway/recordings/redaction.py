@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.core.recording import Redaction
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 HASHED_MOST: Final = 10_000
 """Values of one request that are hashed, one by one; more are not recorded."""

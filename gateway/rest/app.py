@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.models.catalog import Catalog
-    from gateway.ports import Feedback, RepositoryControl, Statistics
+    from gateway.ports.labels import Feedback
+    from gateway.ports.metrics import Statistics
+    from gateway.ports.workers import RepositoryControl
     from gateway.rest.asgi import Receive, Scope, Send
     from gateway.rest.exchange import Inference
     from gateway.serving.lanes import Lanes

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.core.signature import TensorSpec
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.rest.envelope import RequestedOutput
     from gateway.serving.parameters import Parameter
 

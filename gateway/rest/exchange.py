@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from gateway.core.errors import GatewayError
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Metrics, Tensor
+    from gateway.ports.engine import Tensor
+    from gateway.ports.metrics import Metrics
     from gateway.rest.form import Form
     from gateway.rest.request_head import RequestHead
     from gateway.rest.room import Room

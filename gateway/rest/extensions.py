@@ -14,7 +14,7 @@ from starlette.routing import Route
 from gateway.core.errors import InvalidDocument, InvalidRequest, RequestTooLarge
 from gateway.core.members import shown
 from gateway.core.strict_json import strict_json
-from gateway.ports import Caller
+from gateway.ports.workers import Caller
 from gateway.rest.responses import answer
 from gateway.serving.configuration import model_config
 from gateway.serving.orders import ordered_version
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from gateway.ports import RepositoryControl, Statistics
+    from gateway.ports.metrics import Statistics
+    from gateway.ports.workers import RepositoryControl
     from gateway.serving.description import Description
 
 BODY_BYTES: Final = 1 << 20

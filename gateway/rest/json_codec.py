@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.core.signature import Signature, TensorSpec
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.rest.binary_codec import Tail
     from gateway.rest.envelope import InputTensor, RequestedOutput
 

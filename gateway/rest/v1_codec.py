@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.core.signature import Signature, TensorSpec
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 DEFAULT_SIGNATURE: Final = "serving_default"
 """The only signature that a version has here, under the name that clients send."""

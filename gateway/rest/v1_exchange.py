@@ -14,7 +14,7 @@ from gateway.rest.lookup import HttpValues
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.live import Arm
 
 

@@ -18,7 +18,7 @@ from gateway.serving.parameters import check_count, check_id, check_parameters, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.rpc.status import Status
     from gateway.serving.exchange import Traffic
     from gateway.serving.live import Arm

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 assert sys.byteorder == "little", "raw tensors are little-endian on the wire and are not swapped here"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.ports import Caller
+from gateway.ports.workers import Caller
 from gateway.rpc.descriptors import MESSAGES
 from gateway.serving.configuration import DATA_TYPES, data_type, model_config
 from gateway.serving.orders import ordered_version
@@ -14,7 +14,8 @@ from gateway.serving.statistics import model_stats
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.ports import RepositoryControl, Statistics
+    from gateway.ports.metrics import Statistics
+    from gateway.ports.workers import RepositoryControl
     from gateway.rpc.stream import Stream
     from gateway.serving.description import Description
 

@@ -16,7 +16,7 @@ from gateway.serving.feedback import BODY_BYTES, FeedbackRoom, facts_in
 if TYPE_CHECKING:
     from gateway.core.errors import GatewayError
     from gateway.core.feedback import Fact
-    from gateway.ports import Feedback
+    from gateway.ports.labels import Feedback
     from gateway.rpc.stream import Stream
     from gateway.serving.description import Description
 

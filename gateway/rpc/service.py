@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from gateway.models.catalog import Catalog
-    from gateway.ports import Feedback, RepositoryControl, Statistics
+    from gateway.ports.labels import Feedback
+    from gateway.ports.metrics import Statistics
+    from gateway.ports.workers import RepositoryControl
     from gateway.rpc.call import Reply
     from gateway.rpc.stream import Method, Ongoing, Stream
     from gateway.serving.exchange import Traffic

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.core.rollout import Kept, Rollout
     from gateway.core.routing import Routing
     from gateway.models.catalog import Catalog
-    from gateway.ports import Metrics
+    from gateway.ports.metrics import Metrics
     from gateway.serving.batching import Lane
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import LiveTable

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 ENTRY_BYTES: Final = 700
 """What an entry takes beside its input and its outputs: the mapping's link, a list, and an array's head."""

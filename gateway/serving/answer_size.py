@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 
 class AnswerSize:

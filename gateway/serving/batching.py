@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from gateway.core.queue_limit import QueueLimit
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import RunLog, Tensor
+    from gateway.ports.engine import RunLog, Tensor
     from gateway.serving.running import Execution
     from gateway.serving.watchdog import Watchdog
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import RunLog, Tensor
+    from gateway.ports.engine import RunLog, Tensor
     from gateway.serving.batching import Result, Ticket
     from gateway.serving.watchdog import Watchdog
 

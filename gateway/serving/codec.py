@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.core.limits import Limits
     from gateway.core.signature import Signature, TensorSpec
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 DTYPES: Final[dict[str, Any]] = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,

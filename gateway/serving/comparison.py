@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 FARTHEST: Final = 1e12
 """What a larger difference counts as, and one to or from a value that is no number: sums must stay finite."""

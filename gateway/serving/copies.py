@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from gateway.core.shadowing import Shadow
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Tensor, VersionCells
+    from gateway.ports.engine import Tensor
+    from gateway.ports.metrics import VersionCells
     from gateway.serving.batching import Lane
     from gateway.serving.comparison import Comparison
     from gateway.serving.live import LiveRoute

@@ -26,7 +26,8 @@ from gateway.serving.retries import Rerun
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.ports import Tensor, VersionCells
+    from gateway.ports.engine import Tensor
+    from gateway.ports.metrics import VersionCells
     from gateway.serving.batching import Result, Ticket
     from gateway.serving.live import Arm
     from gateway.serving.retries import RetryBudget

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from gateway.core.signature import Signature
     from gateway.core.vocabulary import Vocabulary
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import DriftStore, Tensor
+    from gateway.ports.engine import Tensor
+    from gateway.ports.store import DriftStore
     from gateway.serving.batching import Job, Result
 
 log = logging.getLogger(__name__)

@@ -19,13 +19,13 @@ from gateway.core.errors import CorruptRoute, InvalidDocument, StoreUnavailable
 from gateway.core.evidence import RUN_KINDS, Counter, read_evidence
 from gateway.core.judgement import judge_one
 from gateway.core.verdicts import Kind
-from gateway.ports import DELTA_FIELDS, DELTA_POINTS, Deltas
+from gateway.ports.evidence import DELTA_FIELDS, DELTA_POINTS, Deltas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gateway.core.verdicts import Verdict
-    from gateway.ports import EvidenceStore, Reverter
+    from gateway.ports.evidence import EvidenceStore, Reverter
     from gateway.serving.trials import Canary, Trial, Trials
 
 log = logging.getLogger(__name__)

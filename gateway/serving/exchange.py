@@ -19,7 +19,8 @@ from gateway.core import outcomes
 from gateway.core.errors import GatewayError, Overloaded, RequestTooLarge
 from gateway.core.limits import DEFAULT, Limits
 from gateway.core.trace_context import TRACEPARENT, TRACESTATE, read_trace
-from gateway.ports import AskedInputs, Seen
+from gateway.ports.labels import AskedInputs
+from gateway.ports.observing import Seen
 from gateway.serving.dispatch import Attempt, blamed
 from gateway.serving.parameters import microseconds, urgency
 from gateway.serving.retries import RetryBudget
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
     from gateway.core.routing import Values
     from gateway.core.trace_context import TraceContext
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Metrics, PredictionMemory, Tensor, VersionCells, Witness
+    from gateway.ports.engine import Tensor
+    from gateway.ports.labels import PredictionMemory
+    from gateway.ports.metrics import Metrics, VersionCells
+    from gateway.ports.observing import Witness
     from gateway.serving.batching import Lane, Result, Ticket
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, LiveTable

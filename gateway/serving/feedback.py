@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.core.errors import GatewayError
     from gateway.core.feedback import Fact
-    from gateway.ports import Feedback
+    from gateway.ports.labels import Feedback
     from gateway.serving.description import Description
 
 IN_HAND: Final = 128

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gateway.models.catalog import Catalog
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import RunLog
+    from gateway.ports.engine import RunLog
     from gateway.serving.drift import RequestSample
     from gateway.serving.watchdog import Watchdog
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from gateway.core.rollout import Rollout
     from gateway.core.routing import Routing, Values
     from gateway.core.watching import Mark
-    from gateway.ports import Metrics, Tensor, VersionCells
+    from gateway.ports.engine import Tensor
+    from gateway.ports.metrics import Metrics, VersionCells
     from gateway.serving.batching import Lane
     from gateway.serving.recording import RecordingTap
     from gateway.serving.shadow import Tap

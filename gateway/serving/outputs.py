@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.core.signature import Signature
     from gateway.models.answers import Form
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 ROOM: Final = 4_096
 """Elements that are taken between two readings, and what an answer takes beside its own: at most 256 answers."""

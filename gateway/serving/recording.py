@@ -11,7 +11,7 @@ import copy
 import logging
 from typing import TYPE_CHECKING
 
-from gateway.ports import Answered
+from gateway.ports.observing import Answered
 from gateway.serving.shadow import ShadowedRoute
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from gateway.core.routing import Routing, Values
     from gateway.core.shadowing import Shadow
     from gateway.core.watching import Mark
-    from gateway.ports import Metrics, Recorder, Tensor
+    from gateway.ports.engine import Tensor
+    from gateway.ports.metrics import Metrics
+    from gateway.ports.observing import Recorder
     from gateway.serving.batching import Lane, Result
     from gateway.serving.live import Arm, LiveRoute
     from gateway.serving.shadow import Shadows

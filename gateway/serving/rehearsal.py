@@ -15,7 +15,7 @@ from gateway.core.errors import GatewayError, InvalidModel
 from gateway.core.phases import Phase
 from gateway.models.golden import golden_of
 from gateway.models.replay import replay
-from gateway.ports import GoldenResult
+from gateway.ports.workers import GoldenResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.core.rollout import Rollout
     from gateway.models.catalog import Catalog
-    from gateway.ports import Session
+    from gateway.ports.engine import Session
 
 LOOK_AGAIN_SECONDS: Final = 2.0
 """What was missing may be there a moment later: files are looked for again so often while a canary waits."""

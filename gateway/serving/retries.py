@@ -14,7 +14,7 @@ from gateway.core.errors import InvalidRequest, Overloaded, VersionStuck
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.batching import Job, Lane, Result
 
     Ended = Callable[[Result, bool], None]

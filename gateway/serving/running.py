@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import RunSeat, Tensor
+    from gateway.ports.engine import RunSeat, Tensor
     from gateway.serving.answer_size import AnswerSize
     from gateway.serving.batching import Job
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from gateway.core.shadowing import Shadow
     from gateway.core.watching import Mark
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Metrics, PredictionMemory, Tensor
+    from gateway.ports.engine import Tensor
+    from gateway.ports.labels import PredictionMemory
+    from gateway.ports.metrics import Metrics
     from gateway.serving.batching import Lane, Result
     from gateway.serving.copies import OnPair
     from gateway.serving.live import Arm

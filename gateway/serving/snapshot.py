@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.ports import StoredRoute
+from gateway.ports.routes import StoredRoute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.ports import VersionFigures
+from gateway.ports.metrics import VersionFigures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from gateway.ports import Session
+    from gateway.ports.engine import Session
 
 LOOK_SECONDS: Final = 0.02
 """How late a run is seen to be over its limit."""

@@ -27,7 +27,7 @@ from gateway.serving.tallies import End
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.batching import Result
     from gateway.serving.live import Arm
     from gateway.serving.retries import RetryBudget

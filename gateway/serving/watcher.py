@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.core.rollout import Kept, Rollout
     from gateway.core.routing import Routing
-    from gateway.ports import RouteHead, RouteStore, StoredRoute
+    from gateway.ports.routes import RouteHead, RouteStore, StoredRoute
     from gateway.serving.adoption import Adoption
     from gateway.serving.snapshot import Snapshot
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.core import outcomes
 from gateway.core.errors import GatewayError
 from gateway.core.sampling import Pace
-from gateway.ports import SeenRun
+from gateway.ports.observing import SeenRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import CorruptRoute, InvalidDocument
 from gateway.core.evidence import Counter, read_counter, read_slots
-from gateway.ports import DELTA_FIELDS, DELTA_POINTS
+from gateway.ports.evidence import DELTA_FIELDS, DELTA_POINTS
 from gateway.store.keys import SEEN_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gateway.ports import Deltas, Fence
+    from gateway.ports.evidence import Deltas
+    from gateway.ports.routes import Fence
 
 ROLLOUT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 WORKER: Final = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.ports import REPLICA_BYTES
+from gateway.ports.store import REPLICA_BYTES
 from gateway.store.evidence_records import check_name
 from gateway.store.scripts import script
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.evidence import RUN_KINDS
-from gateway.ports import QUALITY_BUCKETS
+from gateway.ports.labels import QUALITY_BUCKETS
 
 CHANGES: Final = "gateway:changes"
 """The one channel on which every change is published. A message only says "look again"; its content is never used."""

@@ -16,7 +16,7 @@ from gateway.store.records import audit_fields, entry_of, previous_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.ports import AuditEntry
+    from gateway.ports.routes import AuditEntry
 
 Newest = dict[str, tuple[bytes, str]]
 """Model → the id of the newest entry of its history, and what the next one holds of it."""

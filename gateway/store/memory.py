@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gateway.core.errors import RevisionConflict
-from gateway.ports import AuditEntry, RouteHead, StoredRoute
+from gateway.ports.routes import AuditEntry, RouteHead, StoredRoute
 from gateway.store.evidence_records import check_fence
 from gateway.store.keys import AUDIT_ENTRIES, HISTORY_LIMIT
 from gateway.store.memory_drift import MemoryDrift
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from gateway.core.notification import Notification
-    from gateway.ports import Fence
+    from gateway.ports.routes import Fence
 
 
 class MemoryRouteStore(MemoryNotifications, MemoryLinks, MemoryFleet, MemoryDrift):

@@ -6,7 +6,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from gateway.ports import SAMPLES_AT_ONCE, SAMPLES_KEPT
+from gateway.ports.store import SAMPLES_AT_ONCE, SAMPLES_KEPT
 from gateway.store.memory_evidence import MemoryEvidence
 
 if TYPE_CHECKING:

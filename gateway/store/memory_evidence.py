@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.core.errors import StoreUnavailable
-from gateway.ports import LEASE_SECONDS
+from gateway.ports.evidence import LEASE_SECONDS
 from gateway.store.evidence_records import (
     check_name,
     check_rollout,
@@ -20,7 +20,8 @@ from gateway.store.keys import EVIDENCE_SECONDS, SEEN_POINTS, evidence_key, leas
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gateway.ports import Deltas, Fence
+    from gateway.ports.evidence import Deltas
+    from gateway.ports.routes import Fence
 
 
 class MemoryEvidence:

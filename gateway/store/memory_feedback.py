@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from gateway.ports import NO_COHORT, Remembered
+from gateway.ports.labels import NO_COHORT, Remembered
 from gateway.store.keys import (
     ASSIGNED_FIELDS,
     QUALITY_FIELDS,
@@ -24,7 +24,7 @@ from gateway.store.memory_labelled import MemoryLabelledStream
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.ports import Served
+    from gateway.ports.labels import Served
 
 CELL = re.compile(r"([0-9]+)\|cell\|")
 

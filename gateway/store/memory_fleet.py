@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from gateway.ports import REPLICA_SECONDS
+from gateway.ports.store import REPLICA_SECONDS
 from gateway.store.fleet_words import check_words
 from gateway.store.memory_evidence import MemoryEvidence
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.core.labelled import read_labelled
-from gateway.ports import CLAIM_SECONDS
+from gateway.ports.labels import CLAIM_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

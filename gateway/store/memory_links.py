@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from gateway.ports import LINK_SECONDS, KeptLink
+from gateway.ports.notifications import LINK_SECONDS, KeptLink
 from gateway.store.keys import link_key
 from gateway.store.memory_evidence import MemoryEvidence
 

@@ -7,7 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.ports import NEW_TARGET_SECONDS, OUTBOX_ENTRIES, UNDELIVERED_ENTRIES, Backlog, Claimed, Undelivered
+from gateway.ports.notifications import (
+    NEW_TARGET_SECONDS,
+    OUTBOX_ENTRIES,
+    UNDELIVERED_ENTRIES,
+    Backlog,
+    Claimed,
+    Undelivered,
+)
 from gateway.store.memory_feedback import MemoryFeedback
 
 if TYPE_CHECKING:

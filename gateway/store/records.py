@@ -16,7 +16,7 @@ from gateway.core.audit import GENESIS, entry_digest, members_of
 from gateway.core.errors import CorruptRoute, InvalidDocument
 from gateway.core.names import version_number
 from gateway.core.versions import WHOLE_MODEL
-from gateway.ports import AuditEntry, RouteHead, StoredRoute
+from gateway.ports.routes import AuditEntry, RouteHead, StoredRoute
 from gateway.store.keys import PAYLOAD_BYTES
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import ResponseError
 
-from gateway.ports import SAMPLES_AT_ONCE, SAMPLES_KEPT, SAMPLES_SECONDS
+from gateway.ports.store import SAMPLES_AT_ONCE, SAMPLES_KEPT, SAMPLES_SECONDS
 from gateway.store.guard import is_wrong_type
 from gateway.store.keys import REFERENCE_SECONDS, reference_key, samples_key
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ResponseError
 
-from gateway.ports import LEASE_SECONDS
+from gateway.ports.evidence import LEASE_SECONDS
 from gateway.store.calls import run_script
 from gateway.store.evidence_records import (
     check_name,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.core.evidence import Counter
-    from gateway.ports import Deltas
+    from gateway.ports.evidence import Deltas
     from gateway.store.calls import Calls
 
 LEASE_MILLISECONDS: Final = round(LEASE_SECONDS * 1000)

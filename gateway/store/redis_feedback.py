@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from gateway.core.cohorts import HOUR_SECONDS, HOURS_KEPT
 from gateway.core.errors import CorruptRoute
-from gateway.ports import NO_COHORT, QUALITY_BUCKETS, Remembered
+from gateway.ports.labels import NO_COHORT, QUALITY_BUCKETS, Remembered
 from gateway.store.calls import run_script
 from gateway.store.feedback_scripts import LABEL, REMEMBER
 from gateway.store.guard import is_wrong_type
@@ -32,7 +32,7 @@ from gateway.store.redis_labelled import RedisLabelledStream
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.ports import Served
+    from gateway.ports.labels import Served
 
 
 class RedisFeedback(RedisEvidence):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.ports import REPLICA_SECONDS
+from gateway.ports.store import REPLICA_SECONDS
 from gateway.store.calls import run_script
 from gateway.store.fleet_words import ANNOUNCE, check_words
 from gateway.store.keys import REPLICAS

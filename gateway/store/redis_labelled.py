@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from gateway.core.errors import CorruptRoute
 from gateway.core.labelled import read_labelled
-from gateway.ports import CLAIM_SECONDS
+from gateway.ports.labels import CLAIM_SECONDS
 from gateway.store.calls import run_script
 from gateway.store.guard import is_wrong_type
 from gateway.store.keys import labelled_key

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
-from gateway.ports import LINK_SECONDS, KeptLink
+from gateway.ports.notifications import LINK_SECONDS, KeptLink
 from gateway.store.guard import is_wrong_type
 from gateway.store.keys import link_key, used_link_key
 

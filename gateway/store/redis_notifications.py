@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from gateway.ports import (
+from gateway.ports.notifications import (
     NEW_TARGET_SECONDS,
     OUTBOX_ENTRIES,
     UNDELIVERED_ENTRIES,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import ResponseError
 
 from gateway.core.errors import CorruptRoute, RevisionConflict
-from gateway.ports import OUTBOX_ENTRIES, RouteHead, StoredRoute
+from gateway.ports.notifications import OUTBOX_ENTRIES
+from gateway.ports.routes import RouteHead, StoredRoute
 from gateway.store.address import Address
 from gateway.store.calls import Calls, run_script
 from gateway.store.evidence_records import check_fence, refusal
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from gateway.core.notification import Notification
-    from gateway.ports import AuditEntry, Fence
+    from gateway.ports.routes import AuditEntry, Fence
 
 
 WRITTEN_BEFORE: Final = 3

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gateway.core.sampling import Sampling
     from gateway.core.trace_context import TraceContext
-    from gateway.ports import Seen
+    from gateway.ports.observing import Seen
     from gateway.telemetry.outbox import Outbox
 
 

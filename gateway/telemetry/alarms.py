@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from gateway.ports import AlarmMetrics
+    from gateway.ports.evidence import AlarmMetrics
 
 
 class AlarmCollector(Collector):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
-from gateway.ports import RECORDING_OUTCOMES
+from gateway.ports.observing import RECORDING_OUTCOMES
 from gateway.telemetry.layout import COPY_DROPS, COPY_OUTCOMES, DIFFERENCE_EDGES, EVENTS, FALLBACKS, ROW_EDGES
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from prometheus_client.utils import floatToGoString
 from gateway import __version__
 from gateway.core.outcomes import OUTCOMES
 from gateway.core.versions import VersionState
-from gateway.ports import RECORDING_OUTCOMES
+from gateway.ports.observing import RECORDING_OUTCOMES
 from gateway.telemetry.layout import (
     COPY_DROPS,
     COPY_OUTCOMES,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from gateway.ports import WorkerReport, Workers
+    from gateway.ports.workers import WorkerReport, Workers
     from gateway.telemetry.layout import Layout
     from gateway.telemetry.series import Snapshot
     from gateway.telemetry.slab import SlabDirectory

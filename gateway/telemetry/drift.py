@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from gateway.ports import DriftMetrics
+    from gateway.ports.metrics import DriftMetrics
 
 LABELS: Final = ("model", "version")
 

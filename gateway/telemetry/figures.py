@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.core.outcomes import OK
-from gateway.ports import VersionFigures
+from gateway.ports.metrics import VersionFigures
 from gateway.telemetry.series import Ledger
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from gateway.core.outcomes import OUTCOMES
-from gateway.ports import RECORDING_OUTCOMES
+from gateway.ports.observing import RECORDING_OUTCOMES
 
 CELL_BYTES: Final = 8
 HEADER_BYTES: Final = 4096

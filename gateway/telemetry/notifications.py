@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from gateway.ports import TargetFigures
+    from gateway.ports.notifications import TargetFigures
 
 
 class NotificationCollector(Collector):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from gateway.core.quality import Quality
-    from gateway.ports import QualityMetrics
+    from gateway.ports.labels import QualityMetrics
 
 LABELS: Final = ("model", "version")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from gateway.core.verdicts import Verdict
-    from gateway.ports import RolloutMetrics
+    from gateway.ports.evidence import RolloutMetrics
 
 GUARD_LABELS = ("model", "version", "guard")
 

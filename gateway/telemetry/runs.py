@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from gateway.ports import RunSeat
+    from gateway.ports.engine import RunSeat
     from gateway.telemetry.crashes import CrashTable
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from gateway.core.trace_context import TraceContext
-    from gateway.ports import Seen
+    from gateway.ports.observing import Seen
     from gateway.telemetry.outbox import Outbox
 
 EXPORT_SECONDS: Final = 5.0

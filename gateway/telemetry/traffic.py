@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.outcomes import OUTCOMES
-from gateway.ports import Traffic
+from gateway.ports.metrics import Traffic
 from gateway.telemetry.series import Ledger
 
 if TYPE_CHECKING:

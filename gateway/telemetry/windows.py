@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.outcomes import OUTCOMES
-from gateway.ports import Window
+from gateway.ports.metrics import Window
 from gateway.telemetry.series import Ledger
 from gateway.telemetry.traffic import quantile
 

@@ -12,7 +12,7 @@ import socket
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from gateway.ports import Candidate, Finding
+from gateway.ports.engine import Candidate, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable

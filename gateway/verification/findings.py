@@ -12,13 +12,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from gateway.models.loading import STALE_SECONDS
-from gateway.ports import Finding
+from gateway.ports.engine import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gateway.ports import Candidate
+    from gateway.ports.engine import Candidate
 
 logger = logging.getLogger(__name__)
 

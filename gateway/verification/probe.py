@@ -25,10 +25,10 @@ from gateway.models.adapting import adapted
 from gateway.models.memory import anonymous_bytes, give_memory_back
 from gateway.models.metadata import read_wishes
 from gateway.models.proof import prove
-from gateway.ports import Finding
+from gateway.ports.engine import Finding
 
 if TYPE_CHECKING:
-    from gateway.ports import Candidate, Engine
+    from gateway.ports.engine import Candidate, Engine
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.verification.watching import watch_probe
 
 if TYPE_CHECKING:
-    from gateway.ports import Candidate, Engine, Finding
+    from gateway.ports.engine import Candidate, Engine, Finding
     from gateway.verification.findings import Findings
     from gateway.verification.probe import Bounds
 

@@ -10,11 +10,11 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.models.memory import shown
-from gateway.ports import Finding
+from gateway.ports.engine import Finding
 from gateway.verification.probe import BUILT, run_probe
 
 if TYPE_CHECKING:
-    from gateway.ports import Candidate, Engine
+    from gateway.ports.engine import Candidate, Engine
     from gateway.verification.probe import Bounds
 
 

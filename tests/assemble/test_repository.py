@@ -10,13 +10,13 @@ import pytest
 
 from gateway.assemble.repository import LateTokenFile, repository_control
 from gateway.core.errors import Forbidden, Unauthenticated
-from gateway.ports import Caller
+from gateway.ports.workers import Caller
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.ports import RepositoryControl
+    from gateway.ports.workers import RepositoryControl
 
 HERE = Caller("127.0.0.1", {"host": "localhost"})
 NOTHING = cast("Any", None)

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from gateway.core.feedback import Fact, Prediction, fields_of
-from gateway.ports import Served
+from gateway.ports.labels import Served
 from tests.control.fakes import FAILED, FIVE_FLOATS, LOADING, READY, UNAVAILABLE, House
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from gateway.store.server_binary import find_server
 from tests.store.servers import USER, one_node_cluster, past_the_user
 
 if TYPE_CHECKING:
-    from gateway.ports import RouteStore
+    from gateway.ports.routes import RouteStore
 
 Poison = Callable[[str, dict[str, bytes]], Awaitable[None]]
 Tamper = Callable[[str, dict[bytes, bytes]], Awaitable[None]]

@@ -10,12 +10,12 @@ import pytest
 from gateway.core.audit import GENESIS, entry_digest, follow, link_of, members_of
 from gateway.core.errors import InvalidDocument, RevisionConflict
 from gateway.core.versions import WHOLE_MODEL
-from gateway.ports import AuditEntry
+from gateway.ports.routes import AuditEntry
 from gateway.store.keys import audit_key, route_key
 from gateway.store.redis_store import RedisRouteStore
 
 if TYPE_CHECKING:
-    from gateway.ports import RouteStore
+    from gateway.ports.routes import RouteStore
 
 DOCUMENT = {"split": {"1": 95, "2": 5}, "rules": [{"when": {"header:x": ["é"]}}], "tolerate": 0.1}
 

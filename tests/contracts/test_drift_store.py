@@ -9,13 +9,13 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.core.errors import StoreUnavailable
-from gateway.ports import SAMPLES_AT_ONCE, SAMPLES_KEPT
+from gateway.ports.store import SAMPLES_AT_ONCE, SAMPLES_KEPT
 from gateway.store.keys import REFERENCE_SECONDS, reference_key, samples_key
 from gateway.store.memory import MemoryRouteStore
 from tests.store.servers import past_the_user
 
 if TYPE_CHECKING:
-    from gateway.ports import Store
+    from gateway.ports.store import Store
 
 DIGEST = "ab" * 32
 

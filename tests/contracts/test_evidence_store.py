@@ -10,11 +10,13 @@ import pytest
 
 from gateway.core.errors import CorruptRoute, InvalidDocument, RevisionConflict
 from gateway.core.evidence import Counter, read_evidence
-from gateway.ports import DELTA_FIELDS, DELTA_POINTS, LEASE_SECONDS, AuditEntry, Deltas, Fence
+from gateway.ports.evidence import DELTA_FIELDS, DELTA_POINTS, LEASE_SECONDS, Deltas
+from gateway.ports.routes import AuditEntry, Fence
 from gateway.store.keys import EVIDENCE_SECONDS, SEEN_POINTS, evidence_key, lease_key, rollout_keys, seen_key
 
 if TYPE_CHECKING:
-    from gateway.ports import EvidenceStore, RouteStore, StoredRoute
+    from gateway.ports.evidence import EvidenceStore
+    from gateway.ports.routes import RouteStore, StoredRoute
     from gateway.store.memory import MemoryRouteStore
     from gateway.store.redis_store import RedisRouteStore
 

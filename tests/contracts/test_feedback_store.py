@@ -10,12 +10,12 @@ import pytest
 
 from gateway.core.errors import CorruptRoute
 from gateway.core.quality import read_quality
-from gateway.ports import Served
+from gateway.ports.labels import Served
 from gateway.store.keys import QUALITY_FIELDS
 from tests.store.servers import past_the_user
 
 if TYPE_CHECKING:
-    from gateway.ports import FeedbackStore
+    from gateway.ports.labels import FeedbackStore
     from gateway.store.memory import MemoryRouteStore
     from gateway.store.redis_store import RedisRouteStore
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.ports import REPLICA_BYTES
+from gateway.ports.store import REPLICA_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.ports import FleetStore
+    from gateway.ports.store import FleetStore
     from gateway.store.memory import MemoryRouteStore
     from gateway.store.redis_store import RedisRouteStore
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.core.errors import CorruptRoute
-from gateway.ports import Served
+from gateway.ports.labels import Served
 from gateway.store.keys import LABELLED_SECONDS, labelled_key, served_key
 from tests.store.servers import past_the_user
 
 if TYPE_CHECKING:
-    from gateway.ports import LabelledStore, LabelledStream
+    from gateway.ports.labels import LabelledStore, LabelledStream
     from gateway.store.memory import MemoryRouteStore
     from gateway.store.redis_store import RedisRouteStore
     from tests.contracts.conftest import SecondsLeft

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.ports import KeptLink, digest_of_link
+from gateway.ports.notifications import KeptLink, digest_of_link
 
 if TYPE_CHECKING:
-    from gateway.ports import LinkStore
+    from gateway.ports.notifications import LinkStore
 
 DIGEST = digest_of_link("token")
 

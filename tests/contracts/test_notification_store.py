@@ -10,12 +10,15 @@ from redis.asyncio import Redis
 
 from gateway.core.errors import RevisionConflict
 from gateway.core.notification import Kind, Notification, read_notification
-from gateway.ports import OUTBOX_ENTRIES, AuditEntry, Claimed, Store
+from gateway.ports.notifications import OUTBOX_ENTRIES, Claimed
+from gateway.ports.routes import AuditEntry
 from gateway.store.keys import deliveries_key, outbox_key, undelivered_key
 from tests.store.servers import past_the_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gateway.ports.store import Store
 
 SECONDS = 30.0
 

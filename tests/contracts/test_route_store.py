@@ -12,7 +12,7 @@ import pytest
 
 from gateway.core.errors import CorruptRoute, InvalidDocument, RevisionConflict
 from gateway.core.versions import WHOLE_MODEL
-from gateway.ports import AuditEntry, RouteHead, RouteStore
+from gateway.ports.routes import AuditEntry, RouteHead, RouteStore
 from gateway.store.keys import PAYLOAD_BYTES
 from gateway.store.records import CORRUPT_REVISION
 

@@ -11,14 +11,15 @@ from gateway.core.errors import Unauthenticated
 from gateway.core.lineage import Lineage
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.versions import VersionState, VersionStatus
-from gateway.ports import AuditEntry, GoldenResult, StoredRoute, WorkerReport
+from gateway.ports.routes import AuditEntry, StoredRoute
+from gateway.ports.workers import GoldenResult, WorkerReport
 from gateway.store.memory import MemoryRouteStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.control.auth import Door
-    from gateway.ports import NotificationDesk
+    from gateway.ports.notifications import NotificationDesk
     from gateway.recordings.files import RecordingFiles
 
 READY = VersionState.READY

@@ -10,7 +10,8 @@ from gateway.control.operations import Operations
 from gateway.control.rollout_news import RolloutNews
 from gateway.core import stored
 from gateway.core.evidence import Counter
-from gateway.ports import Deltas, GoldenResult
+from gateway.ports.evidence import Deltas
+from gateway.ports.workers import GoldenResult
 from gateway.store.memory import MemoryRouteStore
 from tests.control.fakes import READY, FakeWorkers, House
 

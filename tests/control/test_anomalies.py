@@ -15,7 +15,7 @@ from gateway.core.anomalies import LEAST_HISTORY, NEWEST, WINDOW_SECONDS
 from gateway.core.drift_counts import Sample
 from gateway.core.notification import Kind, Notification, read_notification
 from gateway.core.reference import Column, Reference
-from gateway.ports import Window
+from gateway.ports.metrics import Window
 from tests.control.fakes import House, no_metrics
 
 if TYPE_CHECKING:

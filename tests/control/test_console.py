@@ -13,7 +13,7 @@ from gateway.control.admin import create_admin
 from gateway.control.console import FILES, console_files
 from gateway.core.guards import DEFAULTS, UNLESS_NAMED
 from gateway.core.policies import POLICIES
-from gateway.ports import Traffic
+from gateway.ports.metrics import Traffic
 from tests.control.fakes import FakeDoor, House, no_metrics
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.control.rollout_news import RolloutNews
 from gateway.core.phases import Event, Phase
-from gateway.ports import LEASE_SECONDS
+from gateway.ports.evidence import LEASE_SECONDS
 from tests.control.fakes import LOADING
 from tests.control.rollout_house import RolloutHouse
 

@@ -14,7 +14,7 @@ from gateway.core.drift_counts import Sample
 from gateway.core.notification import Kind, Notification, read_notification
 from gateway.core.phases import Phase
 from gateway.core.reference import LIVE, Column, Reference, read_reference
-from gateway.ports import SAMPLES_AT_ONCE, SAMPLES_SECONDS
+from gateway.ports.store import SAMPLES_AT_ONCE, SAMPLES_SECONDS
 from tests.control.rollout_house import RolloutHouse
 
 if TYPE_CHECKING:

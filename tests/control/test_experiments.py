@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.core.feedback import Fact, Prediction, fields_of
-from gateway.ports import Served
+from gateway.ports.labels import Served
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient

@@ -9,7 +9,7 @@ import pytest
 from gateway.core.evidence import Counter
 from gateway.core.latency import FROZEN_FROM, TIME_KINDS
 from gateway.core.phases import Event, Phase
-from gateway.ports import Deltas
+from gateway.ports.evidence import Deltas
 from tests.control.rollout_house import RolloutHouse
 
 

@@ -20,7 +20,7 @@ from gateway.core.errors import (
     VersionUnavailable,
 )
 from gateway.core.versions import WHOLE_MODEL
-from gateway.ports import Caller
+from gateway.ports.workers import Caller
 from tests.control.fakes import FAILED, LOADING, READY, UNAVAILABLE, UNLOADING, FakeDoor, House
 
 if TYPE_CHECKING:

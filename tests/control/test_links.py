@@ -15,7 +15,7 @@ from gateway.core.links import Act, Offer
 from gateway.core.notification import Kind, read_notification
 from gateway.core.phases import Event, Phase
 from gateway.notifications.links import LinkMaker
-from gateway.ports import LINK_SECONDS, digest_of_link
+from gateway.ports.notifications import LINK_SECONDS, digest_of_link
 from tests.control.fakes import FakeDoor, no_metrics
 from tests.control.rollout_house import PLAN, RolloutHouse
 

@@ -21,7 +21,7 @@ from gateway.core.errors import (
     VersionUnavailable,
 )
 from gateway.core.signature import Signature, TensorSpec
-from gateway.ports import AuditEntry
+from gateway.ports.routes import AuditEntry
 from gateway.store.memory import MemoryRouteStore
 from tests.control.fakes import FAILED, FIVE_FLOATS, FOUR_FLOATS, LOADING, READY, UNAVAILABLE, House
 

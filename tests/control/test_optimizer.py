@@ -16,7 +16,8 @@ from gateway.core.cohorts import cohort_fields, hour_of
 from gateway.core.errors import InvalidDocument, RouteOptimized
 from gateway.core.feedback import Fact, Prediction, fields_of
 from gateway.core.phases import Event
-from gateway.ports import LEASE_SECONDS, Served
+from gateway.ports.evidence import LEASE_SECONDS
+from gateway.ports.labels import Served
 from tests.control.fakes import FAILED, no_metrics
 from tests.control.rollout_house import RolloutHouse
 

@@ -20,7 +20,7 @@ from tests.serving.test_watched import arm_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 IN = (TensorSpec("x", "FP32", (-1, 2)),)
 CLASSES = Signature(IN, (TensorSpec("label", "INT64", (-1,)),))

@@ -11,7 +11,8 @@ from gateway.control.operations import Operations
 from gateway.control.rollout_news import RolloutNews
 from gateway.core.phases import Phase
 from gateway.core.versions import VersionState
-from gateway.ports import REPLICA_SECONDS, GoldenResult
+from gateway.ports.store import REPLICA_SECONDS
+from gateway.ports.workers import GoldenResult
 from tests.control.fakes import FAILED, LOADING, READY
 from tests.control.rollout_house import NumberedFiles, RolloutHouse
 

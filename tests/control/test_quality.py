@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.ports import Served
+from gateway.ports.labels import Served
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient

@@ -21,7 +21,7 @@ from gateway.control.lineage_answers import lineage_view
 from gateway.control.token_file import TokenFile
 from gateway.core.errors import Forbidden
 from gateway.core.lineage import Lineage, Parent, VersionName
-from gateway.ports import Caller
+from gateway.ports.workers import Caller
 from gateway.recordings.files import RecordingFiles
 from tests.control.fakes import READY, House, no_metrics
 

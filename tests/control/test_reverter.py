@@ -14,7 +14,9 @@ from gateway.core.phases import Event, Phase
 from tests.control.rollout_house import RolloutHouse
 
 if TYPE_CHECKING:
-    from gateway.ports import Reverter, Store, StoredRoute
+    from gateway.ports.evidence import Reverter
+    from gateway.ports.routes import StoredRoute
+    from gateway.ports.store import Store
 
 
 @pytest.fixture

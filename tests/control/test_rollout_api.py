@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from gateway.control.admin import create_admin
 from gateway.core.evidence import Counter
 from gateway.core.latency import EDGES, TIME_KINDS
-from gateway.ports import Deltas
+from gateway.ports.evidence import Deltas
 from tests.control.fakes import LOADING, UNAVAILABLE, no_metrics
 from tests.control.rollout_house import PLAN, RolloutHouse
 

@@ -21,7 +21,7 @@ from gateway.core.errors import (
     VersionUnavailable,
 )
 from gateway.core.phases import Event, MoveRefused, Phase
-from gateway.ports import Deltas
+from gateway.ports.evidence import Deltas
 from tests.control.fakes import FAILED, FIVE_FLOATS, LOADING, READY
 from tests.control.rollout_house import PLAN, RolloutHouse
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.core.routing import Values
-    from gateway.ports import RouteHead
+    from gateway.ports.routes import RouteHead
     from gateway.serving.batching import Job, Result
     from gateway.serving.live import Arm
     from gateway.serving.running import Execution

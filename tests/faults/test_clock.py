@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from gateway.ports import LEASE_SECONDS
+from gateway.ports.evidence import LEASE_SECONDS
 from gateway.store.keys import lease_key
 from tests.faults import inside, thresholds
 from tests.faults.store_server import needs_redis, network, store, url

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from gateway.core.evidence import Counter
-from gateway.ports import Deltas
+from gateway.ports.evidence import Deltas
 from gateway.store.redis_store import RedisRouteStore
 from tests.flows import metrics
 from tests.flows.gateway_process import eventually

@@ -25,7 +25,8 @@ from gateway.labels.desk import AT_WORK, LOOKED_UP_AT_ONCE, FeedbackDesk
 from gateway.labels.duty import EVERY_SECONDS, LabelDuty
 from gateway.labels.evidence import SIGHTINGS_MOST, LabelEvidence
 from gateway.labels.memory import BURST, WorkerMemory
-from gateway.ports import AuditEntry, Fence, Served
+from gateway.ports.labels import Served
+from gateway.ports.routes import AuditEntry, Fence
 from gateway.recordings.files import RecordingFiles
 from gateway.recordings.inputs import InputWriter
 from gateway.store.memory import MemoryRouteStore
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.core.evidence import Evidence
-    from gateway.ports import Remembered
+    from gateway.ports.labels import Remembered
 
 SIGNATURE = Signature((), (TensorSpec("label", "INT64", (-1,)),))
 NOWHERE = Path("/nowhere")

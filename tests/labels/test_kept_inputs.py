@@ -18,7 +18,7 @@ from gateway.labels import waiting_inputs
 from gateway.labels.desk import FeedbackDesk
 from gateway.labels.evidence import LabelEvidence
 from gateway.labels.memory import WorkerMemory
-from gateway.ports import AskedInputs
+from gateway.ports.labels import AskedInputs
 from gateway.recordings.files import RecordingFiles
 from gateway.recordings.inputs import InputWriter
 from gateway.store.memory import MemoryRouteStore

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.core.labelled import Labelled
     from gateway.learning.state import State
-    from gateway.ports import LabelledStream
+    from gateway.ports.labels import LabelledStream
 
 
 class Death:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.learning.folder import Folder
-from gateway.ports import Served
+from gateway.ports.labels import Served
 from gateway.store.embedded import EmbeddedServer
 from gateway.store.redis_store import RedisRouteStore
 from gateway.store.server_binary import find_server

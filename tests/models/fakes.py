@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from gateway.core.versions import VersionStatus
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Tensor, VersionCells
+    from gateway.ports.engine import Tensor
+    from gateway.ports.metrics import VersionCells
 
 SIGNATURE = Signature((TensorSpec("x", "FP32", (-1, 3)),), (TensorSpec("y", "FP32", (-1, 3)),))
 

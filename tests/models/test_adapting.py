@@ -21,7 +21,7 @@ from gateway.strict_yaml import read_document
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.ports import Session, Tensor
+    from gateway.ports.engine import Session, Tensor
 
 
 class Recorded:

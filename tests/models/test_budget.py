@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.models.budget import AGAIN_SECONDS, STAY_SECONDS, Budget
-from gateway.ports import Finding
+from gateway.ports.engine import Finding
 from tests.models.fakes import GOOD, House, ready_of, renew, state_of, status_of, until
 
 if TYPE_CHECKING:
     from gateway.models.catalog import Catalog
-    from gateway.ports import Candidate
+    from gateway.ports.engine import Candidate
 
 MEGABYTE = 1 << 20
 

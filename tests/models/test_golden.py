@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from tests.models.fakes import House
 
 SIGNATURE = Signature(

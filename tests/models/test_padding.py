@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from gateway.ports import Session, Tensor
+    from gateway.ports.engine import Session, Tensor
 
     Load = Callable[[bytes], Session]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 
 @pytest.fixture

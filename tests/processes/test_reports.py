@@ -13,7 +13,7 @@ import pytest
 
 from gateway.core.signature import Signature, TensorSpec
 from gateway.core.versions import VersionState, VersionStatus
-from gateway.ports import GoldenResult, WorkerReport
+from gateway.ports.workers import GoldenResult, WorkerReport
 from gateway.processes.reports import ReportDirectory, ReportFile, forget
 
 if TYPE_CHECKING:

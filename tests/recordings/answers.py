@@ -8,13 +8,13 @@ import numpy as np
 
 from gateway.core.recording import read_record
 from gateway.core.signature import Signature, TensorSpec
-from gateway.ports import Answered
+from gateway.ports.observing import Answered
 from tests.serving.fakes import FakeCells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 ASKED = Signature((TensorSpec("x", "FP32", (-1, 3)), TensorSpec("email", "BYTES", (-1, 1))), ())
 SAID = Signature((), (TensorSpec("label", "INT64", (-1,)), TensorSpec("score", "FP32", (-1,))))

@@ -21,7 +21,7 @@ from tests.rest.wire import DTYPE, LENGTH, packed, raw, sent
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 PROTOCOLS: Final = ("json", "binary", "grpc")
 WORDS: Final = ("", "a", "ü", "a\0b", "Ärger 🙂", "x" * 40)

@@ -18,7 +18,7 @@ from tests.requests.model import INPUTS, MODEL, OUTPUTS
 from tests.rest.wire import DTYPE, LENGTH
 
 if TYPE_CHECKING:
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from tests.requests.cases import Sent
 
 KINDS: Final = {name: kind for name, kind, _ in INPUTS}

@@ -22,7 +22,7 @@ from tests.rest.wire import DTYPE, raw, texts, unpacked
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -28,7 +28,9 @@ from tests.serving.fakes import FakeRuns, FakeWatchdog, Floor, compiled
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gateway.ports import Caller, Metrics, Statistics, Tensor, VersionFigures
+    from gateway.ports.engine import Tensor
+    from gateway.ports.metrics import Metrics, Statistics, VersionFigures
+    from gateway.ports.workers import Caller
 
 SHIPPED = Path(__file__).parents[2] / "models"
 

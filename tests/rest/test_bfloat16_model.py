@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -24,7 +24,7 @@ from tests.rest.wire import packed, raw, sent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 CANARY = b"CANARY"
 

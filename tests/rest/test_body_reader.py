@@ -31,7 +31,7 @@ from tests.serving.fakes import ANY_WIDTH
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 VALUES: Final = np.arange(100_000, dtype=np.float32).reshape(-1, 1000)
 BODY, [(_, JSON_BYTES)] = packed({"inputs": [sent("x", VALUES)], "parameters": {"binary_data_output": True}})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.core import errors
-from gateway.ports import VersionFigures
+from gateway.ports.metrics import VersionFigures
 from tests.serving.fakes import FAILED
 
 if TYPE_CHECKING:

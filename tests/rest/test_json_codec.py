@@ -21,7 +21,7 @@ from tests.rest.door import request, tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 IN_JSON = sorted(ITEMS)
 """Every datatype that has a JSON form."""

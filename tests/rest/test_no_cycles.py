@@ -15,7 +15,7 @@ from tests.rest.test_call_budget import tick
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 REQUESTS = 50
 

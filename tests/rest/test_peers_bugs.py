@@ -23,7 +23,7 @@ from tests.serving.fakes import SLOW, Gate, compiled
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 CALLERS: Final = 64
 

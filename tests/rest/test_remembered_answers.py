@@ -14,7 +14,7 @@ from tests.serving.fakes import compiled
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 
 def odd(feeds: Mapping[str, Tensor]) -> list[Tensor]:

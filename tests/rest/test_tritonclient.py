@@ -22,7 +22,7 @@ from tests.serving.fakes import compiled
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

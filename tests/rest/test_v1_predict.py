@@ -22,7 +22,7 @@ from tests.serving.fakes import compiled
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from tests.rest.door import Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

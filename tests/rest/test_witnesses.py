@@ -18,7 +18,7 @@ from tests.serving.fakes import a_turn, compiled, rollout_of
 
 if TYPE_CHECKING:
     from gateway.core.rollout import Rollout
-    from gateway.ports import Seen
+    from gateway.ports.observing import Seen
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from tests.rest.door import Reply
 
 LENGTH = "inference-header-content-length"

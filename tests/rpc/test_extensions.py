@@ -9,7 +9,7 @@ from grpc import StatusCode
 
 from gateway.core import errors
 from gateway.core.signature import DATATYPES
-from gateway.ports import VersionFigures
+from gateway.ports.metrics import VersionFigures
 from gateway.rpc.descriptors import MESSAGES
 from gateway.rpc.extensions import NUMBERS
 from gateway.serving.configuration import data_type

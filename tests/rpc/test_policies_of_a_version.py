@@ -18,7 +18,7 @@ from tests.serving.fakes import compiled
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from tests.rest.door import Reply
     from tests.rpc.door import RpcDoor, Said
 

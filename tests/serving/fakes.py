@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gateway.core.rollout import Rollout
     from gateway.core.routing import Routing
     from gateway.models.catalog import Catalog
-    from gateway.ports import Session, Tensor
+    from gateway.ports.engine import Session, Tensor
     from gateway.serving.batching import Lane, Result, Ticket
     from gateway.serving.live import Arm
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import document, seating, stored
-from gateway.ports import AuditEntry
+from gateway.ports.routes import AuditEntry
 from gateway.serving.snapshot import Snapshot
 from gateway.serving.watcher import Watcher
 from tests.serving.fakes import Floor
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gateway.ports import RouteStore, StoredRoute
+    from gateway.ports.routes import RouteStore, StoredRoute
 
 ENTRY = AuditEntry(0, "test", "because", "route", None, None)
 

@@ -14,7 +14,7 @@ from tests.serving.fakes import Caller, Dispatched, FakeSession, Floor, compiled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.ports import Session
+    from gateway.ports.engine import Session
     from gateway.serving.batching import Lane
 
 WHOLE = Signature((TensorSpec("n", "INT64", (-1, 2)),), (TensorSpec("m", "INT64", (-1, 2)),))

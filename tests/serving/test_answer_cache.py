@@ -12,7 +12,7 @@ from gateway.serving.answer_cache import ENTRY_BYTES, AnswerCache, canonical, si
 from tests.serving.fakes import pairs
 
 if TYPE_CHECKING:
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 DIFFERENT: list[tuple[Tensor, ...]] = [
     (np.array([[1.0, 2.0]], np.float32),),

@@ -16,7 +16,7 @@ from tests.serving.fakes import SLOW, FakeRuns, FakeSession, FakeWatchdog, loade
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 LIMIT = 1000
 

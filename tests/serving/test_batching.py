@@ -29,7 +29,7 @@ from tests.serving.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.batching import Result
 
     MakeLane = Callable[..., Lane]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from gateway.ports import Session, Tensor
+    from gateway.ports.engine import Session, Tensor
 
     Make = Callable[..., tuple[Lane, list[int]]]
 

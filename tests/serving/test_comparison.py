@@ -12,7 +12,7 @@ from gateway.serving.codec import DTYPES
 from gateway.serving.comparison import FARTHEST, Comparison, compare
 
 if TYPE_CHECKING:
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 NAN, INF = float("nan"), float("inf")
 

@@ -16,7 +16,7 @@ from tests.serving.fakes import SLOW, Caller, FakeCells, FakeSession, loaded_ver
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.batching import Lane
 
     MakeLane = Callable[..., Lane]

@@ -28,7 +28,7 @@ from tests.serving.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.live import Arm
     from tests.serving.fakes import Run
 

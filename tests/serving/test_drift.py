@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.core.drift_counts import Sample
     from gateway.models.loaded import LoadedVersion
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.batching import Lane
 
 SIGNATURE = Signature(

@@ -14,7 +14,7 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.evidence import written_slots
 from gateway.core.slots import SLOTS
 from gateway.core.watching import Mark
-from gateway.ports import AuditEntry, Deltas, Fence
+from gateway.ports.routes import AuditEntry, Fence
 from gateway.serving.evidence import EvidenceDuty
 from gateway.serving.run_times import SlowRun
 from gateway.store.memory import MemoryRouteStore
@@ -23,6 +23,8 @@ from tests.serving.test_watched import EMPTY, REVISION, arm_of, failing_on_negat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from gateway.ports.evidence import Deltas
 
 FENCE = Fence("r1", written_slots({1: SLOTS - 500, 2: 500}))
 SPLIT = {"1": 95, "2": 5}

@@ -43,7 +43,7 @@ from tests.serving.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.batching import Lane
     from gateway.serving.live import Arm
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.core.errors import GatewayError
     from gateway.core.routing import Values
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.live import Arm
 
 STICKY = {"by": "header:x-user"}

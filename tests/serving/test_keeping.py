@@ -14,7 +14,7 @@ from tests.serving.test_hashed_once import Door
 from tests.serving.test_watched import raising, serve
 
 if TYPE_CHECKING:
-    from gateway.ports import AskedInputs
+    from gateway.ports.labels import AskedInputs
 
 ALL = {"inputs": "all", "redact": {}}
 

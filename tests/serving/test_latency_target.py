@@ -16,7 +16,7 @@ from tests.serving.fakes import FAR, SLOW, Caller, FakeSession, Floor, Gate, a_t
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.batching import Lane, Result
 
     MakeLane = Callable[..., Lane]

@@ -20,7 +20,7 @@ from tests.serving.test_watched import REVISION, arm_of, raising
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.trials import Trial
 
 LABEL = TensorSpec("label", "INT64", (-1,))

@@ -14,7 +14,7 @@ from tests.serving.fakes import pairs
 from tests.serving.test_shadow import Passed, ShadowFloor, failing, until
 
 if TYPE_CHECKING:
-    from gateway.ports import Answered
+    from gateway.ports.observing import Answered
     from gateway.serving.batching import Result
 
 DRAWN = 0

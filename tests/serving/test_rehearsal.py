@@ -14,7 +14,7 @@ import pytest
 from gateway.core.candidates import Left
 from gateway.core.errors import ModelFailed, RunStopped
 from gateway.core.phases import Phase
-from gateway.ports import GoldenResult
+from gateway.ports.workers import GoldenResult
 from gateway.serving.rehearsal import Rehearsals
 from tests.serving.fakes import LOADING, READY, Floor, doubled, rollout_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.core.rollout import Rollout
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
 
 
 class Hall:

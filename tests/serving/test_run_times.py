@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.core.latency import Limits
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.trials import Trial
     from tests.serving.fakes import Run
 

@@ -13,7 +13,7 @@ from gateway.core.errors import UnknownAlias
 from gateway.core.evidence import written_slots
 from gateway.core.slots import seats
 from gateway.core.watching import Mark
-from gateway.ports import Fence
+from gateway.ports.routes import Fence
 from gateway.serving.evidence import EvidenceDuty
 from gateway.serving.trials import Trials
 from gateway.serving.windows import BatchWindows

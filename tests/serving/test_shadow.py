@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.core.rollout import Rollout
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.batching import Result
     from gateway.serving.live import Arm
     from tests.serving.fakes import FakeCells

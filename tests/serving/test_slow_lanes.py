@@ -15,7 +15,7 @@ from tests.serving.fakes import SLOW, Caller, FakeCells, FakeSession, Gate, a_tu
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.batching import Lane
 
     MakeLane = Callable[..., Lane]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.ports import StoredRoute
+from gateway.ports.routes import StoredRoute
 from gateway.serving.snapshot import Snapshot
 
 if TYPE_CHECKING:

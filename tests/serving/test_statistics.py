@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.ports import VersionFigures
+from gateway.ports.metrics import VersionFigures
 from gateway.serving.statistics import model_stats
 
 KEY = ("fraud", "2")

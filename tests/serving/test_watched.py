@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.core.signature import Signature
-    from gateway.ports import Tensor
+    from gateway.ports.engine import Tensor
     from gateway.serving.live import Arm
     from gateway.serving.trials import Trial
     from tests.serving.fakes import Run

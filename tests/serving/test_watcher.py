@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gateway.ports import StoredRoute
+    from gateway.ports.routes import StoredRoute
 
 
 @pytest.fixture

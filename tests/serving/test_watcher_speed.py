@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from gateway.ports import RouteStore
+    from gateway.ports.routes import RouteStore
 
 WATCHERS = 4
 CHANGES = 200

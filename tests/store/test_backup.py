@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 
 from gateway.cli.main import main
 from gateway.core.notification import Kind, Notification
-from gateway.ports import AuditEntry, Deltas, Fence
+from gateway.ports.evidence import Deltas
+from gateway.ports.routes import AuditEntry, Fence
 from gateway.store.backup import BackupRefused, Backups, read_document, write_document
 from gateway.store.redis_store import RedisRouteStore
 from tests.store.servers import PASSWORD, one_node_cluster

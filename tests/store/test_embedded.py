@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gateway.core.errors import StateDirectoryInUse, StoreUnavailable
-from gateway.ports import AuditEntry
+from gateway.ports.routes import AuditEntry
 from gateway.store import embedded
 from gateway.store.embedded import EmbeddedServer
 from gateway.store.probe import Answer, probe

@@ -14,7 +14,7 @@ from redis.crc import key_slot
 from redis.exceptions import NoPermissionError
 
 from gateway.core.errors import StoreUnavailable
-from gateway.ports import AuditEntry
+from gateway.ports.routes import AuditEntry
 from gateway.store.keys import route_key
 from gateway.store.redis_store import RedisRouteStore
 from tests.processes.certificates import Authority

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.core.errors import StoreUnavailable
-from gateway.ports import AuditEntry
+from gateway.ports.routes import AuditEntry
 from gateway.store.memory import MemoryRouteStore
 
 ENTRY = AuditEntry(0, "ada", "because", "route", None, None)

@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from gateway.ports import AuditEntry
+from gateway.ports.routes import AuditEntry
 from gateway.store.nudges import SILENCE_SECONDS
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.core.errors import CorruptRoute, StoreUnavailable
 from gateway.core.notification import Kind, Notification
-from gateway.ports import AuditEntry, Deltas, Fence, RouteHead
+from gateway.ports.evidence import Deltas
+from gateway.ports.routes import AuditEntry, Fence, RouteHead
 from gateway.store.keys import HISTORY_LIMIT, REPLICAS, audit_key, evidence_key, lease_key, route_key, seen_key
 from gateway.store.records import CORRUPT_REVISION
 from gateway.store.redis_store import RedisRouteStore

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.core.errors import RevisionConflict, StoreUnavailable
-from gateway.ports import AuditEntry, Deltas, Fence
+from gateway.ports.evidence import Deltas
+from gateway.ports.routes import AuditEntry, Fence
 from gateway.store.calls import OneClient
 from gateway.store.keys import seen_key
 from gateway.store.redis_store import RedisRouteStore
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Any
 
-    from gateway.ports import StoredRoute
+    from gateway.ports.routes import StoredRoute
     from gateway.store.embedded import EmbeddedServer
     from tests.store.conftest import Proxy
 

@@ -16,7 +16,7 @@ from gateway.core.evidence import Arms, read_evidence
 from gateway.core.phases import Phase
 from gateway.core.quality import read_quality
 from gateway.core.stored import decode, encode
-from gateway.ports import AuditEntry
+from gateway.ports.routes import AuditEntry
 from gateway.store.backup import Backups, read_document
 from tests.store.store_of_release import ASKED, WRONG_EVERY
 

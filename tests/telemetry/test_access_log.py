@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.sampling import Sampling
 from gateway.core.trace_context import TraceContext
-from gateway.ports import Seen, SeenRun
+from gateway.ports.observing import Seen, SeenRun
 from gateway.telemetry.access_log import AccessLog, LineWriter
 from gateway.telemetry.outbox import Outbox
 

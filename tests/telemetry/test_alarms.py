@@ -11,7 +11,7 @@ from gateway.core.alarms import Alarm, Answer, State, Watched
 from gateway.telemetry.alarms import AlarmCollector
 
 if TYPE_CHECKING:
-    from gateway.ports import AlarmMetrics
+    from gateway.ports.evidence import AlarmMetrics
 
 
 def test_an_alarm_shows_its_state_and_the_age_of_its_answer_once_there_is_one() -> None:

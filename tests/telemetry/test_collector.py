@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from gateway.core.outcomes import MODEL_ERROR, OK, OUTCOMES
 from gateway.core.versions import VersionState, VersionStatus
-from gateway.ports import WorkerReport
+from gateway.ports.workers import WorkerReport
 from gateway.telemetry.collector import BEAT_SECONDS, GatewayCollector
 from gateway.telemetry.layout import DURATION_EDGES
 

@@ -17,7 +17,7 @@ from gateway.telemetry.windows import SlabWindows
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.ports import DriftMetrics
+    from gateway.ports.metrics import DriftMetrics
 
 
 def test_columns_states_rows_and_anomalies_are_series_with_bounded_labels() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.outcomes import OUTCOMES
-from gateway.ports import RECORDING_OUTCOMES
+from gateway.ports.observing import RECORDING_OUTCOMES
 from gateway.telemetry.layout import (
     BLOCK_CELLS,
     COPY_DROPS,

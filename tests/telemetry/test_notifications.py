@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.ports import NOTIFICATION_OUTCOMES, TargetFigures
+from gateway.ports.notifications import NOTIFICATION_OUTCOMES, TargetFigures
 from gateway.telemetry.notifications import NotificationCollector
 
 

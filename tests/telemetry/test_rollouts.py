@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from gateway.core.outcomes import OUTCOMES
 from gateway.core.phases import Phase
 from gateway.core.verdicts import Certificate, Kind, Verdict
-from gateway.ports import RolloutGauges
+from gateway.ports.evidence import RolloutGauges
 from gateway.telemetry.failure_rate import failure_rate
 from gateway.telemetry.rollouts import RolloutCollector
 from gateway.telemetry.slab import SlabDirectory

@@ -29,7 +29,7 @@ from gateway.telemetry.layout import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.ports import Metrics, VersionCells
+    from gateway.ports.metrics import Metrics, VersionCells
     from gateway.telemetry.slab import SlabDirectory
     from gateway.telemetry.views import BlockView
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.core.trace_context import TraceContext
-from gateway.ports import Seen, SeenRun
+from gateway.ports.observing import Seen, SeenRun
 from gateway.telemetry.outbox import Outbox
 from gateway.telemetry.spans import SpanSender, SpanWitness
 from tests.telemetry.collecting import OtlpCollector, attributes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from onnx import helper
 
 from gateway.models.metadata import Metadata, Serving, wishes_text
-from gateway.ports import Candidate
+from gateway.ports.engine import Candidate
 from tests.engine.graphs import BOOL, INT64, graph, node, value, weights
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from gateway.ports import Candidate, Finding
+from gateway.ports.engine import Candidate, Finding
 from gateway.verification.asking import UNANSWERED, RemoteVerifier, answer_next, pair
 from gateway.verification.findings import Findings
 

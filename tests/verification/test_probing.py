@@ -13,7 +13,7 @@ import pytest
 
 from gateway.core.errors import InvalidModel
 from gateway.models.metadata import Metadata, Serving, WarmUpInput, read_wishes, wishes_text
-from gateway.ports import Finding
+from gateway.ports.engine import Finding
 from tests.engine import graphs
 from tests.verification import hurtful
 from tests.verification.conftest import MEGABYTE
