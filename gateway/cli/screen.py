@@ -28,7 +28,7 @@ class Screen:
     """The terminal on stdin and stdout, while ``opened``."""
 
     def __init__(self, wakes: int) -> None:
-        """*wakes*: a file descriptor that is readable after the size changed."""
+        """*wakes*: a file descriptor that is readable after a signal, which is that the size changed or ends us."""
         self._wakes = wakes
 
     def draw(self, lines: Sequence[str]) -> None:
@@ -61,8 +61,11 @@ def opened() -> Iterator[Screen]:
     stdin = sys.stdin.fileno()
     before = termios.tcgetattr(stdin)
     wakes, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    # Written to by the interpreter as a signal comes: a handler of ours, which runs between two steps of Python, would
+    # not run before a select that begins at that moment is over.
+    woken = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     handlers = {
-        signal.SIGWINCH: signal.signal(signal.SIGWINCH, lambda *_: _wake(wake)),
+        signal.SIGWINCH: signal.signal(signal.SIGWINCH, lambda *_: None),
         signal.SIGTERM: signal.signal(signal.SIGTERM, _end),
     }
     try:
@@ -76,6 +79,7 @@ def opened() -> Iterator[Screen]:
         termios.tcsetattr(stdin, termios.TCSANOW, before)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(woken)
         os.close(wakes)
         os.close(wake)
 
@@ -90,13 +94,6 @@ def _without_suspension(terminal: int) -> None:
     mode = termios.tcgetattr(terminal)
     mode[6][termios.VSUSP] = b"\x00"
     termios.tcsetattr(terminal, termios.TCSANOW, mode)
-
-
-def _wake(pipe: int) -> None:
-    try:
-        os.write(pipe, b"w")
-    except BlockingIOError:  # it is awake already
-        return
 
 
 def _end(*_: object) -> NoReturn:
