@@ -64,6 +64,9 @@ TURN_SECONDS: Final = 0.001
 STUCK_SECONDS: Final = 0.1
 """A run on a thread that goes on so long after it was stopped cannot be stopped."""
 
+INSIST_SECONDS: Final = 0.04
+"""So often a run that was stopped and goes on is stopped again."""
+
 
 _DEADLINE: Final = attrgetter("deadline")
 _ARRIVED: Final = attrgetter("arrived")
@@ -174,6 +177,8 @@ class Lane:
         self._run: Future[Execution] | None = None
         self._running = False
         self._overdue: asyncio.TimerHandle | None = None
+        self._stopped = 0.0
+        """When the run was stopped first, on the loop's clock, where nobody waits for it any more."""
         self.is_stuck = False
         self.is_closed = False
         self.batches = 0
@@ -382,13 +387,23 @@ class Lane:
     def _stop(self) -> None:
         """Nobody waits for the run any more."""
         self.cells.happened("stopped")
-        self.version.session.stop()
-        self._overdue = self._loop.call_later(STUCK_SECONDS, self._stick)
+        self._stopped = self._loop.time()
+        self._insist()
 
-    def _stick(self) -> None:
-        """Let nobody wait behind a run that cannot be ended; one that has, and the loop was late to hear so, can."""
+    def _insist(self) -> None:
+        """Stop the run until it is over: a stop that comes before its thread has begun it ends nothing.
+
+        One that has ended, and the loop was late to hear so, is over.
+        """
         if self._run is not None and self._run.done():
             return
+        self.version.session.stop()
+        if not self.is_stuck and self._loop.time() - self._stopped >= STUCK_SECONDS:
+            self._stick()
+        self._overdue = self._loop.call_later(INSIST_SECONDS, self._insist)
+
+    def _stick(self) -> None:
+        """Let nobody wait behind a run that cannot be ended."""
         model, version = self.version.model, self.version.version
         log.error("version %d of model %r is stuck in a run that cannot be stopped", version, model)
         self.cells.happened("stuck")

@@ -164,6 +164,28 @@ async def test_a_run_that_ended_while_the_loop_was_late_is_not_stuck(make_lane: 
     assert cells.events == ["stopped"]
 
 
+async def test_a_run_that_begins_after_it_was_stopped_is_stopped_again(make_lane: MakeLane) -> None:
+    class NotBegun(Hanging):
+        """Its first stop finds no run, as where the thread is late."""
+
+        stopped = 0
+
+        def stop(self) -> None:
+            self.stopped += 1
+            if self.stopped > 1:
+                super().stop()
+
+    session, cells = NotBegun(), FakeCells()
+    lane = make_lane(session, run_seconds=SLOW, cells=cells)
+
+    hung = await Caller(lane, pairs(HANGS), deadline=soon(0.05)).result()
+    answer = await Caller(lane, pairs(1)).outputs()
+
+    assert isinstance(hung, DeadlineExceeded)
+    assert float(answer[0][0, 0]) == 2
+    assert cells.events == ["stopped"]
+
+
 async def test_behind_a_run_that_cannot_be_stopped_nobody_waits_and_when_it_ends_all_is_well(
     make_lane: MakeLane,
 ) -> None:
