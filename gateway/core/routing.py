@@ -81,20 +81,18 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A match of a rule over bytes: a value is one of *literals* or begins with one of *prefixes*."""
+    """A match of a rule over bytes: a value is one of *literals* or begins with one of *prefixes*.
 
-    kind: str
-    name: str
+    *source* is the kind and the name of where the request's values are.
+    """
+
+    source: tuple[str, str]
     literals: frozenset[bytes]
     prefixes: tuple[bytes, ...]
 
-    def holds(self, values: Values) -> bool:
-        """Say whether one of the request's values matches. Blanks around it are dropped; an empty one is missing."""
-        for value in values(self.kind, self.name):
-            bare = value.strip(BLANKS)
-            if bare and (bare in self.literals or bare.startswith(self.prefixes)):
-                return True
-        return False
+    def holds(self, found: Sequence[bytes]) -> bool:
+        """Say whether one of the values *found* at the source, which are bare of blanks, matches."""
+        return any(value in self.literals or value.startswith(self.prefixes) for value in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +168,19 @@ class Routing:
         return {version: count / SLOTS for version, count in seats(self.document.split).items()}
 
     def _table(self, values: Values) -> Table:
-        """Return the table of the first rule that matches, or the split's."""
+        """Return the table of the first rule that matches, or the split's.
+
+        Rules mostly ask the same few sources, which are mostly empty: each is read once. Blanks around a value are
+        dropped; an empty one is missing.
+        """
+        read: dict[tuple[str, str], Sequence[bytes]] = {}
         for conditions, table in self.rules:
             for condition in conditions:
-                if not condition.holds(values):
+                source = condition.source
+                if source not in read:
+                    read[source] = _stripped(values(*source))
+                found = read[source]
+                if not found or not condition.holds(found):
                     break
             else:
                 return table
@@ -186,17 +193,23 @@ class Routing:
         return self.missing
 
 
+def _stripped(found: Sequence[bytes]) -> Sequence[bytes]:
+    """Return the values *found* without the blanks around them; what is empty then is missing."""
+    return [bare for value in found if (bare := value.strip(BLANKS))] if found else found
+
+
 def read_key(found: Sequence[bytes], source: Source) -> bytes:
     """Return the one key among the values *found* at *source*, bare of blanks; empty where there is none.
 
     The same value twice is one key. Raises InvalidRequest for two different ones, and for one that is too long.
     """
     key = b""
-    for value in found:
-        bare = value.strip(BLANKS)
-        if key and bare and bare != key:
+    if len(found) == 1:
+        key = found[0].strip(BLANKS)
+    elif found:
+        key, *others = {*_stripped(found)} or {b""}
+        if others:
             raise InvalidRequest(f"{source} holds two different keys; send one", "ambiguous_key")
-        key = key or bare
     if len(key) > MAX_KEY_BYTES:
         raise InvalidRequest(
             f"the key in {source} is {len(key)} bytes long; at most {MAX_KEY_BYTES} are read", "key_too_long"
@@ -239,9 +252,8 @@ def _conditions(rule: Rule) -> tuple[Condition, ...]:
 
 def _condition(match: Match) -> Condition:
     literals = frozenset(value.encode() for value in match.literals())
-    return Condition(
-        match.source.kind, match.source.name, literals, tuple(value.encode() for value in match.prefixes())
-    )
+    prefixes = tuple(value.encode() for value in match.prefixes())
+    return Condition((match.source.kind, match.source.name), literals, prefixes)
 
 
 def _as_text(key: bytes) -> str | None:

@@ -87,15 +87,12 @@ class Attempt:
         arm = self._arm
         if arm.absent is not None:
             arm.absent.fell_back("unavailable")
-        if arm.fallback is None:
-            self._try(self._deadline)
-        else:
+        deadline = self._deadline
+        if arm.fallback is not None:
             now = asyncio.get_running_loop().time()
-            self._try(now + (self._deadline - now) * CANARY_PART)
-
-    def _try(self, deadline: float) -> None:
+            deadline = now + (deadline - now) * CANARY_PART
         try:
-            self._job = self._arm.lane.submit(self._feeds, self._rows, deadline, self._settled, self._priority)
+            self._job = arm.lane.submit(self._feeds, self._rows, deadline, self._settled, self._priority)
         except (Overloaded, VersionStuck, InvalidRequest) as refused:
             self._settled(refused)
 

@@ -178,6 +178,22 @@ def test_the_first_rule_of_which_every_entry_holds_decides(values: Values, answe
     assert route.decide(values, LOW) == answer
 
 
+def test_what_several_rules_ask_is_read_once() -> None:
+    asked: Counter[tuple[str, str]] = Counter()
+    held = request(header__x_tenant=b"initech", header__x_user_id=b"user-5")
+
+    def counting(kind: str, name: str) -> Sequence[bytes]:
+        asked[kind, name] += 1
+        return held(kind, name)
+
+    rules = [{"when": {"header:x-tenant": f"tenant-{at}", "cookie:beta": "yes"}, "split": {"2": 1}} for at in range(5)]
+    rules.append({"when": {"header:x-tenant": "initech"}, "split": {"3": 1}})
+
+    assert routing({"1": 100}, assign=STICKY, rules=rules).decide(counting, LOW) == (3, "rule-6")
+    assert set(asked.values()) == {1}
+    assert asked["header", "x-tenant"] == 1
+
+
 def test_a_rules_value_is_matched_as_utf8() -> None:
     route = routing({"1": 1}, rules=[{"when": {"query:city": ["Zürich", "Gen*"]}, "split": {"2": 1}}])
 

@@ -135,6 +135,17 @@ async def test_a_latency_target_costs_calls_per_run_and_none_per_request(door: F
     assert await calls(aiming, 16, REQUEST) == pytest.approx(without + 3 / 16)
 
 
+async def test_rules_that_ask_for_what_is_missing_cost_one_look_together(door: FakeDoor) -> None:
+    without = await calls(door, 16, REQUEST)
+    ruled = FakeDoor()
+    ruled.floor.held.hold("fraud", 1)
+    rules = [{"when": {"header:x-tenant": f"tenant-{at}"}, "split": {"1": 1}} for at in range(5)]
+    send_all_to(ruled, 1, assign={"by": "header:x-user-id"}, rules=rules)
+    ruled.inference.memory = Memory()  # type: ignore[assignment] # as above
+
+    assert await calls(ruled, 16, REQUEST) <= without + 3
+
+
 async def test_a_call_more_per_request_is_seen(door: FakeDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     before = await calls(door, 16, REQUEST)
     request_id, clock = door.inference.request_id, door.inference.clock
