@@ -301,6 +301,7 @@ async def test_a_store_that_lost_its_routes_takes_no_series_of_a_rollout_away_an
     await house.to_step()
     await house.count(5, failed=5, baseline=100)
     await house.tick()
+    await house.tick()
     counted = house.news.rollbacks()
 
     route = house.store._hashes.pop("fraud")
