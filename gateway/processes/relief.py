@@ -57,9 +57,10 @@ class Relief:
         self._takers = [kept for kept in turning if kept is not None]
         for pid in self._stalled.keys() - before.keys():
             place = self._stalled[pid]
+            where = f"go to {len(self._takers)} others" if self._takers else "wait, for there is no other"
             log.warning(
-                "worker %d (process %d) has stood still for %.1f s; %d others take its new connections",
-                place.number, pid, late[pid], len(self._takers),
+                "worker %d (process %d) has stood still for %.1f s, its new connections %s",
+                place.number, pid, late[pid], where,
             )  # fmt: skip
 
     def sockets(self) -> list[socket.socket]:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
+import ssl
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from gateway.core.limits import DEFAULT
+from gateway.processes.http_server import HttpServer
 from gateway.processes.kept_connections import queue
 from gateway.processes.launcher import Slot
 from gateway.processes.relief import AT_ONCE, STALLED_SECONDS, Relief
 from gateway.processes.sockets import open_sockets
+from gateway.rest.guard import guarded
+from tests.processes.certificates import Authority
+from tests.processes.test_tls import answer_ok, ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 LOCAL: Final = "127.0.0.1"
 NOW: Final = 1000.0
@@ -92,7 +100,8 @@ def test_nothing_is_taken_from_a_worker_that_turns(slots: list[Slot]) -> None:
 def test_where_all_stand_still_connections_wait_where_they_are(slots: list[Slot]) -> None:
     with callers(slots[0], 2):
         assert hand_on(slots, beats(LATE, LATE, LATE)).sockets() == []
-        assert slots[0].sock.accept()
+        for _ in range(2):
+            slots[0].sock.accept()[0].close()
 
 
 def test_one_that_was_never_ready_is_left_alone_and_takes_nothing(slots: list[Slot]) -> None:
@@ -142,6 +151,25 @@ def test_a_worker_that_stands_still_is_told_of_once(slots: list[Slot], caplog: p
     relief.look(slots, beats(0.1, 0.1, 0.1), NOW)
 
     assert [record.getMessage() for record in caplog.records] == [
-        "worker 0 (process 100) has stood still for 1.1 s; 2 others take its new connections"
+        "worker 0 (process 100) has stood still for 1.1 s, its new connections go to 2 others"
     ]
     assert relief.sockets() == []
+
+
+async def test_a_caller_of_a_port_with_tls_shakes_hands_with_who_takes_it(slots: list[Slot], tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*authority.issue("gateway"))
+    server = HttpServer(answer_ok, slots[1].sock, guarded(DEFAULT), tls, slots[1].kept)
+    slots[2].child = None
+    running = asyncio.create_task(server.run())
+    port = slots[0].sock.getsockname()[1]
+
+    request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    asking = asyncio.create_task(ask(port, authority.client(), request))
+    await asyncio.sleep(0.1)  # until it has connected
+    hand_on(slots, beats(LATE, 0.1, 0.1))
+
+    assert b"https" in await asking
+    server.stop()
+    await running
