@@ -80,25 +80,22 @@ class _Server(uvicorn.Server):
     def _take_over(self) -> None:
         """Go on with the connections that the worker before left, and with those of one that stands still."""
         assert self._kept is not None
-        for sock in self._kept.take():
-            task = asyncio.create_task(self._go_on(sock))
+        for sock, is_new in self._kept.take():
+            task = asyncio.create_task(self._begin(sock) if is_new else self._go_on(sock))
             self._taking.add(task)
             task.add_done_callback(self._taking.discard)
 
     async def _go_on(self, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        if self._tls is None:
-            _, connection = await loop.connect_accepted_socket(self._connect, sock)
-            connection.was_kept()
-            return
-        with contextlib.suppress(OSError):  # a handshake that fails; no worker hands on a connection that had one
-            await loop.connect_accepted_socket(
-                self._connect,
-                sock,
-                ssl=self._tls,
-                ssl_handshake_timeout=self._handshake_seconds,
-                ssl_shutdown_timeout=GOODBYE_SECONDS,
-            )
+        _, connection = await asyncio.get_running_loop().connect_accepted_socket(self._connect, sock)
+        connection.was_kept()
+
+    async def _begin(self, sock: socket.socket) -> None:
+        """Serve a connection of which nothing was read; with TLS its handshake comes first, and may fail."""
+        with_tls: dict[str, Any] = {}
+        if self._tls is not None:
+            with_tls = {"ssl_handshake_timeout": self._handshake_seconds, "ssl_shutdown_timeout": GOODBYE_SECONDS}
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(self._connect, sock, ssl=self._tls, **with_tls)
 
     def _hand_on(self) -> None:
         """Leave to the successor what is idle now; with TLS nothing, for what was agreed on lies in this process."""

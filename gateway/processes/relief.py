@@ -78,7 +78,9 @@ class Relief:
                     break
                 with contextlib.closing(connection):
                     self._takers.append(self._takers.pop(0))
-                    any(kept.give(connection.fileno()) for kept in (*self._takers, own) if kept is not None)
+                    any(
+                        kept.give(connection.fileno(), is_new=True) for kept in (*self._takers, own) if kept is not None
+                    )
 
 
 def _listens(sock: socket.socket) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import socket
 import ssl
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 LOCAL: Final = "127.0.0.1"
 NOW: Final = 1000.0
 LATE: Final = STALLED_SECONDS + 0.1
-FULL: Final = SimpleNamespace(give=lambda _descriptor: False)
+FULL: Final = SimpleNamespace(give=lambda _descriptor, *, is_new: not is_new)
 
 
 @pytest.fixture
@@ -67,8 +68,9 @@ def taken(slot: Slot) -> list[bytes]:
     """Return what came on each connection that the slot's worker is handed."""
     assert slot.kept is not None
     found = []
-    for sock in slot.kept.take():
+    for sock, is_new in slot.kept.take():
         with sock:
+            assert is_new
             sock.settimeout(2.0)
             found.append(sock.recv(1))
     return found
@@ -171,5 +173,21 @@ async def test_a_caller_of_a_port_with_tls_shakes_hands_with_who_takes_it(slots:
     hand_on(slots, beats(LATE, 0.1, 0.1))
 
     assert b"https" in await asking
+    server.stop()
+    await running
+
+
+async def test_a_new_caller_that_says_nothing_has_as_long_for_its_head_as_any(slots: list[Slot]) -> None:
+    limits = guarded(dataclasses.replace(DEFAULT, head_seconds=0.3))
+    server = HttpServer(answer_ok, slots[1].sock, limits, None, slots[1].kept)
+    slots[2].child = None
+    running = asyncio.create_task(server.run())
+    reader, writer = await asyncio.open_connection(*slots[0].sock.getsockname())
+
+    hand_on(slots, beats(LATE, 0.1, 0.1))
+
+    async with asyncio.timeout(5):  # far sooner than a connection may rest
+        await reader.read()
+    writer.close()
     server.stop()
     await running
