@@ -112,8 +112,8 @@ async def wedge(gateway: Gateway, victim: int) -> Wedged:
     [other] = set(gateway.worker_pids()) - {victim}
     began, failed, late = time.monotonic(), 0, PATIENCE_SECONDS
     async with (
-        contextlib.aclosing(await connection_that_answers(gateway)) as line,
         Load(gateway.port, rate=20, keep_alive=False) as new,
+        contextlib.aclosing(await connection_that_answers(gateway)) as line,
     ):
         await asyncio.wait_for(line.post(PATH, BODY, {}), LATE_SECONDS)  # so it did not answer just before it hung
         while (passed := time.monotonic() - began) < late:
