@@ -37,9 +37,17 @@ class RolloutNews:
         self._rollbacks: dict[tuple[str, str], int] = {}
 
     def see(self, rollouts: Mapping[str, Rollout]) -> None:
-        """Take the last rollout of each model, and tell what is new. The first look tells nothing: it is no news."""
-        before, self._seen = self._seen, dict(rollouts)
+        """Take the last rollout of each model that has a route, and tell what is new.
+
+        The first look tells nothing: it is no news. A model that is not in it is as it was: its route was lost with the
+        store, and comes back from where it is served. Only its verdict is gone, for nobody judges it.
+        """
+        before, self._seen = self._seen, {**(self._seen or {}), **rollouts}
+        for model in self._seen.keys() - rollouts.keys():
+            self.forget(model)
         for model, rollout in rollouts.items():
+            for reason in ROLLBACK_REASONS:
+                self._rollbacks.setdefault((model, reason), 0)
             if rollout.phase in ENDED or rollout.phase is Phase.PENDING:
                 self.forget(model)
             if before is not None:
@@ -76,8 +84,7 @@ class RolloutNews:
         }
 
     def rollbacks(self) -> Mapping[tuple[str, str], int]:
-        zeros = dict.fromkeys(((model, reason) for model in self._seen or {} for reason in ROLLBACK_REASONS), 0)
-        return zeros | self._rollbacks
+        return dict(self._rollbacks)
 
     def _tell_who_failed(self, model: str, before: Rollout | None, now: Rollout) -> None:
         """Count each candidate that was taken back, and tell of one that the others go on without."""
@@ -87,7 +94,7 @@ class RolloutNews:
                 continue
             guard = why.partition(":")[0]
             reason = guard if guard in ROLLBACK_REASONS else "other"
-            self._rollbacks[model, reason] = self._rollbacks.get((model, reason), 0) + 1
+            self._rollbacks[model, reason] += 1
             if version in now.left:
                 fields = _fields(model, now) | {"candidate": version, "reason": why}
                 log.warning("version %d of model %r is taken back, others go on: %s", version, model, why, extra=fields)

@@ -16,7 +16,7 @@ from gateway.rest.guard import Guarded
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from gateway.processes.kept_connections import KeptConnections
 
@@ -51,9 +51,12 @@ class _Server(uvicorn.Server):
         """Listen. With TLS not uvicorn's way, which gives a caller a minute for the handshake."""
         if self._tls is None:
             await super().startup(sockets)
-            if self._kept is not None:
-                asyncio.get_running_loop().add_reader(self._kept, self._take_over)
-            return
+        else:
+            await self._listen_with(self._tls, sockets or ())
+        if self._kept is not None:
+            asyncio.get_running_loop().add_reader(self._kept, self._take_over)
+
+    async def _listen_with(self, tls: ssl.SSLContext, sockets: Sequence[socket.socket]) -> None:
         await self.lifespan.startup()
         loop = asyncio.get_running_loop()
         self.servers = [
@@ -61,11 +64,11 @@ class _Server(uvicorn.Server):
                 self._connect,
                 sock=each,
                 backlog=BACKLOG,
-                ssl=self._tls,
+                ssl=tls,
                 ssl_handshake_timeout=self._handshake_seconds,
                 ssl_shutdown_timeout=GOODBYE_SECONDS,
             )
-            for each in sockets or ()
+            for each in sockets
         ]
         self.started = True
 
@@ -75,16 +78,24 @@ class _Server(uvicorn.Server):
         return made
 
     def _take_over(self) -> None:
-        """Go on with the connections that the worker before left."""
+        """Go on with the connections that the worker before left, and with those of one that stands still."""
         assert self._kept is not None
-        for sock in self._kept.take():
-            task = asyncio.create_task(self._go_on(sock))
+        for sock, is_new in self._kept.take():
+            task = asyncio.create_task(self._begin(sock) if is_new else self._go_on(sock))
             self._taking.add(task)
             task.add_done_callback(self._taking.discard)
 
     async def _go_on(self, sock: socket.socket) -> None:
         _, connection = await asyncio.get_running_loop().connect_accepted_socket(self._connect, sock)
         connection.was_kept()
+
+    async def _begin(self, sock: socket.socket) -> None:
+        """Serve a connection of which nothing was read; with TLS its handshake comes first, and may fail."""
+        with_tls: dict[str, Any] = {}
+        if self._tls is not None:
+            with_tls = {"ssl_handshake_timeout": self._handshake_seconds, "ssl_shutdown_timeout": GOODBYE_SECONDS}
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(self._connect, sock, ssl=self._tls, **with_tls)
 
     def _hand_on(self) -> None:
         """Leave to the successor what is idle now; with TLS nothing, for what was agreed on lies in this process."""
@@ -133,7 +144,8 @@ class HttpServer:
         """*protocol* is made from httptools' class: h11 answered smuggled requests that httptools refuses.
 
         *tls* is what the port speaks TLS with, None where it does not; a handshake takes as long as a head may.
-        *kept*: what brings the connections that the worker before left, and takes those that this one leaves.
+        *kept*: what brings the connections that the worker before left, or that one which stands still cannot take, and
+        takes those that this one leaves.
         """
         config = uvicorn.Config(
             app,

@@ -1,4 +1,4 @@
-"""Open connections on their way from a worker to its successor.
+"""Open connections on their way from a worker to its successor, or to another worker where it stands still.
 
 HTTP/1.1 cannot end a kept connection safely: a request may be on its way while the end is, and nobody tells its caller
 whether it was done. A worker that is replaced therefore ends none that is idle. It hands the socket on, in which a
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MARK: Final = b"c"
-"""What a descriptor travels with: one byte for each, so that one read takes one."""
+KEPT: Final = b"k"
+NEW: Final = b"n"
+"""What a descriptor travels with: one byte for each, so that one read takes one, and says whether anybody was asked
+anything over it before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +41,19 @@ class KeptConnections:
         """Return what is readable when there is something to take."""
         return self.takes.fileno()
 
-    def give(self, descriptor: int) -> bool:
+    def give(self, descriptor: int, *, is_new: bool = False) -> bool:
         """Hand a connection on, and say whether there was room; the caller closes its own descriptor then."""
         try:
-            socket.send_fds(self.gives, [MARK], [descriptor])
+            socket.send_fds(self.gives, [NEW if is_new else KEPT], [descriptor])
         except OSError:  # full, or too many descriptors are on their way: the connection stays where it is
             return False
         return True
 
-    def take(self) -> Iterator[socket.socket]:
-        """Yield the connections that wait, and leave none."""
+    def take(self) -> Iterator[tuple[socket.socket, bool]]:
+        """Yield the connections that wait, each with whether it is new, and leave none."""
         while True:
             try:
-                mark, descriptors, _, _ = socket.recv_fds(self.takes, len(MARK), 1)
+                mark, descriptors, _, _ = socket.recv_fds(self.takes, len(KEPT), 1)
             except BlockingIOError:
                 return
             if not mark:
@@ -59,7 +61,7 @@ class KeptConnections:
             for descriptor in descriptors:
                 sock = socket.socket(fileno=descriptor)
                 sock.setblocking(False)
-                yield sock
+                yield sock, mark == NEW
 
     def close(self) -> None:
         """Drop the queue."""

@@ -21,6 +21,7 @@ from gateway.core.errors import GatewayError, InvalidSettings
 from gateway.processes import control, kept_connections, verifier, worker
 from gateway.processes.children import Child
 from gateway.processes.core_dumps import forbid_core_dumps
+from gateway.processes.relief import Relief
 from gateway.processes.reports import ReportDirectory, forget
 from gateway.processes.scales import Scales
 from gateway.processes.sockets import open_sockets
@@ -161,6 +162,7 @@ class Launcher:
         """Where the workers ask the verifier."""
         self._retiring: list[Child] = []
         self._scales = Scales(settings.worker_memory)
+        self._relief = Relief()
         self._signals: list[signal.Signals] = []
         self._store_url = ""
         self._mark = secrets.token_hex(4)
@@ -241,7 +243,9 @@ class Launcher:
         if self._store is not None and not self._store.is_running():
             log.error("the embedded store ended; it is started again, requests are answered meanwhile")
             self._restart(self._store)
-        wedged = self._wedged()
+        now, beats = time.monotonic(), SlabDirectory(self._state.slabs).gauges()
+        self._relief.look(self._slots, beats, now)
+        wedged = frozenset(int(beat.pid) for beat in beats if now - beat.heartbeat > WEDGED_SECONDS)
         for slot in self._all_slots():
             child = slot.child
             if child is not None and child.pid in wedged:
@@ -307,11 +311,6 @@ class Launcher:
         if slot is self._control:
             return Child("gateway-control", control.main, start)
         return Child("gateway-worker", worker.main, start)
-
-    def _wedged(self) -> frozenset[int]:
-        now = time.monotonic()
-        beats = SlabDirectory(self._state.slabs).gauges()
-        return frozenset(int(beat.pid) for beat in beats if now - beat.heartbeat > WEDGED_SECONDS)
 
     def _roll(self, wakeup: int) -> None:
         """Replace the workers one by one: the new one is ready before the old one is told to go."""
@@ -432,13 +431,16 @@ class Launcher:
     def _wait(self, wakeup: int, at_most_seconds: float) -> None:
         """Sleep until a child says something or ends, a signal arrives, or the time is over.
 
-        Whoever rests is started when it is asked, at any time: a worker that is not ready yet waits for its answer.
+        Whoever rests is started when it is asked, at any time: a worker that is not ready yet waits for its answer. And
+        what connects to a worker that stands still is handed to another.
         """
         self._let_rest()
         starting = [slot.child for slot in self._all_slots() if slot.child and not slot.child.is_ready()]
         pipes = [child.read_end for child in starting if child.read_end is not None]
         resting = {slot.sock.fileno(): slot for slot in self._all_slots() if slot.rests}
-        heard = select.select([wakeup, *pipes, *resting], [], [], at_most_seconds)[0]
+        left = [sock.fileno() for sock in self._relief.sockets()]
+        heard = select.select([wakeup, *pipes, *resting, *left], [], [], at_most_seconds)[0]
+        self._relief.hand_on()
         for asked in resting.keys() & heard:
             resting[asked].child, resting[asked].rests = self._start(resting[asked]), False
         with contextlib.suppress(BlockingIOError):

@@ -22,6 +22,7 @@ FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 SEEDED_SECONDS = 10.0
+"""How long a store that is new may take to have its routes on a busy machine; only waited for, not judged."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,13 +61,25 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+REFUSED_BY_STATUS = "the server responded with a status of"
+"""What Chromium writes of every 4xx and 5xx, of which the console shows the reason."""
+
+GONE = "net::ERR_CONNECTION_REFUSED"
+"""What it writes of a gateway that ended."""
+
+
 @pytest.fixture
 def look(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Open a page of its own; whatever its console says of errors or the policy fails the test."""
+    """Open a page of its own; whatever its console says of errors or the policy fails the test.
+
+    A test that ends its gateway beside an open page says so: *gateway_ends*.
+    """
     said: list[str] = []
+    expected = [REFUSED_BY_STATUS]
     contexts: list[Any] = []
 
-    def open_page(address: str, **given: Any) -> Any:
+    def open_page(address: str, *, gateway_ends: bool = False, **given: Any) -> Any:
+        expected.extend([GONE] if gateway_ends else [])
         contexts.append(browser.new_context(**given))
         page = contexts[-1].new_page()
         page.set_default_timeout(10_000)
@@ -78,8 +91,4 @@ def look(browser: Any) -> Iterator[Callable[..., Any]]:
     yield open_page
     for context in contexts:
         context.close()
-    expected = (
-        "the server responded with a status of",
-        "net::ERR_CONNECTION_REFUSED",
-    )  # the latter of a gateway that ended
     assert [text for text in said if not any(each in text for each in expected)] == []

@@ -295,6 +295,37 @@ async def test_a_rollback_from_before_the_start_is_no_news(house: RolloutHouse) 
     assert sum(house.news.rollbacks().values()) == 0
 
 
+async def test_a_store_that_lost_its_routes_takes_no_series_of_a_rollout_away_and_counts_none_again(
+    house: RolloutHouse,
+) -> None:
+    await house.to_step()
+    await house.count(5, failed=5, baseline=100)
+    await house.tick()
+    await house.tick()
+    counted = house.news.rollbacks()
+
+    route = house.store._hashes.pop("fraud")
+    await house.controller.tick()
+    shown = house.news.rollbacks(), house.news.gauges()["fraud"].phase
+    house.store._hashes["fraud"] = route
+    await house.controller.tick()
+
+    assert shown == (counted, Phase.ROLLED_BACK)
+    assert house.news.rollbacks() == counted
+    assert counted["fraud", "errors"] == 1
+
+
+async def test_a_verdict_is_not_shown_of_a_route_that_was_lost(house: RolloutHouse) -> None:
+    await house.to_step()
+    await house.tick()
+
+    del house.store._hashes["fraud"]
+    await house.controller.tick()
+
+    assert house.news.gauges()["fraud"].phase is Phase.STEP
+    assert not house.news.gauges()["fraud"].verdicts
+
+
 async def test_the_verdict_is_shown_while_this_process_leads(house: RolloutHouse) -> None:
     await house.to_step()
     await house.tick()

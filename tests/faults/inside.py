@@ -24,6 +24,7 @@ import redis
 
 from gateway.cli.main import main
 from gateway.processes import launcher, worker
+from gateway.processes.relief import Relief
 from gateway.processes.reports import ReportFile
 from gateway.processes.worker import Worker
 from gateway.serving import batching
@@ -180,6 +181,11 @@ def never_look_at_heartbeats() -> None:
     launcher.WEDGED_SECONDS = math.inf  # type: ignore[misc]
 
 
+def relieve_nobody() -> None:
+    """A launcher that lets connections wait for the worker that they came to."""
+    Relief.look = lambda *_: None  # type: ignore[method-assign]
+
+
 def replace_late() -> None:
     """A launcher that notices a dead worker when it looks by chance."""
     launcher.CRASH_LOOP_SECONDS = 1e6  # type: ignore[misc]
@@ -206,6 +212,7 @@ BREAKS: Final[Mapping[str, Callable[[], None]]] = {
     "trust-the-disk": let_the_disk_out,
     "wall-time": take_time_from_the_wall,
     "ignore-heartbeats": never_look_at_heartbeats,
+    "relieve-nobody": relieve_nobody,
     "replace-late": replace_late,
 }
 

@@ -31,13 +31,9 @@ LEAK_SECONDS: Final = 60.0
 """So long a leak of 40 MiB a second may take to that limit."""
 
 
-@pytest.mark.parametrize("limited", [LIMIT_BYTES], indirect=True)
-async def test_a_worker_that_the_kernel_kills_for_its_memory_is_replaced_and_takes_no_more_with_it(
-    limited: MemoryLimit, begin: Callable[..., Gateway], table: Table
-) -> None:
-    gateway = begin(route=ROUTE, command=inside.command("leak"), prefix=limited.prefix)
-    control, victim = gateway.control_pid(), gateway.worker_pids()[0]
-
+async def leak_to_the_limit(gateway: Gateway, limited: MemoryLimit) -> tuple[list[Load], float]:
+    """Let a worker leak under load until the kernel kills it; return the loads and the seconds to its replacement."""
+    victim = gateway.worker_pids()[0]
     async with Load(gateway.port, rate=50) as kept, Load(gateway.port, rate=50, keep_alive=False) as fresh:
         await kept.answered(50)
         os.kill(victim, inside.BEGIN)
@@ -46,8 +42,18 @@ async def test_a_worker_that_the_kernel_kills_for_its_memory_is_replaced_and_tak
         whole = lambda: is_whole(gateway, without=victim)  # noqa: E731 - asked once
         back = await asyncio.to_thread(seconds_until, whole, "the worker is replaced")
         await kept.answered(100)
+    return [kept, fresh], back
 
-    loads = [kept, fresh]
+
+@pytest.mark.parametrize("limited", [LIMIT_BYTES], indirect=True)
+async def test_a_worker_that_the_kernel_kills_for_its_memory_is_replaced_and_takes_no_more_with_it(
+    limited: MemoryLimit, begin: Callable[..., Gateway], table: Table
+) -> None:
+    gateway = begin(route=ROUTE, command=inside.command("leak"), prefix=limited.prefix)
+    control = gateway.control_pid()
+
+    loads, back = await leak_to_the_limit(gateway, limited)
+
     lost = sum(len(load.faults) for load in loads)
     answered = sum(load.by_model().total() for load in loads)
     counted = metrics.requests(gateway).total()
@@ -58,3 +64,15 @@ async def test_a_worker_that_the_kernel_kills_for_its_memory_is_replaced_and_tak
         found("other processes that are gone", control != gateway.control_pid(), thresholds.NONE)
         found("answers that no metric counts", max(0, answered - counted), thresholds.NONE)
         found("counted, and neither answered nor lost", max(0, counted - answered - lost), thresholds.NONE)
+
+
+@pytest.mark.parametrize("limited", [LIMIT_BYTES], indirect=True)
+async def test_control_a_launcher_that_notices_the_kernels_kill_late_replaces_late(
+    limited: MemoryLimit, begin: Callable[..., Gateway], table: Table
+) -> None:
+    gateway = begin(route=ROUTE, command=inside.command("leak", "replace-late"), prefix=limited.prefix)
+
+    _, back = await leak_to_the_limit(gateway, limited)
+
+    with table.control("R15 R19", f"the kernel's own kill under {LIMIT_BYTES >> 20} MiB, noticed 8 s late") as found:
+        found("until it is replaced", back, thresholds.REPLACED)

@@ -65,7 +65,8 @@ def test_the_table_is_shown_in_columns_and_told_as_json() -> None:
     assert head.index("fault") == row.index("5 ×")
     assert row.endswith("≥ 0.9 of the peak  kept")
     assert document["rows"][0]["keeps"] is True
-    assert {"python", "cpus", "load", "onnxruntime"} <= document["machine"].keys()
+    assert {"processors", "load average before", "load average after", "gateway", "redis"} <= document["machine"].keys()
+    assert document["seeds"]
 
 
 def test_the_figures_of_the_contract_are_those_that_are_judged() -> None:

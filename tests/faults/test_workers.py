@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -20,13 +21,15 @@ from tests.flows.load import Load
 from tests.flows.models import MODEL, request
 from tests.flows.reconcile import assert_counts_agree
 from tests.flows.test_worker_faults import BODY, PATH, connection_that_answers, is_whole
+from tests.machine import starved_seconds
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
 
-    from tests.faults.table import Table
+    from tests.faults.table import Found, Table
     from tests.flows.gateway_process import Gateway
+    from tests.flows.load import Connection
 
 pytestmark = pytest.mark.fault
 
@@ -34,8 +37,8 @@ ROUTE: Final = 'split: {"1": 95, "2": 5}\nassign: {by: random}\nbaseline: "1"'
 KILLS: Final = 4
 PATIENCE_SECONDS: Final = 20.0
 PACE_SECONDS: Final = 0.05
-LATE_SECONDS: Final = 3.0
-"""Longer than any answer takes, on a busy machine too, and far shorter than a hang."""
+LATE_SECONDS: Final = 1.0
+"""Longer than any answer takes that has a processor, and far shorter than a hang."""
 WORKER_MIB: Final = 200
 
 
@@ -94,20 +97,49 @@ async def test_control_a_launcher_that_notices_late_replaces_late(begin: Callabl
         found("until it is replaced", back, thresholds.REPLACED)
 
 
-async def wedge(gateway: Gateway, victim: int) -> tuple[float, int]:
-    """Ask the other worker until *victim* is replaced; return the seconds, and how many it did not answer at once."""
+@dataclass(frozen=True, slots=True)
+class Wedged:
+    """What callers saw while a worker hung: *seconds* until it was replaced, how many requests the other one did not
+    answer at once, and how it went on *new* connections, which the kernel spreads over both."""
+
+    seconds: float
+    failed: int
+    new: Load
+
+
+async def wedge(gateway: Gateway, victim: int) -> Wedged:
+    """Ask the other worker until *victim* is replaced, and whoever answers on new connections."""
+    [other] = set(gateway.worker_pids()) - {victim}
     began, failed, late = time.monotonic(), 0, PATIENCE_SECONDS
-    async with contextlib.aclosing(await connection_that_answers(gateway)) as line:
+    async with (
+        Load(gateway.port, rate=20, keep_alive=False) as new,
+        contextlib.aclosing(await connection_that_answers(gateway)) as line,
+    ):
+        await asyncio.wait_for(line.post(PATH, BODY, {}), LATE_SECONDS)  # so it did not answer just before it hung
         while (passed := time.monotonic() - began) < late:
             if await asyncio.to_thread(is_whole, gateway, without=victim):
                 break
-            try:
-                status, _, _ = await asyncio.wait_for(line.post(PATH, BODY, {}), LATE_SECONDS)
-                failed += status != 200
-            except (OSError, EOFError, TimeoutError):
-                failed += 1
+            failed += not await answers_at_once(line, other)
             await asyncio.sleep(PACE_SECONDS)
-    return passed, failed
+    return Wedged(passed, failed, new)
+
+
+async def answers_at_once(line: Connection, worker: int) -> bool:
+    """Say whether an answer comes within LATE_SECONDS, not counting those in which this process, or *worker*, was ready
+    and had no processor: a busy machine is late for reasons of its own."""
+    began, starved = time.monotonic(), starved_seconds() + starved_seconds(str(worker))
+    try:
+        status, _, _ = await asyncio.wait_for(line.post(PATH, BODY, {}), PATIENCE_SECONDS)
+    except (OSError, EOFError, TimeoutError):
+        return False
+    waited = starved_seconds() + starved_seconds(str(worker)) - starved
+    return status == 200 and time.monotonic() - began - waited < LATE_SECONDS
+
+
+def tell_of_new(found: Found, new: Load) -> None:
+    """Note what callers with a connection of their own for each request saw."""
+    found("requests on new connections that were lost", len(new.faults), thresholds.IN_FLIGHT)
+    found("slowest answer on a new connection", max(each.latency for each in new.outcomes), thresholds.ANSWERED)
 
 
 WEDGES: Final = {
@@ -126,11 +158,12 @@ async def test_a_wedged_worker_is_replaced_and_the_other_answers_on(
     victim = gateway.worker_pids()[0]
 
     os.kill(victim, number)
-    recycled, failed = await wedge(gateway, victim)
+    seen = await wedge(gateway, victim)
 
     with table.promise("R25", f"a worker {name}") as found:
-        found("until it is replaced", recycled, thresholds.RECYCLED)
-        found("requests that the other worker failed", failed, thresholds.NONE)
+        found("until it is replaced", seen.seconds, thresholds.RECYCLED)
+        found("requests that the other worker failed", seen.failed, thresholds.NONE)
+        tell_of_new(found, seen.new)
 
 
 async def test_control_a_launcher_that_only_waits_for_ends_keeps_a_wedged_worker(
@@ -140,11 +173,24 @@ async def test_control_a_launcher_that_only_waits_for_ends_keeps_a_wedged_worker
     victim = gateway.worker_pids()[0]
 
     os.kill(victim, signal.SIGSTOP)
-    recycled, _ = await wedge(gateway, victim)
+    seen = await wedge(gateway, victim)
     os.kill(victim, signal.SIGCONT)
 
     with table.control("R25", "heartbeats ignored, a worker stopped (SIGSTOP)") as found:
-        found("until it is replaced", recycled, thresholds.RECYCLED)
+        found("until it is replaced", seen.seconds, thresholds.RECYCLED)
+
+
+async def test_control_a_launcher_that_relieves_nobody_lets_new_connections_wait(
+    begin: Callable[..., Gateway], table: Table
+) -> None:
+    gateway = begin(route=ROUTE, command=inside.command("relieve-nobody"))
+    victim = gateway.worker_pids()[0]
+
+    os.kill(victim, signal.SIGSTOP)
+    seen = await wedge(gateway, victim)
+
+    with table.control("R25", "new connections are left to a worker that is stopped (SIGSTOP)") as found:
+        tell_of_new(found, seen.new)
 
 
 async def grow(gateway: Gateway, victim: int) -> tuple[list[Load], float]:

@@ -75,6 +75,10 @@ of its share of L."""
 REPLACED: Final = Limit(most=4.0, unit="s")
 """From the kill of a worker to every version ready on its replacement: 2 s, and the load of the models."""
 
+ANSWERED: Final = Limit(most=3.0, unit="s")
+"""The slowest answer on a new connection while a worker hangs: a second until the launcher knows, and a busy machine.
+Without its help a caller that the kernel sends there waits for the replacement."""
+
 RECYCLED: Final = Limit(most=15.0, unit="s")
 """From the wedge of a worker, by whatever means, to its replacement."""
 

@@ -20,7 +20,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 SHOWN_CHARACTERS = 6_000
 SEEDED_SECONDS = 15.0
-"""So soon a new store has the routes that the files, or the models found, give it."""
+"""How long a new store may take, on a busy machine, to have the routes that the files, or the models found, give it;
+only waited for, not judged."""
 
 
 ALONE = frozenset({

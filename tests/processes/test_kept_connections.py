@@ -208,13 +208,13 @@ def test_a_queue_gives_what_was_put_in_and_says_when_it_is_full(kept: KeptConnec
         given = 0
         while kept.give(ours.fileno()):
             given += 1
-        taken = list(kept.take())
+        taken = [sock for sock, _ in kept.take()]
         taken[-1].send(b"still the same")
 
         assert len(taken) == given > 0
         assert kept.give(ours.fileno())
         assert theirs.recv(100) == b"still the same"
-        for each in (*taken, *kept.take()):
+        for each in (*taken, *(sock for sock, _ in kept.take())):
             each.close()
 
 
@@ -224,7 +224,7 @@ def test_a_connection_that_ended_on_its_way_is_taken_and_found_out_later(kept: K
     ours.close()
     theirs.close()
 
-    [taken] = kept.take()
+    [(taken, is_new)] = kept.take()
 
     with taken:
-        assert taken.recv(1) == b""
+        assert (taken.recv(1), is_new) == (b"", False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import os
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -16,10 +16,12 @@ from tests.engine import graphs
 from tests.flows.conftest import prepare, seeded
 from tests.flows.gateway_process import eventually
 from tests.flows.models import crashing, publish
+from tests.machine import load_average
 from tests.soak.faults import BAD_CANARY, FAULTS, HEAVY, HEAVY_MEGABYTES, PATIENCE_SECONDS, Rota
 from tests.soak.ledger import Ledger
+from tests.soak.series import SeriesBook
 from tests.soak.traffic import Callers, send_forever
-from tests.soak.verdict import Phases, judge
+from tests.soak.verdict import Phases, Seen, judge
 from tests.soak.watch import look
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--json", type=Path, default=Path("build/soak.json"), help="where all figures are written")
     parser.add_argument("--faults", type=_faults, default=list(FAULTS.values()), help=f"which of {','.join(FAULTS)}")
+    parser.add_argument("--seed", type=int, default=1, help="of which worker is killed and when callers leave")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as directory:
         port = free_port()
@@ -52,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         publish(gateway.models, 1, graphs.heavy(1), model=HEAVY)
         gateway.start()
         try:
-            return asyncio.run(soak(gateway, port, given.minutes * 60.0, given.faults, given.json))
+            return asyncio.run(soak(gateway, port, given.minutes * 60.0, given.faults, given.json, given.seed))
         finally:
             gateway.close()
 
@@ -65,55 +68,71 @@ def _faults(names: str) -> list[Fault]:
         raise argparse.ArgumentTypeError(f"no fault is named {exc}; there are {', '.join(FAULTS)}") from exc
 
 
-async def soak(gateway: Gateway, grpc_port: int, seconds: float, faults: list[Fault], into: Path) -> int:
+async def soak(gateway: Gateway, grpc_port: int, seconds: float, faults: list[Fault], into: Path, seed: int) -> int:
     """Send, break, look, and judge."""
     await asyncio.to_thread(eventually, lambda: seeded(gateway), PATIENCE_SECONDS, "every route is in the store")
     publish(gateway.models, 2, graphs.heavy(HEAVY_MEGABYTES), model=HEAVY)
     ledger = Ledger()
-    rota = Rota(gateway, ledger)
+    rota = Rota(gateway, ledger, seed)
     await rota.heavy_is(2, "READY")
     ledger.begin()
-    callers = Callers(gateway.port, grpc_port, ledger)
+    callers = Callers(gateway.port, grpc_port, ledger, seed)
     senders = [
         asyncio.create_task(send_forever(name, rate, send, ledger)) for name, (rate, send) in callers.senders().items()
     ]
     samples: list[Sample] = []
-    looking = asyncio.create_task(look_forever(gateway, ledger, samples))
-    lasting = [fault for fault in faults if not fault.replaces]
+    series = SeriesBook()
+    looking = asyncio.create_task(look_forever(gateway, ledger, samples, series))
     phases = Phases(seconds / 2, seconds * 2 / 3)
-    load_before = os.getloadavg()[0]
+    load_before = load_average()
     try:
-        await break_until(ledger.began + phases.half, faults, rota, ledger)
-        await break_until(ledger.began + seconds, lasting, rota, ledger)
+        over = await break_until(ledger.began + phases.half, faults, rota, ledger)
+        next_one = len(over) % max(len(faults), 1)
+        lasting = [fault for fault in faults[next_one:] + faults[:next_one] if not fault.replaces]
+        over += await break_until(ledger.began + seconds, lasting, rota, ledger)
     finally:
         for task in (*senders, looking):
             task.cancel()
         await asyncio.gather(*senders, looking, return_exceptions=True)
         await callers.aclose()
-    return judge(ledger, samples, phases, load_before, into)
+    return judge(Seen(ledger, samples, series, phases, turned(faults, over), seed), load_before, into)
 
 
-async def break_until(end: float, faults: list[Fault], rota: Rota, ledger: Ledger) -> None:
-    """Take the faults in turn, or only wait where there is none."""
+def turned(faults: list[Fault], over: list[tuple[Fault, float]]) -> float:
+    """Return when the last of *faults* had been over once; *over*: which was, and when, in seconds from the beginning.
+
+    Infinite where one of them never was.
+    """
+    first: dict[str, float] = {}
+    for fault, at in over:
+        first.setdefault(fault.says, at)
+    return max((first.get(fault.says, math.inf) for fault in faults), default=0.0)
+
+
+async def break_until(end: float, faults: list[Fault], rota: Rota, ledger: Ledger) -> list[tuple[Fault, float]]:
+    """Take the faults in turn, or only wait where there is none; return each that was over, and when."""
+    over: list[tuple[Fault, float]] = []
     for fault in itertools.cycle(faults):
         if time.monotonic() >= end:
-            return
+            return over
         print(f"{time.monotonic() - ledger.began:7.0f} s  {fault.says}", flush=True)
         try:
             await fault.act(rota)
         except AssertionError as exc:
             ledger.missed(fault.says, str(exc))
         await asyncio.sleep(PAUSE_SECONDS)
+        over.append((fault, time.monotonic() - ledger.began))
     await asyncio.sleep(end - time.monotonic())
+    return over
 
 
-async def look_forever(gateway: Gateway, ledger: Ledger, samples: list[Sample]) -> None:
+async def look_forever(gateway: Gateway, ledger: Ledger, samples: list[Sample], series: SeriesBook) -> None:
     """Print a line per sample."""
     while True:
         await asyncio.sleep(SAMPLE_SECONDS)
         at = time.monotonic() - ledger.began
         try:
-            sample = await asyncio.to_thread(look, gateway, at)
+            sample = await asyncio.to_thread(look, gateway, at, series)
         except (OSError, ValueError, AssertionError) as exc:  # the store is away, or the control process is late
             print(f"{at:7.0f} s  cannot look: {exc!r}", flush=True)
             continue

@@ -39,10 +39,10 @@ ROLLOUTS: Final = f"/api/v1/models/{MODEL}/rollouts"
 class Rota:
     """What breaks one gateway; ``FAULTS`` names all of it."""
 
-    def __init__(self, gateway: Gateway, ledger: Ledger) -> None:
+    def __init__(self, gateway: Gateway, ledger: Ledger, seed: int) -> None:
         self._gateway = gateway
         self._ledger = ledger
-        self._random = random.Random(2)
+        self._random = random.Random(seed)
         self._retries = False
 
     async def kill_worker(self) -> None:

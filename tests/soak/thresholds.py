@@ -14,8 +14,14 @@ since its middle. Of half an hour that is 12 MiB an hour: allocators settle slow
 
 DESCRIPTORS: Final = 2
 THREADS: Final = 2
-SERIES: Final = 0
 """How many more there may be at the end than when the last third began; each the least of its last samples."""
+
+SERIES: Final = 0
+"""How many may begin, and stay, in the last third and once every fault had its turn: their labels are bounded, so all
+have been seen by then, and one more in each minute is a leak. A set that comes and goes with a fault is none."""
+
+VANISHED_COUNTERS: Final = 0
+"""Counters that were missing at a look after they had begun, whatever broke; an unloaded version's end."""
 
 P99_GROWS_MS: Final = 5.0
 """By how much the p99 of the last third may be over that of the sixth of the run before it, each the median of its

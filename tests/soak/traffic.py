@@ -79,14 +79,14 @@ def row_of(number: int) -> list[float]:
 class Callers:
     """One sender per kind of caller. Each returns RIGHT, or what was wrong."""
 
-    def __init__(self, port: int, grpc_port: int, ledger: Ledger) -> None:
+    def __init__(self, port: int, grpc_port: int, ledger: Ledger, seed: int) -> None:
         import tritonclient.grpc.aio as triton
 
         self._port = port
         self._pool = Pool(port)
         self._triton = triton
         self._rpc = triton.InferenceServerClient(f"127.0.0.1:{grpc_port}")
-        self._random = random.Random(1)
+        self._random = random.Random(seed)
         self._ledger = ledger
 
     async def aclose(self) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
+import math
 import statistics
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.machine import machine
 from tests.soak import thresholds
+from tests.soak.faults import HEAVY
 from tests.soak.watch import growths
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.soak.ledger import Ledger, Window
+    from tests.soak.series import SeriesBook
     from tests.soak.watch import Sample
 
 LABELS: Final = "feedback"
-PACKAGES: Final = ("onnxruntime", "uvicorn", "uvloop", "redis", "numpy")
 SHOWN: Final = 20
-"""Failures that are printed; the JSON has all of them."""
+"""Failures, and series of a kind, that are printed; the JSON has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,33 @@ class Phases:
     last_third: float
 
 
-def figures(ledger: Ledger, samples: Sequence[Sample], phases: Phases) -> list[Figure]:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a run saw: what became of its requests, what the processes held, which series there were. *turned*: when
+    every fault had had its turn, infinite where the run was too short; *seed*: of what it drew."""
+
+    ledger: Ledger
+    samples: Sequence[Sample]
+    series: SeriesBook
+    phases: Phases
+    turned: float
+    seed: int
+
+    @property
+    def series_since(self) -> float:
+        """From when on every series has been seen before."""
+        return max(self.phases.last_third, self.turned)
+
+
+def figures(seen: Seen) -> list[Figure]:
     """Return what came of the promises."""
-    settled = [sample for sample in samples if sample.at >= phases.last_third]
-    return [*_failures(ledger), *_speed(ledger.windows, samples, phases), *_growth(settled)]
+    settled = [sample for sample in seen.samples if sample.at >= seen.phases.last_third]
+    return [
+        *_failures(seen.ledger),
+        *_speed(seen.ledger.windows, seen.samples, seen.phases),
+        *_growth(settled),
+        *_series(seen.series, seen.series_since),
+    ]
 
 
 def _failures(ledger: Ledger) -> list[Figure]:
@@ -98,45 +121,66 @@ def _growth(settled: Sequence[Sample]) -> list[Figure]:
         *(Figure(f"MiB more with pages of files, {each.what}", each.amount) for each in grown.resident),
         *(Figure(f"threads more, {each.what}", each.amount, thresholds.THREADS) for each in grown.threads),
         Figure("descriptors more, all processes", grown.descriptors, thresholds.DESCRIPTORS),
-        Figure("series more", grown.series, thresholds.SERIES),
     ]
 
 
-def judge(ledger: Ledger, samples: Sequence[Sample], phases: Phases, load_before: float, into: Path) -> int:
+def _series(book: SeriesBook, since: float) -> list[Figure]:
+    """Return what came of the series; where not every fault had its turn nothing can be said of those that begin."""
+    judged = thresholds.SERIES if math.isfinite(since) else None
+    return [
+        Figure("series that began late and stayed", len(book.added(since)), judged),
+        Figure("series that began late and went, or came last", len(book.passing(since))),
+        Figure("series that ended before", len(book.removed(since))),
+        Figure("series that came and went", len(book.came_and_went())),
+        Figure("counters that vanished", len(_vanished(book)), thresholds.VANISHED_COUNTERS),
+    ]
+
+
+def _vanished(book: SeriesBook) -> list[str]:
+    return book.vanished_counters(f'model="{HEAVY}"')
+
+
+def judge(seen: Seen, load_before: float, into: Path) -> int:
     """Print what was promised and what came of it, write it to *into*, and return the exit code."""
-    found = figures(ledger, samples, phases)
-    machine = _machine(load_before)
-    print("\nsent", dict(ledger.sent), "\nmachine", machine)
-    for failure in ledger.unexplained[:SHOWN]:
+    found = figures(seen)
+    where = machine(load_before)
+    print("\nsent", dict(seen.ledger.sent), "\nseed", seen.seed, "\nmachine", where)
+    for failure in seen.ledger.unexplained[:SHOWN]:
         print(f"UNEXPLAINED at {failure.at:.1f} s, {failure.stream}: {failure.text}")
+    _print_series(seen.series, seen.series_since)
     print("\n| figure | is | promised | |\n|---|--:|--:|---|")
     for each in found:
         print(each.row())
     into.parent.mkdir(parents=True, exist_ok=True)
-    into.write_text(json.dumps(_document(ledger, samples, found, machine), indent=1))
+    into.write_text(json.dumps(_document(seen, found, where), indent=1))
     print(f"\nall of it is in {into}")
     return 0 if all(each.is_kept() for each in found) else 1
 
 
-def _machine(load_before: float) -> dict[str, Any]:
-    return {
-        "processors": os.cpu_count(),
-        "load average before": round(load_before, 2),
-        "load average after": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-    }
+def _print_series(book: SeriesBook, since: float) -> None:
+    """Name the series that were not there from first to last."""
+    kinds = {
+        "began late and stayed": book.added(since), "began late and went": book.passing(since),
+        "ended": book.removed(since), "came and went": book.came_and_went(), "COUNTERS THAT VANISHED": _vanished(book),
+    }  # fmt: skip
+    for kind, names in kinds.items():
+        for name in names[:SHOWN]:
+            life = book.lives[name]
+            print(f"series, {kind}: {name} from {life.first:.0f} to {life.last:.0f} s, missing at {life.missing} looks")
+        if len(names) > SHOWN:
+            print(f"series, {kind}: and {len(names) - SHOWN} more")
 
 
-def _document(
-    ledger: Ledger, samples: Sequence[Sample], found: Sequence[Figure], machine: dict[str, Any]
-) -> dict[str, Any]:
+def _document(seen: Seen, found: list[Figure], where: dict[str, Any]) -> dict[str, Any]:
+    ledger = seen.ledger
     return {
-        "machine": machine,
+        "machine": where,
+        "seed": seen.seed,
         "sent": ledger.sent,
         "explained": ledger.explained,
         "unexplained": [asdict(each) for each in ledger.unexplained],
         "figures": [{**asdict(each), "kept": each.is_kept()} for each in found],
+        "series": seen.series.document(seen.series_since),
         "windows": [asdict(each) for each in ledger.windows],
-        "samples": [asdict(each) for each in samples],
+        "samples": [asdict(each) for each in seen.samples],
     }

@@ -11,9 +11,10 @@ from load_tests import proc
 from tests.flows import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tests.flows.gateway_process import Gateway
+    from tests.soak.series import SeriesBook
 
 TAIL = 12
 """How many samples at either end stand for it: the least of them, since what a run holds for a moment is no leak. They
@@ -34,7 +35,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at everything, *at* seconds after the beginning; *pss* in MiB, of the whole tree."""
+    """One look at everything, *at* seconds after the beginning; *series*: how many; *pss* in MiB, of the whole tree."""
 
     at: float
     held: dict[int, Held]
@@ -54,23 +55,25 @@ class Growth:
 @dataclass(frozen=True, slots=True)
 class Growths:
     """The same of all that is looked at: *memory* and *resident* (with pages of files) in MiB, *threads*, by process;
-    *descriptors* together, since a caller's connection comes to any worker; *series*."""
+    *descriptors* together, since a caller's connection comes to any worker."""
 
     memory: list[Growth]
     resident: list[Growth]
     threads: list[Growth]
     descriptors: float
-    series: float
 
 
-def look(gateway: Gateway, at: float) -> Sample:
-    """Return what the gateway's processes hold now; the store, whose memory is its data, is left out."""
+def look(gateway: Gateway, at: float, series: SeriesBook) -> Sample:
+    """Return what the gateway's processes hold now, and note its *series*; the store, whose memory is its data, is left
+    out."""
     store = gateway.store_pid()
     members = proc.tree(gateway.pid) - {store}
     scraped = metrics.scrape(gateway)
     lag = max(scraped.get("gateway_worker_loop_lag_seconds", {}).values(), default=0.0)
     held = {pid: each for pid in sorted(members) if (each := _held(pid)) is not None}
-    return Sample(at, held, sum(map(len, scraped.values())), lag, proc.pss_bytes(members) / 2**20)
+    names = [_name(metric, labels) for metric, found in scraped.items() for labels in found]
+    series.note(at, names)
+    return Sample(at, held, len(names), lag, proc.pss_bytes(members) / 2**20)
 
 
 def growths(samples: Sequence[Sample]) -> Growths:
@@ -88,8 +91,12 @@ def growths(samples: Sequence[Sample]) -> Growths:
         each(lambda held: held.rss),
         each(lambda held: held.threads),
         _growth([sum(sample.held[pid].descriptors for pid in lasting) for sample in samples]),
-        _growth([sample.series for sample in samples]),
     )
+
+
+def _name(metric: str, labels: Iterable[tuple[str, str]]) -> str:
+    shown = ",".join(f'{name}="{value}"' for name, value in labels)
+    return f"{metric}{{{shown}}}"
 
 
 def _growth(values: Sequence[float]) -> float:

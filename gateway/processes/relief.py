@@ -1,0 +1,87 @@
+"""New connections of a worker that stands still, on their way to one that turns.
+
+The kernel spreads connections over the listening sockets and does not know whether anybody accepts: those of a worker
+that hangs would wait in its socket's queue until it is replaced. The launcher has every listening socket too, so while
+a worker stands still it accepts in its place and hands what it got to another, as a worker that ends hands on what it
+kept (``kept_connections``). It reads nothing of a connection, and never accepts for a worker that turns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.processes.children import Child
+    from gateway.processes.kept_connections import KeptConnections
+    from gateway.telemetry.views import WorkerGauges
+
+    class Place(Protocol):
+        """What is asked of a worker's slot."""
+
+        number: int
+        sock: socket.socket
+        kept: KeptConnections | None
+        child: Child | None
+
+
+log = logging.getLogger(__name__)
+
+STALLED_SECONDS: Final = 1.0
+"""A worker whose event loop has not turned for so long gets no new connection. It beats four times a second; one that
+was merely held up loses nothing by it."""
+
+AT_ONCE: Final = 256
+"""So many connections of a worker are handed on before the launcher looks at its other duties again."""
+
+
+class Relief:
+    """Remembers which workers stand still, and who takes their connections, in turns."""
+
+    def __init__(self) -> None:
+        self._stalled: dict[int, Place] = {}
+        """By the process that stands still."""
+        self._takers: list[KeptConnections] = []
+
+    def look(self, places: Iterable[Place], beats: Iterable[WorkerGauges], now: float) -> None:
+        """Find who stands still at the monotonic time *now*; tell it once of each process."""
+        late = {int(beat.pid): now - beat.heartbeat for beat in beats}
+        ready = {each.child.pid: each for each in places if each.child is not None and each.child.is_ready()}
+        before = self._stalled
+        self._stalled = {pid: each for pid, each in ready.items() if late.get(pid, 0.0) > STALLED_SECONDS}
+        turning = [each.kept for pid, each in ready.items() if pid in late and pid not in self._stalled]
+        self._takers = [kept for kept in turning if kept is not None]
+        for pid in self._stalled.keys() - before.keys():
+            place = self._stalled[pid]
+            where = f"go to {len(self._takers)} others" if self._takers else "wait, for there is no other"
+            log.warning(
+                "worker %d (process %d) has stood still for %.1f s, its new connections %s",
+                place.number, pid, late[pid], where,
+            )  # fmt: skip
+
+    def sockets(self) -> list[socket.socket]:
+        """Return what is readable when a connection waits that somebody else could take."""
+        return [each.sock for each in self._stalled.values() if self._takers and _listens(each.sock)]
+
+    def hand_on(self) -> None:
+        """Hand on what waits now; where all queues are full it is left to the successor of the worker, else closed."""
+        for sock in self.sockets():
+            own = next(each.kept for each in self._stalled.values() if each.sock is sock)
+            for _ in range(AT_ONCE):
+                try:
+                    connection, _address = sock.accept()
+                except OSError:  # nothing waits any more, or who waited has left
+                    break
+                with contextlib.closing(connection):
+                    self._takers.append(self._takers.pop(0))
+                    any(
+                        kept.give(connection.fileno(), is_new=True) for kept in (*self._takers, own) if kept is not None
+                    )
+
+
+def _listens(sock: socket.socket) -> bool:
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
