@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from load_tests import beside, loading, ourselves, work
-from load_tests.plan import Plan, two_cores
+from load_tests.plan import Plan, one_or_more, two_cores
 from load_tests.report import markdown, text
 from load_tests.results import CURVE, Results
 from load_tests.verdicts import LOADING, MANY, MEMORY, PROMISES, ROUTED, START, WORKERS
@@ -65,17 +65,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pytriton", metavar="PYTHON", help="interpreter that has nvidia-pytriton and onnxruntime")
     parser.add_argument("--only", nargs="+", choices=KEYS, default=KEYS, metavar="KEY",
                         help=f"measure these alone: {', '.join(KEYS)}")  # fmt: skip
-    parser.add_argument("--seconds", type=_one_or_more, default=3, help="length of one load (default: %(default)s)")
-    parser.add_argument("--rounds", type=_one_or_more, default=3, help="loads per server (default: %(default)s)")
+    parser.add_argument("--seconds", type=one_or_more, default=3, help="length of one load (default: %(default)s)")
+    parser.add_argument("--rounds", type=one_or_more, default=3, help="loads per server (default: %(default)s)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there, to be pasted")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round there")
     return parser.parse_args(arguments)
-
-
-def _one_or_more(number: str) -> int:
-    if (value := int(number)) < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def run(plan: Plan) -> Results:

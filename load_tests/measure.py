@@ -27,7 +27,10 @@ SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A closed loop on *server*. *cpu_us* is user and system time of its whole tree per request, in microseconds."""
+    """A closed loop on *server*. *cpu_us* is user and system time of its whole tree per request, in microseconds.
+
+    *system_us*: of that, what the system took.
+    """
 
     server: str
     connections: int
@@ -37,6 +40,7 @@ class Measurement:
     p50_ms: float
     p99_ms: float
     cpu_us: float
+    system_us: float = 0.0
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -104,13 +108,13 @@ def _measured(
     sent: Mapping[str, str],
 ) -> Measurement:  # fmt: skip
     """Run *command*, which loads *server* for *seconds*, on *cores*, and return what it and the server's tree say."""
-    before = server.cpu_seconds()
+    before = server.cpu_times()
     pinned = ["taskset", "-c", ",".join(map(str, cores)), *command]
     run = subprocess.run(
         pinned, cwd=work.ROOT, env={**os.environ, **sent}, capture_output=True,
         text=True, timeout=seconds + 60, check=False,
     )  # fmt: skip
-    spent = server.cpu_seconds() - before
+    user, system = (now - then for now, then in zip(server.cpu_times(), before, strict=True))
     line = next((line for line in run.stdout.splitlines() if line.startswith("@@")), None)
     if line is None:
         raise work.NotMeasurable(f"the load printed no result: {run.stdout[-500:]}{run.stderr[-500:]}")
@@ -118,7 +122,7 @@ def _measured(
     requests = max(1, seen["requests"])
     return Measurement(
         server.name, connections, seen["requests"], seen["errors"], seen["requests"] / seen["seconds"],
-        seen["p50_ms"], seen["p99_ms"], spent / requests * 1e6,
+        seen["p50_ms"], seen["p99_ms"], (user + system) / requests * 1e6, system / requests * 1e6,
     )  # fmt: skip
 
 

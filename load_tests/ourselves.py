@@ -102,7 +102,7 @@ def scaling(series: Series, *, has_room: bool) -> Finding:
 def routed(plan: Plan, results: Results) -> None:
     """Load the same three versions, copies of one file, by a route to one of them and by one to all, as many users."""
     models = copies(plan.directory / "copies")
-    load = Load.of(plan.body, plan.cores[1:], users=USERS)
+    load = plan.row(USERS)
     with ExitStack() as stack:
         subjects = []
         for name, place, route in ((PLAIN, "plain", PLAIN_ROUTE), (FULL, "full", FULL_ROUTE)):

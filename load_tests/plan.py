@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from contextlib import contextmanager
@@ -46,9 +47,9 @@ class Plan:
         """Return the file with the benchmark's row as a request, which is written when the run begins."""
         return self.directory / "row.json"
 
-    def row(self) -> Load:
-        """Return the load of the benchmark's row."""
-        return Load.of(self.body, self.cores[1:])
+    def row(self, users: int = 0) -> Load:
+        """Return the load of the benchmark's row, of so many *users* in turns."""
+        return Load.of(self.body, self.cores[1:], users=users)
 
     def gateway(
         self, name: str, place: str, *, workers: int = 1, cores: Sequence[int] | None = None, **asked: Any
@@ -61,6 +62,13 @@ class Plan:
         directory = self.directory / place
         command = servers.gateway_command(port, workers, directory, **asked)
         return servers.running(name, command, port, cores or self.cores[:1], directory.with_suffix(".log"))
+
+
+def one_or_more(number: str) -> int:
+    """Return *number* from a command line. Raises what says there that it is none, or too small."""
+    if (value := int(number)) < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
 
 
 def two_cores() -> tuple[int, int]:

@@ -27,10 +27,11 @@ def tree(root: int) -> set[int]:
     return members
 
 
-def cpu_seconds(pids: set[int]) -> float:
-    """Return the user and system time that *pids* have used so far; a process that has ended counts as 0."""
+def cpu_seconds(pids: set[int]) -> tuple[float, float]:
+    """Return the user and the system time that *pids* have used so far; a process that has ended counts as 0."""
     stats = [fields for pid in pids if (fields := _stat(pid))]
-    return sum(int(fields[USER_TICKS]) + int(fields[SYSTEM_TICKS]) for fields in stats) / TICKS_PER_SECOND
+    user, system = (sum(int(fields[ticks]) for fields in stats) for ticks in (USER_TICKS, SYSTEM_TICKS))
+    return user / TICKS_PER_SECOND, system / TICKS_PER_SECOND
 
 
 def pss_bytes(pids: set[int]) -> int:

@@ -20,13 +20,13 @@ Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 def text(results: Results) -> str:
     """Return everything for a terminal: ratios and promises first, latencies at fixed rates last."""
-    blocks = [about(results), *(f"{title}\n{_aligned(*table)}" for title, table in tables(results))]
+    blocks = [about(results), *(f"{title}\n{aligned(*table)}" for title, table in tables(results))]
     return "\n\n".join(blocks) + "\n"
 
 
 def markdown(results: Results) -> str:
     """Return everything as tables of Markdown, to be pasted."""
-    blocks = [about(results), *(f"{title}:\n\n{_piped(*table)}" for title, table in tables(results))]
+    blocks = [about(results), *(f"{title}:\n\n{piped(*table)}" for title, table in tables(results))]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -88,7 +88,7 @@ def _curve(results: Results) -> Table:
     return ("", "req/s", "answered", "faults", "p50 ms", "p99 ms", "p99.9 ms"), rows
 
 
-def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table with columns as wide as their widest cell: the first to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = []
@@ -98,6 +98,6 @@ def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _piped(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def piped(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = ["---", *("--:" for _ in head[1:-1]), "---"]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))

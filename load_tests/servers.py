@@ -43,6 +43,10 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that its whole tree has used."""
+        return sum(self.cpu_times())
+
+    def cpu_times(self) -> tuple[float, float]:
+        """Return that apart: in programs, and in the system for them."""
         return proc.cpu_seconds(proc.tree(self.pid))
 
     def pss_bytes(self) -> int:
@@ -57,15 +61,29 @@ def reference_command(port: int) -> list[str]:
 
 
 def gateway_command(
-    port: int, workers: int, directory: Path, *, models: Path = work.MODELS, route: str = ROUTE, grpc_port: int = 0
+    port: int,
+    workers: int,
+    directory: Path,
+    *,
+    models: Path = work.MODELS,
+    route: str = ROUTE,
+    grpc_port: int = 0,
+    flags: Sequence[str] = (),
 ) -> list[str]:
-    """Return what starts the gateway with *models*, one *route*, and its state below *directory*."""
+    """Return what starts the gateway with *models*, one *route*, further *flags*, and its state below *directory*."""
     routes = directory / "routes"
     routes.mkdir(parents=True, exist_ok=True)
     (routes / "breast-cancer.yaml").write_text(route, encoding="utf-8")
-    flags = {"workers": workers, "port": port, "admin-port": free_port(), "grpc-port": grpc_port, "models": models,
+    given = {"workers": workers, "port": port, "admin-port": free_port(), "grpc-port": grpc_port, "models": models,
              "routes": routes, "state-dir": directory / "state"}  # fmt: skip
-    return [sys.executable, "-m", "gateway", "serve", *(part for flag in flags.items() for part in _flag(*flag))]
+    return [
+        sys.executable,
+        "-m",
+        "gateway",
+        "serve",
+        *(part for flag in given.items() for part in _flag(*flag)),
+        *flags,
+    ]
 
 
 def _flag(name: str, value: object) -> tuple[str, str]:

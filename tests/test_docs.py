@@ -367,6 +367,17 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(page: Path) -> None:
+    odd, cells = [], 0
+    for line in prose(page.read_text(encoding="utf-8")).splitlines():
+        before, cells = cells, len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        if cells and before and cells != before:
+            odd.append(line)
+
+    assert odd == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_is_named_exists(page: Path) -> None:
     named = re.findall(
         r"`((?:gateway|tests|scripts|docs|load_tests|tools)/[\w./-]*)`", page.read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What each step of a request costs: servers that each do one thing more than the one before, loaded in turns."""
