@@ -22,7 +22,6 @@ from gateway.core.providers import CPU
 from gateway.core.signature import FREE, Signature, TensorSpec
 from gateway.engine import providers as execution
 from gateway.engine.bfloat16_run import bfloat16_run
-from gateway.engine.lone_row import LoneRow, has_lone_row
 from gateway.engine.onnx_file import inspect
 from gateway.engine.pool import with_pool
 
@@ -55,9 +54,6 @@ DATATYPE_OF: Final = {
     "tensor(string)": "BYTES",
 }
 """The runtime's type → the Open Inference Protocol's. The rest has no name there."""
-
-ON_PROCESSOR: Final = ["CPUExecutionProvider"]
-"""What the runtime calls the providers of a session that nothing but the processor runs."""
 
 MAX_DIMENSION: Final = 2**31 - 1
 MAX_NAME: Final = 256
@@ -187,8 +183,6 @@ def _bare_run(native: Any, signature: Signature) -> Callable[[Sequence[str], Map
     if any(spec.datatype == "BF16" for spec in (*signature.inputs, *signature.outputs)):
         return bfloat16_run(inner, signature)
     run: Callable[[Sequence[str], Mapping[str, Tensor], Any], list[Tensor]] = inner.run
-    if has_lone_row(signature) and native.get_providers() == ON_PROCESSOR:
-        return LoneRow(native, signature, run).run
     return run
 
 
