@@ -157,8 +157,11 @@ class WorkerMemory:
                 self._dropped[answer.model, answer.version, DROPS["large"]] += 1
 
     async def _write(self, model: str) -> None:
-        ready = self._ready.get(model, [])
-        while (dropped := self._take_dropped(model)) or ready:
+        """Write what is ready of *model*, and what was dropped up to now: what is dropped meanwhile waits for the next
+        call, or a write for each request that comes during another would go on for as long as requests come.
+        """
+        ready, dropped = self._ready.get(model, []), self._take_dropped(model)
+        while dropped or ready:
             batch = _batch(ready)
             try:
                 await self._store.remember(model, batch, ttl_seconds=self._ttl_seconds, dropped=dropped)
@@ -171,6 +174,7 @@ class WorkerMemory:
             for each in batch:
                 self._inputs.gone(each.inputs)
             del ready[: len(batch)]
+            dropped = {}
 
     def _take_dropped(self, model: str) -> dict[tuple[int, str], int]:
         """Return version and counter → what of *model* was not remembered, since the last call."""

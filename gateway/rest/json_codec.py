@@ -20,6 +20,7 @@ from gateway.core.errors import InvalidRequest
 from gateway.core.signature import FLOATS
 from gateway.rest import binary_codec
 from gateway.serving.codec import DTYPES, UNBOUNDED, Bounds, Codec, InputSpec, short
+from gateway.serving.finite import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -142,7 +143,7 @@ class FiniteJsonCodec(JsonCodec):
     def check(self, outputs: Sequence[Tensor], positions: Sequence[int]) -> None:
         """Refuse NaN and infinity in the outputs at *positions*. Raises InvalidRequest, code no_json_form."""
         for position in self._floats:
-            if position in positions and not np.isfinite(outputs[position]).all():
+            if position in positions and not is_finite(outputs[position]):
                 raise InvalidRequest(
                     f"output {self._outputs[position].name!r} holds NaN or infinity, which has no JSON form; "
                     "ask …/infer of v2 for binary_data, or ask over gRPC",

@@ -19,8 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Protocol
 
-import numpy as np
-
 from gateway.core.errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -36,6 +34,7 @@ from gateway.core.queue_limit import open_limit
 from gateway.core.signature import FLOATS, FREE
 from gateway.serving.answer_size import AnswerSize
 from gateway.serving.drift import RequestSample
+from gateway.serving.finite import is_finite
 from gateway.serving.running import Runner
 
 if TYPE_CHECKING:
@@ -275,7 +274,7 @@ class Lane:
 
     def _refuse_nonfinite(self, feeds: tuple[Tensor, ...]) -> None:
         for index, name in self._finite:
-            if not np.isfinite(feeds[index]).all():
+            if not is_finite(feeds[index]):
                 self.cells.happened("nonfinite_in")
                 raise InvalidRequest(
                     f"input {name!r} holds NaN or infinity, which this model refuses", "nonfinite_input"

@@ -19,6 +19,7 @@ import numpy as np
 from gateway.core.errors import DeadlineExceeded, ModelFailed, Quarantined, RequestTooLarge, RunStopped
 from gateway.core.signature import FLOATS
 from gateway.serving.cpu_time import CpuTime
+from gateway.serving.finite import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,8 @@ class Runner:
         cpu.untold += 1
         before = cpu.begin() if self.records or cpu.untold >= cpu.every else None
         try:
-            execution.results = results = self._results(batch, execution)
+            results = self._recorded(batch, execution) if self.records else self._together(batch, execution)
+            execution.results = results
             if self._counts:
                 execution.nonfinite = sum(
                     not isinstance(each, Exception) and self._nonfinite(each) is not None for each in results
@@ -94,9 +96,8 @@ class Runner:
         """Run one request that is in no batch, and count nothing."""
         return self._sized(self._attempt(feeds, rows, Execution()))
 
-    def _results(self, batch: Sequence[Job], execution: Execution) -> list[Result]:
-        if not self.records:
-            return self._together(batch, execution)
+    def _recorded(self, batch: Sequence[Job], execution: Execution) -> list[Result]:
+        """Return what ``_together`` does, of a batch that is written down while it runs."""
         seat = self._seat
         prints = [fingerprint(self._salt, job.feeds) for job in batch]
         if not seat.is_clean(prints):
@@ -153,7 +154,7 @@ class Runner:
     def _nonfinite(self, outputs: list[Tensor]) -> str | None:
         """Return the name of an output that holds NaN or infinity."""
         for index, name in self._floats:
-            if not np.isfinite(outputs[index]).all():
+            if not is_finite(outputs[index]):
                 return name
         return None
 
@@ -170,10 +171,12 @@ class Runner:
         if self._must_be_finite and (name := self._nonfinite(outputs)) is not None:
             reason = f"output {name!r} holds a value that is not finite"
             return ModelFailed(version.model, version.version, reason, "nonfinite_output")
-        if self._max_rows and any(len(output) != rows for output in outputs):
-            return ModelFailed(
-                version.model, version.version, "it answered another number of rows than it was asked for"
-            )
+        if self._max_rows:
+            for output in outputs:  # not ``any`` of a generator, which is a call for each output and two more
+                if len(output) != rows:
+                    return ModelFailed(
+                        version.model, version.version, "it answered another number of rows than it was asked for"
+                    )
         return outputs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -191,6 +191,36 @@ async def test_nothing_is_lost_while_the_store_is_away(store: MemoryRouteStore, 
 
     assert await counts(store) == {"remembered": 1_200}
     assert await counts(store, 2) == {"dropped": 1}
+
+
+class BusyStore(MemoryRouteStore):
+    """While it writes, one more request comes that finds no room."""
+
+    memory: WorkerMemory | None = None
+    written = 0
+
+    async def remember(self, *given: Any, **named: Any) -> None:
+        self.written += 1
+        assert self.memory is not None
+        self.memory.skipped["fraud", 1] += 1
+        assert self.written < 10, "a round has an end"
+        await super().remember(*given, **named)
+
+
+async def test_requests_that_find_no_room_while_others_are_written_wait_for_the_next_round() -> None:
+    store = BusyStore()
+    worker = Worker(store)
+    store.memory = worker.memory
+    for n in range(700):
+        worker.serve(str(n), 1)
+    worker.memory.skipped["fraud", 1] += 1
+
+    await worker.duty.go_round()
+
+    assert store.written == 2, "as many as hold what was served"
+    assert await counts(store) == {"remembered": 700, "dropped": 1}
+    await worker.duty.go_round()
+    assert await counts(store) == {"remembered": 700, "dropped": 3}
 
 
 async def test_an_id_is_not_called_unknown_while_others_may_have_it_to_write(

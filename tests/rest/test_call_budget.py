@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 JOINED = 31
 """The most calls per request where sixteen share a run, which adds two to each. Its head came before."""
 
-ALONE = 42
+ALONE = 40
 """The most calls of a request that runs alone. Its head came before."""
 
 NEW = 14
