@@ -94,7 +94,7 @@ from gateway.settings import Settings
 from gateway.store.embedded import EmbeddedServer
 from gateway.store.server_binary import find_server
 
-TEXT = re.compile(r" r-xp .*onnxruntime_pybind11_state.*\\n(?:Size|Kernel|MMU).*\\n(?:.*PageSize.*\\n)*Rss: +([0-9]+)")
+TEXT = re.compile(r" r-xp .*onnxruntime_pybind11_state.*\\n(?:\\w*Size: .*\\n)+Rss: +([0-9]+)")
 
 def kib():
     return int(TEXT.search(Path("/proc/self/smaps").read_text(errors="replace"))[1])
