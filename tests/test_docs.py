@@ -239,7 +239,8 @@ def test_every_metric_is_described_with_its_type_and_labels(tmp_path: Path) -> N
         findings=lambda: {"fraud": {1: [finding]}}, rows=lambda: {"fraud": {1: 1}}, anomalies=lambda: {"fraud": {1: []}}
     )
     collectors = (
-        GatewayCollector(slabs, workers, lambda: {"fraud": {1: 1.0}}), RolloutCollector(news), QualityCollector(board),
+        GatewayCollector(slabs, workers, lambda: {"fraud": {1: 1.0}}, runtime_version="1"),
+        RolloutCollector(news), QualityCollector(board),
         NotificationCollector(lambda: {"ops": TargetFigures({"delivered": 1}, 0, 0.0)}),
         AlarmCollector(alarms),
         DriftCollector(drift),

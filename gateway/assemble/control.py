@@ -28,6 +28,7 @@ from gateway.control.steward import Steward
 from gateway.control.token_file import TokenFile
 from gateway.control.watching_answers import look
 from gateway.core.errors import InvalidSettings
+from gateway.engine.onnx import RUNTIME_VERSION
 from gateway.labels.board import QualityBoard
 from gateway.models.evaluations import has_passed
 from gateway.models.metadata import read_metadata
@@ -145,7 +146,8 @@ def build_control(start: Start) -> ControlParts:
         replica=replica_name(start.sock, start.mark),
         alarms=alarms,
     )
-    collector = GatewayCollector(slabs, workers, lambda: shares(workers))
+    collected = partial(GatewayCollector, slabs, workers, lambda: shares(workers), runtime_version=RUNTIME_VERSION)
+    collector = collected()
     others: Collectors = []
     news = RolloutNews()
     others.append(RolloutCollector(news))
@@ -176,7 +178,7 @@ def build_control(start: Start) -> ControlParts:
         recordings=RecordingFiles(settings.state_dir / "recordings"),
         drift=boards,
         links=Links(operations, store) if settings.public_url else None,
-        inference_api={**describe_port(), "servers": [{"url": inference_url(settings)}]},
+        inference_api=lambda: {**describe_port(), "servers": [{"url": inference_url(settings)}]},
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)
@@ -186,8 +188,8 @@ def build_control(start: Start) -> ControlParts:
     follower = Follower(settings.models_url, settings.repository) if settings.models_url else None
     metrics = None
     if settings.otlp_endpoint:
-        collected = GatewayCollector(slabs, workers, lambda: shares(workers))  # each reader needs a memory of its own
-        metrics = MetricsSender(collected.with_others(others), settings.otlp_endpoint)
+        own = collected()  # each reader needs a memory of its own
+        metrics = MetricsSender(own.with_others(others), settings.otlp_endpoint)
     return ControlParts(
         steward, controller, optimizer, board, workers, store, server, events, courier, boards, follower, metrics
     )

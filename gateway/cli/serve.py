@@ -6,8 +6,10 @@ import dataclasses
 import importlib.util
 import logging
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.cli import BEGAN
 from gateway.cli.samples import BENIGN
 from gateway.control.proxy import read_secrets
 from gateway.core.errors import GatewayError, InvalidSettings
@@ -150,7 +152,12 @@ def _launch(settings: Settings) -> int:
     if not settings.redis_url:
         binary = find_server(str(settings.redis_server) if settings.redis_server else None)
         store = EmbeddedServer(settings.state_dir, binary)
-    return Launcher(settings, store, lambda *where: print(banner(settings, *where), flush=True)).run()
+    before = time.monotonic() - BEGAN  # the imports, of which the launcher knows nothing
+
+    def on_ready(inference: str, admin: str, seconds: float) -> None:
+        print(banner(settings, inference, admin, before + seconds), flush=True)
+
+    return Launcher(settings, store, on_ready).run()
 
 
 def grpc_address(settings: Settings) -> str:

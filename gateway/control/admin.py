@@ -68,7 +68,7 @@ def create_admin(
     recordings: RecordingShelf | None = None,
     drift: Boards | None = None,
     links: Links | None = None,
-    inference_api: Mapping[str, Any] | None = None,
+    inference_api: Callable[[], Mapping[str, Any]] | None = None,
 ) -> Starlette:
     """Return the admin application.
 
@@ -76,8 +76,8 @@ def create_admin(
     says of this gateway (``name``, ``version``), *describe* returns a version's metadata as JSON
     values or None; it may block, and may raise InvalidModel. *lineage* returns that of all versions, *tags* what is
     said of versions of a model; both may block.
-    *events* are what ``/api/v1/events`` streams, by default without nudges. *inference_api* is the inference port's
-    OpenAPI document, for the page that shows it.
+    *events* are what ``/api/v1/events`` streams, by default without nudges. *inference_api* makes the inference
+    port's OpenAPI document, for the page that shows it.
     """
     given = {
         "describe": describe, "lineage": lineage, "tags": tags, "traffic": traffic, "notifications": notifications,

@@ -66,7 +66,7 @@ class Admin:
     *events* tells what changes, *about* names this gateway, *describe* returns a version's metadata, *lineage* that of
     all, *tags* what is said of versions of a model; all may block. *notifications* knows who is told of decisions,
     *recordings* what was recorded, *drift* what is known of drift and anomalies; None where nobody looks. *links* are
-    those of notifications, None where there are none. *inference_api* is the inference port's OpenAPI document.
+    those of notifications, None where there are none. *inference_api* makes the inference port's OpenAPI document.
     """
 
     operations: Operations
@@ -83,7 +83,7 @@ class Admin:
     recordings: RecordingShelf = field(default_factory=NothingRecorded)
     drift: Boards | None = None
     links: Links | None = None
-    inference_api: Mapping[str, Any] = field(default_factory=dict)
+    inference_api: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,14 +56,14 @@ PAGE: Final = """<!doctype html>
 
 async def show_inference(call: Call) -> Response:
     """Answer with the inference port's document, as that port has it."""
-    return JSONResponse(call.admin.inference_api)
+    return JSONResponse(call.admin.inference_api())
 
 
 def show_page(call: Call, endpoints: Iterable[Endpoint]) -> Response:
     """Answer with the page."""
     documents = {
         "admin": describe_api(endpoints, version=str(call.admin.about.get("version", "0"))),
-        "inference": call.admin.inference_api,
+        "inference": call.admin.inference_api(),
     }
     shown = [(name, title, address, documents[name]) for name, title, address in PORTS if documents[name].get("paths")]
     links = " ".join(f'<a href="#{name}">{title}</a>' for name, title, _, _ in shown)

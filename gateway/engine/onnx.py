@@ -64,15 +64,18 @@ _FATAL: Final = 4
 _LOG_EVERY_SECONDS: Final = 1.0
 
 
+RUNTIME_VERSION: Final[str] = onnxruntime.__version__
+
+
 def runtime_name() -> str:
     """Return what builds the sessions, with its version."""
-    return f"onnxruntime {onnxruntime.__version__}"
+    return f"onnxruntime {RUNTIME_VERSION}"
 
 
 class OnnxEngine:
     """The engine port over onnxruntime."""
 
-    def __init__(self, runtime_version: str = onnxruntime.__version__) -> None:
+    def __init__(self, runtime_version: str = RUNTIME_VERSION) -> None:
         """Raise InvalidSettings when the runtime is too old to build a session beside live traffic."""
         found = tuple(int(part) for part in re.findall(r"\d+", runtime_version)[:2])
         if found < MINIMUM_RUNTIME:
@@ -267,7 +270,7 @@ def _explain(exc: Exception) -> InvalidModel:
         if found := pattern.search(text):
             return InvalidModel(
                 "unsupported",
-                f"onnxruntime {onnxruntime.__version__} does not support {found['what']}; "
+                f"onnxruntime {RUNTIME_VERSION} does not support {found['what']}; "
                 f"convert the model for an older opset, or without that operator",
             )
     if type(exc).__name__ == "NotImplemented":

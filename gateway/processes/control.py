@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
 
+from gateway.processes.file_pages import let_go
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
@@ -107,6 +109,7 @@ class Control:
             os.write(self._ready_fd, b"1")
             os.close(self._ready_fd)
             self._ready_fd = None
+            let_go()
 
 
 async def _repeated(work: Callable[[], Awaitable[object]], pause_seconds: float, failure: str) -> None:

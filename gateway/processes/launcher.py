@@ -21,6 +21,7 @@ from gateway.core.errors import GatewayError, InvalidSettings
 from gateway.processes import control, kept_connections, verifier, worker
 from gateway.processes.children import Child
 from gateway.processes.core_dumps import forbid_core_dumps
+from gateway.processes.file_pages import let_go
 from gateway.processes.relief import Relief
 from gateway.processes.reports import ReportDirectory, forget
 from gateway.processes.scales import Scales
@@ -213,6 +214,7 @@ class Launcher:
             if not announced and all(slot.is_up() for slot in self._all_slots()):
                 announced = True
                 self._on_ready(*self._addresses(), time.monotonic() - began)
+                let_go()
             elif not announced and time.monotonic() > next_word:
                 next_word += PROGRESS_SECONDS
                 log.info("still starting after %.0f s: %s", time.monotonic() - began, self._waited_for())

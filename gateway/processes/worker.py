@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
+from gateway.processes.file_pages import let_go
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -202,6 +204,7 @@ class Worker:
         self._may_accept.set()
         os.write(descriptor, b"1")
         os.close(descriptor)
+        let_go()
 
     def _drain(self) -> None:
         """Be not ready and serve on, closing each connection with its next answer."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import platform
 import time
-from importlib import metadata
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -66,10 +65,19 @@ BEAT_SECONDS: Final = 1.0
 
 
 class GatewayCollector(Collector):
-    """All that ``/metrics`` shows of this replica's workers. *shares* gives, per model, each version's share of one."""
+    """All that ``/metrics`` shows of this replica's workers. *shares* gives, per model, each version's share of one.
+
+    *runtime_version* is onnxruntime's, as its module says it: to read it from the package's metadata cost 2 MiB.
+    """
 
     def __init__(
-        self, slabs: SlabDirectory, workers: Workers, shares: Shares, clock: Callable[[], float] = time.monotonic
+        self,
+        slabs: SlabDirectory,
+        workers: Workers,
+        shares: Shares,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        runtime_version: str,
     ) -> None:
         self._slabs = slabs
         self._workers = workers
@@ -79,7 +87,7 @@ class GatewayCollector(Collector):
         self._build = {
             "version": __version__,
             "python": platform.python_version(),
-            "onnxruntime": metadata.version("onnxruntime"),
+            "onnxruntime": runtime_version,
         }
         self._registry = CollectorRegistry()
         self._registry.register(self)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import logging
+import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.cli import BEGAN, serve
 from gateway.cli.serve import banner, check, with_what_is_installed
 from gateway.core.errors import InvalidSettings
 from gateway.settings import Settings, is_chosen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from importlib.machinery import ModuleSpec
     from pathlib import Path
 
@@ -109,3 +113,25 @@ def test_the_commands_of_the_banner_ask_the_way_the_ports_speak(tmp_path: Path) 
 
     assert "curl -sk https://127.0.0.1:1/v2/models" in said
     assert "curl -s http://127.0.0.1:2/api/v1/models" in said
+
+
+def test_a_start_is_counted_from_the_first_line_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Launched:
+        def __init__(self, _settings: Settings, _store: object, on_ready: Callable[[str, str, float], None]) -> None:
+            self.on_ready = on_ready
+
+        def run(self) -> int:
+            self.on_ready("http://127.0.0.1:8080", "http://127.0.0.1:9090", 1000.0)
+            return 0
+
+    monkeypatch.setattr("gateway.processes.launcher.Launcher", Launched)
+    settings = Settings(models=tmp_path, state_dir=tmp_path, redis_url="redis://127.0.0.1:6379/0")
+    before = time.monotonic() - BEGAN
+
+    serve._launch(settings)
+
+    told = re.match(r"gateway is ready after ([0-9.]+) s", capsys.readouterr().out)
+    assert told is not None
+    assert 1000.0 + before - 0.01 < float(told[1]) < 1000.01 + time.monotonic() - BEGAN

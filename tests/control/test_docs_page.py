@@ -19,7 +19,7 @@ INFERENCE = {**describe_port(), "servers": [{"url": "http://127.0.0.1:8080"}]}
 
 @pytest.fixture
 def client(house: House) -> TestClient:
-    app = create_admin(house.operations, house.workers, house.door, no_metrics, {}, inference_api=INFERENCE)
+    app = create_admin(house.operations, house.workers, house.door, no_metrics, {}, inference_api=lambda: INFERENCE)
     return TestClient(app, base_url="http://127.0.0.1:9090", client=("127.0.0.1", 5))
 
 
@@ -61,7 +61,7 @@ def test_the_inference_port_s_document_is_served_here_too(client: TestClient) ->
 def test_what_a_document_says_is_text_on_the_page(house: House) -> None:
     operation = {"operationId": '"><b>', "summary": "<script>alert(1)</script>", "x-role": "<i>"}
     api = {"paths": {"/<u>": {"get": operation}}}
-    app = create_admin(house.operations, house.workers, house.door, no_metrics, {}, inference_api=api)
+    app = create_admin(house.operations, house.workers, house.door, no_metrics, {}, inference_api=lambda: api)
 
     text = TestClient(app).get("/docs").text
 
@@ -83,3 +83,18 @@ def test_what_a_document_says_is_text_on_the_page(house: House) -> None:
 )
 def test_an_operation_stands_with_those_about_the_same_thing(path: str, tag: str) -> None:
     assert tag_of(path) == tag
+
+
+def test_the_inference_port_is_described_when_somebody_asks_and_not_before(house: House) -> None:
+    made: list[int] = []
+
+    def described() -> dict[str, object]:
+        made.append(1)
+        return INFERENCE
+
+    app = create_admin(house.operations, house.workers, house.door, no_metrics, {}, inference_api=described)
+    client = TestClient(app, base_url="http://127.0.0.1:9090", client=("127.0.0.1", 5))
+    assert not made
+
+    assert client.get("/docs/inference.json").json() == INFERENCE
+    assert made == [1]

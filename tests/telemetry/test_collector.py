@@ -48,7 +48,7 @@ def workers() -> FakeWorkers:
 
 @pytest.fixture
 def collector(slabs: SlabDirectory, workers: FakeWorkers, now: Callable[[], float]) -> GatewayCollector:
-    return GatewayCollector(slabs, workers, lambda: {"fraud": {1: 0.95, 2: 0.05}}, now)
+    return GatewayCollector(slabs, workers, lambda: {"fraud": {1: 0.95, 2: 0.05}}, now, runtime_version="1.31.0")
 
 
 def scrape(collector: GatewayCollector, accept: str = "") -> Samples:
@@ -196,7 +196,7 @@ def test_what_became_of_recordings_is_shown(slabs: SlabDirectory, collector: Gat
 def test_every_series_of_an_unloaded_version_is_scraped_once_more_and_then_gone(
     slabs: SlabDirectory, workers: FakeWorkers, now: Callable[[], float], accept: str
 ) -> None:
-    collector = GatewayCollector(slabs, workers, dict, now)
+    collector = GatewayCollector(slabs, workers, dict, now, runtime_version="1.31.0")
     worker = slabs.acquire()
     worker.version("fraud", "1").answered(OK, 0.1)
     workers.said = [report(0, {1: VersionState.READY})]
@@ -345,6 +345,7 @@ def test_the_build_is_named(collector: GatewayCollector) -> None:
     [labels] = [dict(labels) for name, labels in scrape(collector) if name == "gateway_build_info"]
 
     assert set(labels) == {"version", "python", "onnxruntime"}
+    assert labels["onnxruntime"] == "1.31.0"
     assert all(labels.values())
 
 
@@ -355,7 +356,7 @@ def test_nothing_is_scraped_before_the_first_scrape(
     worker.version("fraud", "1")
     worker.retire("fraud", "1")
 
-    collector = GatewayCollector(slabs, workers, dict, now)
+    collector = GatewayCollector(slabs, workers, dict, now, runtime_version="1.31.0")
 
     assert value(scrape(collector), "requests_total", outcome="ok", **FRAUD_1) == 0
 
