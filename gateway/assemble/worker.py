@@ -28,6 +28,7 @@ from gateway.models.catalog import Catalog
 from gateway.models.references import References
 from gateway.models.repository import Repository
 from gateway.models.signing import read_trusted
+from gateway.models.turns import Turns
 from gateway.models.vocabularies import Vocabularies
 from gateway.ports.workers import WorkerReport
 from gateway.processes.http_server import HttpServer
@@ -79,6 +80,7 @@ class WorkerParts:
     slot: int
     repository: Repository
     catalog: Catalog
+    turns: Turns
     table: LiveTable
     adoption: Adoption
     watcher: Watcher
@@ -161,6 +163,7 @@ def build_worker(start: Start) -> WorkerParts:
     runs = RunFile(start.slabs, CrashTable(start.slabs))
     watchdog = Watchdog()
     repository = Repository(settings.repository)
+    turns = Turns(start.reports.parent / "turns", max(1, settings.workers // 2))
     catalog = Catalog(
         repository,
         OnnxEngine(),
@@ -172,6 +175,7 @@ def build_worker(start: Start) -> WorkerParts:
         verifier=RemoteVerifier(start.asked) if start.asked is not None else None,
         budget=Budget(memory_of_a_worker(settings), settings.model_idle),
         trusted=read_trusted(settings.trusted_keys) if settings.trusted_keys is not None else None,
+        turns=turns,
     )
     lanes = Lanes(catalog, watchdog, runs, max_queue=settings.max_queue, output_bytes=settings.limits.output_bytes)
     table = LiveTable()
@@ -218,6 +222,7 @@ def build_worker(start: Start) -> WorkerParts:
         slot=start.slot,
         repository=repository,
         catalog=catalog,
+        turns=turns,
         table=table,
         adoption=adoption,
         watcher=watcher,

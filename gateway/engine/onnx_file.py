@@ -80,7 +80,8 @@ def inspect(path: Path) -> OnnxFacts:
     """Return what the file at *path* says of itself. Raises InvalidModel, code bad_model, where it is no ONNX file."""
     with walking(path) as walk:
         walk.visit("model", 0, len(walk.data), depth=0)
-        walk.facts.divisions = tuple(divisions.find(walk, 0, len(walk.data)))
+        if walk.divides:
+            walk.facts.divisions = tuple(divisions.find(walk, 0, len(walk.data)))
         return walk.facts
 
 
@@ -104,6 +105,8 @@ class Walk:
     def __init__(self, data: mmap.mmap) -> None:
         self.facts = OnnxFacts()
         self.data = data
+        self.divides = False
+        """Whether a node that was visited is a division, of whatever datatype: most files have none."""
 
     def visit(self, message: str, start: int, end: int, *, depth: int) -> None:
         """Visit every message under the one of kind *message* that lies in ``data[start:end]``."""
@@ -112,16 +115,20 @@ class Walk:
         children = _MESSAGES[message]
         is_ranked = False
         for number, value, length in self.fields(message, start, end):
-            self._note(message, number, value, is_varint=length < 0)
+            self._note(message, number, value, length)
             is_ranked = is_ranked or number == 2
             if length >= 0 and number in children:
                 self.visit(children[number], value, value + length, depth=depth + 1)
         if message == "input tensor" and not is_ranked:
             self.facts.has_unranked_input = True
 
-    def _note(self, message: str, number: int, value: int, *, is_varint: bool) -> None:
-        """Record what a field means, if it means something to us."""
-        if message == "tensor":
+    def _note(self, message: str, number: int, value: int, length: int) -> None:
+        """Record what a field means, if it means something to us; as `fields` yields it."""
+        is_varint = length < 0
+        if message == "node":
+            if number == 4 and length == divisions.OPERATOR_BYTES:
+                self.divides = self.divides or self.data[value : value + length] in divisions.OPERATORS
+        elif message == "tensor":
             if number == 13 or (number == 14 and value != 0):  # external_data, data_location
                 self.facts.has_external_data = True
         elif message == "dimension":

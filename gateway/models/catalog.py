@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.models.loaded import LoadedVersion
     from gateway.models.repository import Repository, Scan
     from gateway.models.signing import Trusted
+    from gateway.models.turns import Turns
     from gateway.ports.engine import Engine, Verifier
     from gateway.ports.metrics import Metrics
 
@@ -65,8 +66,11 @@ class Catalog:
         verifier: Verifier | None = None,
         budget: Budget = UNBOUNDED,
         trusted: Trusted | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        """*most_threads*, *verifier* and *trusted*: as in ``Loader``. *budget*: what versions may take of memory."""
+        """*most_threads*, *verifier*, *trusted* and *turns*: as in ``Loader``. *budget*: what versions may
+        take of memory.
+        """
         self.has_looked = False
         """Whether the repository was scanned once: before that, a model that is not known may yet be found."""
         self.repository_error = ""
@@ -81,7 +85,9 @@ class Catalog:
             providers=providers,
             verifier=verifier,
             trusted=trusted,
+            turns=turns,
         )
+        self._turns = turns
         self._budget = budget
         self._wishes = Wishes(loads_all=load == "all")
         self._clock = clock
@@ -190,6 +196,8 @@ class Catalog:
     async def close(self) -> None:
         """Stop loading and forget all sessions. A load under way ends in its thread, unheard."""
         self._is_closed = True
+        if self._turns is not None:
+            self._turns.close()
         tasks = self._tasks()
         for task in tasks:
             task.cancel()

@@ -7,6 +7,7 @@ since a raised exception would keep its session alive in its traceback.
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -26,11 +27,13 @@ from gateway.ports.engine import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from gateway.models.loading import Blob
     from gateway.models.repository import VersionFiles
     from gateway.models.signing import Trusted
+    from gateway.models.turns import Turns
     from gateway.models.warmup import WarmUp
     from gateway.ports.engine import Engine, Session, Verifier
 
@@ -74,15 +77,18 @@ class Loader:
         patience: float = WARM_UP_SECONDS,
         verifier: Verifier | None = None,
         trusted: Trusted | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """*threads* and *providers*: for versions that name none. *most_threads*: what any version may have of them,
         whatever it asks for; None for any number. *patience*: the seconds that all runs of a warm-up
         and of golden requests may take together.
 
         *verifier* tries each file before it is loaded; None where this process may die of one itself. *trusted*: keys,
-        of which one must have signed a version; None asks for no signature.
+        of which one must have signed a version; None asks for no signature. *turns*: what large files are loaded in;
+        None where nobody else loads them.
         """
         self._trusted = trusted
+        self._turns = turns
         self._verifier = verifier
         self._engine = engine
         self._blobs = blobs
@@ -101,7 +107,8 @@ class Loader:
         take of memory; None for any amount.
         """
         try:
-            return self._load(files, pinned, free_bytes)
+            with self._turn(files):
+                return self._load(files, pinned, free_bytes)
         except InvalidModel as exc:
             logger.warning(
                 "version %d of model %r is refused (%s): %s", files.version, files.model, exc.code, exc.reason
@@ -114,6 +121,10 @@ class Loader:
             failure = InvalidModel("bad_model", "it could not be loaded; the log says why")
         give_memory_back()
         return failure
+
+    def _turn(self, files: VersionFiles) -> AbstractContextManager[None]:
+        what, size = f"version {files.version} of model {files.model!r}", files.stamp[0][0]
+        return nullcontext() if self._turns is None else self._turns.turn(what, size)
 
     def _load(self, files: VersionFiles, pinned: str, free_bytes: int | None) -> Prepared | NoRoom:
         declared = self._declared(files)

@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +45,11 @@ FIRST_READ_SECONDS: Final = 1.0
 
 GC_THRESHOLD: Final = (20_000, 20, 50)
 """A request leaves no cycles behind: look rarely for what reference counts did not free (5 % of the CPU at 700)."""
+
+
+SWITCH_SECONDS: Final = 0.001
+"""A thread that loads gives the interpreter to the loop after so long, Python's own default being 5 ms: a request
+takes it back two or three times. Measured beside a walk over a graph of 60 MB: 1.4 instead of 5.4 ms each time."""
 
 
 class Worker:
@@ -201,6 +207,7 @@ class Worker:
         gc.collect()
         gc.freeze()  # what is alive now stays alive: no later collection looks at it again
         gc.set_threshold(*GC_THRESHOLD)
+        self._parts.turns.begin()
         self._may_accept.set()
         os.write(descriptor, b"1")
         os.close(descriptor)
@@ -235,6 +242,8 @@ def preload(*, grpc: bool) -> None:
 def main(start: Start) -> None:
     """Run a worker until SIGTERM; what the launcher forks."""
     from gateway.assemble.worker import build_worker
+
+    sys.setswitchinterval(SWITCH_SECONDS)
 
     async def serve() -> None:
         await Worker(build_worker(start), start.ready_fd, start.accept_after).run()

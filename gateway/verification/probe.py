@@ -38,6 +38,10 @@ BUILT: Final = b"built\n"
 _ROOM_BYTES: Final = 1 << 30
 """Of address space beyond what models may take: thread stacks and arenas are reserved, and never filled."""
 
+YIELDING: Final = 5
+"""Added to the niceness of a probe: beside one worker that is busy all the time it gets a quarter of a processor.
+A worker's own thread does not yield so: it holds the interpreter at times, and times the runs that choose a lane."""
+
 _DIE_WITH_PARENT: Final = 1
 _KILL_ME_FIRST: Final = "1000"
 
@@ -61,6 +65,7 @@ def run_probe(candidate: Candidate, engine: Engine, bounds: Bounds, write_end: i
     """Try *candidate* in this process, write what came of it to the pipe *write_end*, and end the process."""
     code = 1
     try:
+        os.nice(YIELDING)
         _limit(bounds, address_space=use_the_processor_only(candidate.providers))
         finding = _try(candidate, engine, bounds, write_end)
         os.write(write_end, json.dumps(asdict(finding)).encode())

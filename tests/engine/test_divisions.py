@@ -12,7 +12,7 @@ import pytest
 from onnx import helper
 
 from gateway.core.errors import InputRefused, ModelFailed, RunStopped
-from gateway.engine.divisions import PIECE_BYTES
+from gateway.engine import divisions
 from gateway.engine.onnx import OnnxEngine
 from gateway.engine.onnx_file import inspect
 from tests.engine.graphs import BOOL, FLOAT, INT64, KINDS, gather, graph, node, ten_divided, value, weights
@@ -155,18 +155,17 @@ def test_a_loop_that_is_stopped_ends_soon_and_the_next_run_is_as_ever(tmp_path: 
     assert session.run({"x": np.array([3], np.int64)})[0].tolist() == [3]
 
 
-@pytest.mark.parametrize("place", [-6, -3, -1, 0, 1])
-def test_a_division_is_found_wherever_the_pieces_of_a_search_are_cut(tmp_path: Path, place: int) -> None:
-    def at(padding: int) -> bytes:
-        kinds = [value(name, INT64, ["n"]) for name in ("x", "y")]
-        pad = node("Identity", ["x"], ["w"], doc_string="a" * padding)
-        division = node("Div", ["x", "y"], ["z"], name="here")
-        return graph(pad, division, inputs=kinds, outputs=[value("z", INT64, ["n"])])
+def test_weights_are_not_searched_for_divisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(*_: object) -> list[str]:
+        pytest.fail("the file was searched")
 
-    first = at(PIECE_BYTES).index(b"\x22\x03Div") - PIECE_BYTES
-    content = at(PIECE_BYTES - first + place)
-    path = tmp_path / "model.onnx"
-    path.write_bytes(content)
+    monkeypatch.setattr(divisions, "find", find)
+    word = np.frombuffer(b"\x22\x03Div\x22\x03Mod\0\0" * 4, np.float32)
 
-    assert content.index(b"\x22\x03Div") == PIECE_BYTES + place
-    assert inspect(path).divisions == ("here",)
+    assert found(tmp_path, gather_of(word)) == ()
+
+
+def gather_of(table: np.ndarray[Any, Any]) -> bytes:
+    """y = x + a row of *table*, which stands in the file as it is in memory."""
+    rows = helper.make_tensor("table", FLOAT, [len(table), 1], table.tobytes(), raw=True)
+    return graph(node("Gather", ["table", "x"], ["y"]), inputs=[value("x", INT64, ["n"])], tensors=[rows])

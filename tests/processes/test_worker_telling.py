@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from gateway.processes import worker as module
 from gateway.processes.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.assemble.worker import WorkerParts
+    from gateway.processes.start import Start
 
 TAKES_SECONDS = 0.004
 """What one telling takes of the processor here; it is paid for after fifty times that."""
@@ -28,6 +31,7 @@ class Outside:
         self.told: list[float] = []
         self.fault: Exception | None = None
         self.loading = True
+        self.takes_turns = False
 
     def write(self, _: object) -> None:
         self.told.append(time.monotonic())
@@ -38,6 +42,11 @@ class Outside:
             continue
 
     def subscribe(self, _: object) -> None: ...
+
+    def retire_unclaimed(self) -> None: ...
+
+    def begin(self) -> None:
+        self.takes_turns = True
 
     def wake(self) -> None: ...
 
@@ -58,6 +67,7 @@ def worker(outside: Outside) -> Iterator[Worker]:
     parts: Any = SimpleNamespace(
         adoption=outside, catalog=outside, rehearsals=outside, report_file=outside, reasons={},
         inference=SimpleNamespace(closing=False), report=lambda: None, use_files=lambda: None,
+        turns=outside, slab=outside,
     )  # fmt: skip
     reading, writing = os.pipe()
     worker = Worker(cast("WorkerParts", parts), writing, accept_after=0)
@@ -128,3 +138,40 @@ async def test_a_report_that_cannot_be_written_is_written_at_the_next_change(wor
     await asyncio.sleep(0.01)
 
     assert len(outside.told) == 2
+
+
+def test_a_worker_takes_turns_from_when_it_answers(
+    worker: Worker, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = SimpleNamespace(collect=lambda: 0, freeze=lambda: None, set_threshold=lambda *_: None)
+    monkeypatch.setattr(module, "gc", calm)
+    descriptor = os.dup(cast("int", worker._ready_fd))
+    before = outside.takes_turns
+
+    worker._say_ready(descriptor)
+
+    assert (before, outside.takes_turns) == (False, True)
+
+
+class Begun(Exception):
+    """The worker would be built now."""
+
+
+def test_a_thread_of_a_worker_that_loads_keeps_the_interpreter_for_no_more_than_a_millisecond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: list[float] = []
+
+    def build(_: object) -> None:
+        found.append(sys.getswitchinterval())
+        raise Begun
+
+    monkeypatch.setattr("gateway.assemble.worker.build_worker", build)
+    before = sys.getswitchinterval()
+    try:
+        with pytest.raises(Begun):
+            module.main(cast("Start", None))
+    finally:
+        sys.setswitchinterval(before)
+
+    assert found == [pytest.approx(0.001)]

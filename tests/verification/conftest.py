@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MEGABYTE = 1 << 20
 
 PROCESS = """
-import socket, sys
+import os, socket, sys
 from pathlib import Path
 from gateway.engine.onnx import OnnxEngine
 from gateway.verification.asking import answer_next
@@ -37,7 +37,7 @@ from gateway.verification.verifier import LocalVerifier
 class Counting(OnnxEngine):
     def load(self, path, **how):
         with counted.open("a") as file:
-            file.write(how["model"] + chr(10))
+            file.write(how["model"] + " at niceness " + str(os.nice(0)) + chr(10))
         return super().load(path, **how)
 
 hears, findings, counted = socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
@@ -57,7 +57,7 @@ def verifier_process(
     prove_seconds: float = 10.0,
     runtime: str = "onnxruntime",
 ) -> Iterator[RemoteVerifier]:
-    """Run a verifier on ``findings`` below *directory*; each model that is probed is a line of ``probed`` there."""
+    """Run a verifier on ``findings`` below *directory*; each probe is a line of ``probed`` there."""
     asked, hears = pair()
     bounds = [str(each) for each in (memory_bytes, build_seconds, prove_seconds)]
     told = [str(hears.fileno()), str(directory / "findings"), str(directory / "probed"), *bounds, runtime]

@@ -14,6 +14,7 @@ import pytest
 from gateway.core.errors import InvalidModel
 from gateway.models.metadata import Metadata, Serving, WarmUpInput, read_wishes, wishes_text
 from gateway.ports.engine import Finding
+from gateway.verification.probe import YIELDING
 from tests.engine import graphs
 from tests.verification import hurtful
 from tests.verification.conftest import MEGABYTE
@@ -38,6 +39,13 @@ def test_a_sound_file_may_be_loaded_and_what_it_takes_is_known(patient: RemoteVe
     assert (small.code, large.code) == ("", "")
     assert 0 < small.memory_bytes < 8 * MEGABYTE
     assert 0.9 * 64 < (large.memory_bytes - small.memory_bytes) / MEGABYTE < 1.5 * 64
+
+
+def test_a_probe_leaves_the_processor_to_the_workers(verifying: Verifying, tmp_path: Path) -> None:
+    with verifying() as verifier:
+        verifier.verify(candidate(tmp_path, graphs.plus(1.0)))
+
+    assert (tmp_path / "probed").read_text().endswith(f" at niceness {os.nice(0) + YIELDING}\n")
 
 
 @pytest.mark.parametrize(
