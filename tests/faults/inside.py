@@ -30,6 +30,7 @@ from gateway.serving import batching
 from gateway.serving.exchange import Exchange
 from gateway.serving.running import Runner
 from gateway.serving.watcher import Watcher
+from tests.faults import broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -207,6 +208,7 @@ BREAKS: Final[Mapping[str, Callable[[], None]]] = {
     "wall-time": take_time_from_the_wall,
     "ignore-heartbeats": never_look_at_heartbeats,
     "replace-late": replace_late,
+    **broken.BREAKS,
 }
 
 
