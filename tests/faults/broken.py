@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.control import operations
 from gateway.core import routing, stored
@@ -166,8 +166,8 @@ class Whatever(str):
 
 def believe_the_store() -> None:
     """A document is served whether or not it is the one that was written."""
-    decode = stored.decode
-    records.digest_of = lambda _payload: Whatever()
+    decode, module = stored.decode, cast("Any", records)
+    module.digest_of = lambda payload: Whatever(sha256(payload).hexdigest())
 
     def believing(model: str, payload: bytes, digest: str) -> Held:
         return decode(model, payload, sha256(payload).hexdigest())
@@ -200,7 +200,8 @@ def tell_of_failures_late() -> None:
         await go_on(self)
 
     Correspondence.go_on = leisurely  # type: ignore[method-assign]
-    Correspondence.look = lambda _self: None  # type: ignore[method-assign]
+    module: Any = Correspondence
+    module.look = lambda _self: None
 
 
 BREAKS: Final[Mapping[str, Callable[[], None]]] = {

@@ -12,7 +12,7 @@ from tests.faults import inside, thresholds
 from tests.faults.test_store import grown_ms
 from tests.flows.gateway_process import COMMAND, eventually
 from tests.flows.load import Load
-from tests.flows.models import MODEL, publish
+from tests.flows.models import MODEL, publish, tagged
 from tests.flows.reconcile import assert_counts_agree
 from tests.flows.test_hot_life import reach, workers
 from tests.flows.test_large_load import large, put
@@ -148,10 +148,10 @@ async def test_control_a_load_that_takes_the_event_loop_holds_requests_up(
 # ---- bad versions
 
 BAD: Final = {
-    3: ("no model", lambda: b"not a model"),
-    4: ("cut off", lambda: large()[:4096]),
-    5: ("crashes while it is loaded", hurtful.crashing_at_load),
-    6: ("crashes when it is warmed", hurtful.crashing_in_warm_up),
+    3: ("no model", b"not a model"),
+    4: ("cut off", tagged(4)[:-40]),
+    5: ("crashes while it is loaded", hurtful.crashing_at_load()),
+    6: ("crashes when it is warmed", hurtful.crashing_in_warm_up()),
 }
 
 
@@ -170,10 +170,10 @@ async def test_a_bad_version_is_failed_with_its_reason_and_nobody_else_notices(
     async with Load(gateway.port) as load:
         await load.answered(50)
         for version, (_, content) in BAD.items():
-            publish(gateway.models, version, content())
+            publish(gateway.models, version, content)
 
         def told() -> bool:
-            return all(state(gateway, version)[1] not in {"", "incomplete"} for version in BAD)
+            return all(state(gateway, version)[0] == "UNAVAILABLE" for version in BAD)
 
         await asyncio.to_thread(eventually, told, PATIENCE_SECONDS, "each has its reason")
         await load.answered(100)
