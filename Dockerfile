@@ -26,6 +26,7 @@ RUN groupadd --gid 10001 gateway \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/gateway --shell /usr/sbin/nologin gateway \
  && install -d -o 10001 -g 10001 -m 0700 /var/lib/gateway
 COPY --from=build /opt/gateway /opt/gateway
+COPY deploy/image/health.py /opt/gateway/health.py
 COPY models /srv/models
 COPY routing_configs /srv/routing_configs
 ENV PATH=/opt/gateway/bin:$PATH \
@@ -43,8 +44,8 @@ VOLUME /var/lib/gateway
 # Inference over HTTP, over gRPC, and the admin port, which stays on loopback until it has tokens.
 EXPOSE 8080 8081 9090
 STOPSIGNAL SIGTERM
-# Follows the settings in the environment; with GATEWAY_TLS_CLIENT_CA it has no certificate to show: give it one, or switch it off.
+# Follows the settings in the environment, TLS and certificates of callers included.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
-  CMD ["python", "-c", "import os, ssl, urllib.request as web; scheme = 'https' if os.environ.get('GATEWAY_TLS_CERT') else 'http'; web.urlopen(f\"{scheme}://127.0.0.1:{os.environ.get('GATEWAY_PORT', '8080')}/v2/health/live\", timeout=2, context=ssl._create_unverified_context())"]
+  CMD ["python", "/opt/gateway/health.py"]
 ENTRYPOINT ["gateway"]
 CMD ["serve"]

@@ -57,7 +57,7 @@ check-models: $(VENV)/.dev  ## train them elsewhere and compare with the shipped
 lock:  ## resolve the dependencies again (needs uv)
 	@scripts/lock
 
-sbom: $(VENV)/.dev  ## a CycloneDX bill of materials of a default install, in build/
+sbom: $(VENV)/.dev  ## CycloneDX bills of materials of a default install, the image and every extra, in build/
 	@$(BIN)/python -m tools.sbom
 
 licences: $(VENV)/.dev  ## write docs/licences.md again, from what is installed

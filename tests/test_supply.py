@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools import licences, sbom
-from tools.packages import DEVELOPMENT, RUNTIME, locked
+from tools.packages import DEVELOPMENT, IMAGE, RUNTIME, locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,21 +72,25 @@ def test_what_is_stated_elsewhere_is_of_packages_that_are_locked() -> None:
     assert licences.STATED_ELSEWHERE.keys() <= {each.name for each in locked(DEVELOPMENT)}
 
 
-def test_the_bill_of_materials_names_what_is_locked_with_every_hash() -> None:
-    bill = sbom.bill(licences.here(locked(RUNTIME)))
+@pytest.mark.parametrize("file", sbom.INSTALLS)
+def test_a_bill_of_materials_names_what_is_locked_with_every_hash(file: str) -> None:
+    lock, extras = sbom.INSTALLS[file]
+    bill = sbom.bill(licences.here(locked(lock)), extras)
 
     named = {each["name"]: each for each in bill["components"]}
     assert {name: each["version"] for name, each in named.items()} == {
-        each.name: each.version for each in locked(RUNTIME) if each.is_for_here()
+        each.name: each.version for each in locked(lock) if each.is_for_here()
     }
-    for package in locked(RUNTIME):
+    for package in locked(lock):
         if package.is_for_here():
             (files,) = named[package.name]["externalReferences"]
             assert [each["content"] for each in files["hashes"]] == list(package.hashes) != []
 
 
-def test_the_bill_of_materials_says_who_needs_whom() -> None:
-    bill = sbom.bill(licences.here(locked(RUNTIME)))
+@pytest.mark.parametrize("file", sbom.INSTALLS)
+def test_a_bill_of_materials_says_who_needs_whom(file: str) -> None:
+    lock, extras = sbom.INSTALLS[file]
+    bill = sbom.bill(licences.here(locked(lock)), extras)
 
     graph = {each["ref"]: each["dependsOn"] for each in bill["dependencies"]}
     refs = {each["bom-ref"] for each in bill["components"]}
@@ -96,12 +100,20 @@ def test_the_bill_of_materials_says_who_needs_whom() -> None:
     assert f"pkg:pypi/numpy@{version('numpy')}" in graph[f"pkg:pypi/onnxruntime@{version('onnxruntime')}"]
 
 
-def test_the_same_lock_gives_the_same_bill(tmp_path: Path) -> None:
+def test_every_install_that_people_have_has_its_bill() -> None:
+    assert [lock for lock, _ in sbom.INSTALLS.values()] == [RUNTIME, IMAGE, DEVELOPMENT]
+    assert {"s3fs", "cryptography", "opentelemetry-sdk"} <= {each.name for each in locked(IMAGE)}
+    assert "s3fs" not in sbom.asked_for(frozenset({"grpc"}))
+    assert "s3fs" in sbom.asked_for(sbom.INSTALLS["sbom-image.cdx.json"][1])
+
+
+def test_equal_locks_give_equal_bills(tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert sbom.main([str(tmp_path / name)]) == 0
 
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert json.loads((tmp_path / "one").read_bytes())["serialNumber"].startswith("urn:uuid:")
+    for file in sbom.INSTALLS:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+        assert json.loads((tmp_path / "one" / file).read_bytes())["serialNumber"].startswith("urn:uuid:")
 
 
 def audit(root: Path, program: str) -> subprocess.CompletedProcess[str]:

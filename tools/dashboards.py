@@ -140,6 +140,12 @@ def of_a_model() -> Rows:
                 "{{version}}",
             ),
             graph("Queue p95", "s", quantile(0.95, "gateway_queue_duration_seconds", CHOSEN, "version"), "{{version}}"),
+            graph(
+                "May wait, by the latency target",
+                "short",
+                f"min by (version) (gateway_version_queue_limit{{{CHOSEN}}})",
+                "{{version}}",
+            ),
         ),
         (
             graph("Rows in a run, mean", "short", mean_rows, "{{version}}"),

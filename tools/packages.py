@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 RUNTIME: Final = ROOT / "requirements.lock"
+IMAGE: Final = ROOT / "requirements-image.lock"
 DEVELOPMENT: Final = ROOT / "requirements-dev.lock"
 
 PYTHONS: Final = ("3.11.0", "3.11.9", "3.12.1", "3.13.1", "3.14.0")

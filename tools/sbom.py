@@ -1,6 +1,6 @@
-"""Write a bill of materials of a default install: CycloneDX 1.6, made from the lock. Equal locks give equal bytes.
+"""Write a bill of materials of each install there is: CycloneDX 1.6, made from its lock. Equal locks give equal bytes.
 
-python -m tools.sbom [FILE]
+python -m tools.sbom [DIRECTORY]
 """
 
 from __future__ import annotations
@@ -17,24 +17,35 @@ from packaging.utils import canonicalize_name
 
 import gateway
 from tools.licences import here, licence_of
-from tools.packages import ROOT, RUNTIME, locked, needs
+from tools.packages import DEVELOPMENT, IMAGE, ROOT, RUNTIME, locked, needs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from tools.packages import Package
 
-FILE: Final = ROOT / "build" / "sbom.cdx.json"
+DIRECTORY: Final = ROOT / "build"
 NAME: Final = "canary-gateway"
 
+EVERY: Final = frozenset({"*"})
+"""Stands for all extras."""
 
-def bill(packages: Sequence[Package]) -> dict[str, Any]:
-    """Return the document. Raises LookupError where the environment is not what is locked."""
+INSTALLS: Final = {
+    "sbom.cdx.json": (RUNTIME, frozenset({"grpc"})),
+    "sbom-image.cdx.json": (IMAGE, frozenset({"grpc", "otel", "s3", "signing"})),
+    "sbom-all.cdx.json": (DEVELOPMENT, EVERY),
+}
+"""File → the lock that it is made from, and the extras in that: a default install, the image, and every extra."""
+
+
+def bill(packages: Sequence[Package], extras: AbstractSet[str]) -> dict[str, Any]:
+    """Return the document of an install with *extras*. Raises LookupError where it is not what is installed here."""
     among = {each.name for each in packages}
     own = _purl(NAME, gateway.__version__)
     refs = {each.name: _purl(each.name, each.version) for each in packages}
     wanted = {refs[each.name]: sorted({refs[name] for name in needs(each, among)}) for each in packages}
-    direct = sorted(refs[name] for name in asked_for() if name in refs)
+    direct = sorted(refs[name] for name in asked_for(extras) if name in refs)
     content: dict[str, Any] = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -60,11 +71,13 @@ def bill(packages: Sequence[Package]) -> dict[str, Any]:
     return {**content, "serialNumber": uuid.uuid5(uuid.NAMESPACE_OID, name).urn}
 
 
-def asked_for() -> set[str]:
-    """Return the names of what a default install asks for itself, its build backend included."""
+def asked_for(extras: AbstractSet[str]) -> set[str]:
+    """Return the names of what an install with *extras* asks for itself, its build backend included."""
     told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project = told["project"]
-    texts = [*project["dependencies"], *project["optional-dependencies"]["grpc"], *told["build-system"]["requires"]]
+    texts = [*project["dependencies"], *told["build-system"]["requires"]]
+    for extra, more in project["optional-dependencies"].items():
+        texts += more if extra in extras or extras is EVERY else ()
     return {canonicalize_name(Requirement(text).name) for text in texts}
 
 
@@ -87,11 +100,13 @@ def _purl(name: str, version: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the file."""
-    to = Path(arguments[0]) if arguments else FILE
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text(json.dumps(bill(here(locked(RUNTIME))), indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {to}")
+    """Write the files."""
+    directory = Path(arguments[0]) if arguments else DIRECTORY
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, (lock, extras) in INSTALLS.items():
+        content = json.dumps(bill(here(locked(lock)), extras), indent=1) + "\n"
+        (directory / name).write_text(content, encoding="utf-8")
+        print(f"wrote {directory / name}")
     return 0
 
 

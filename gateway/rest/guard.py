@@ -18,6 +18,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.core.limits import DEFAULT
+from gateway.rest.departure import Departure
 from gateway.rest.head import ODD, SLASH, Refused, check, check_size, check_version
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Guarded(HttpToolsProtocol):
         self._chunks = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._write_deadline: asyncio.TimerHandle | None = None
+        self._departure: Departure | None = None
+        """Of a caller that ended its side, whether it still waits."""
 
     # ---- the connection
 
@@ -76,6 +79,8 @@ class Guarded(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the deadlines."""
         self._disarm()
+        if self._departure is not None:
+            self._departure.cancel()
         self._unset_keepalive_if_required()
         self._stop_waiting_for_the_reader()
         if self._answering is not None:
@@ -130,12 +135,24 @@ class Guarded(HttpToolsProtocol):
             self._arm(self.limits.idle_seconds)
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio's own type; uvicorn always closes
-        """A caller that has sent all of its request may say so, and is answered; keep the connection for that."""
+        """A caller that has sent all of its request may say so, and is answered; keep the connection for that.
+
+        Who hung up says the same: that is found out, of HTTP/1.1, where nothing of the answer comes soon.
+        """
         cycle: Any = self.cycle
         if self.part or cycle is None or cycle.response_complete:
             return False
         cycle.keep_alive = False
+        if self.parser.get_http_version() == "1.1":
+            self._departure = Departure(self.loop, self.transport, self._is_silent)
         return True
+
+    def _is_silent(self) -> bool:
+        """Say whether a request is still to be answered, and no answer is half written."""
+        cycle, answering = self.cycle, self._answering  # the newest request; what uvicorn answers, or answered last
+        if answering is not None and answering.response_started and not answering.response_complete:
+            return False
+        return not cycle.response_complete
 
     def _fail(self, exc: Exception) -> None:
         cause = exc.__context__

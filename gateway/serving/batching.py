@@ -6,8 +6,8 @@ fills while one runs. Rows never move between callers: a batch is cut back along
 proven when the version was loaded.
 
 A run that does not end is stopped: on the loop by the watchdog, after which the lane leaves the loop for good;
-on a thread at the last deadline of its batch. Where even that does not end it the lane is stuck, and
-says so to everybody at once.
+on a thread at the last deadline of its batch, or when all who wait for it left. Where not even the deadline ends it
+the lane is stuck, and says so to everybody at once.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ TURN_SECONDS: Final = 0.001
 
 STUCK_SECONDS: Final = 0.1
 """A run on a thread that goes on so long after it was stopped cannot be stopped."""
+
+LOOK_SECONDS: Final = 0.05
+"""So often is looked whether anybody still waits for a run on a thread."""
 
 INSIST_SECONDS: Final = 0.04
 """So often a run that was stopped and goes on is stopped again."""
@@ -369,7 +372,7 @@ class Lane:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{self.version.model}")
         self._cut(batch)
-        self._overdue = self._loop.call_at(max(map(_DEADLINE, batch)), self._stop)
+        self._look(batch, max(map(_DEADLINE, batch)))
         self._run = run = self._pool.submit(self._runner.execute, batch)
         asyncio.wrap_future(run, loop=self._loop).add_done_callback(lambda done: self._finished(batch, done))
 
@@ -382,6 +385,19 @@ class Lane:
                 job.timer.cancel()
                 job.deadline = now + after
                 job.timer = self._loop.call_at(job.deadline, self._expire, job)
+
+    def _look(self, batch: Sequence[Job], last: float) -> None:
+        """Stop the run at the *last* deadline of its batch; end it before that where all of its callers left.
+
+        One that such an end does not reach is not stuck: it may go on until its deadline, as if they were there.
+        """
+        now = self._loop.time()
+        if now >= last:
+            self._stop()
+            return
+        if all(job.ended for job in batch):
+            self.version.session.stop()
+        self._overdue = self._loop.call_at(min(last, now + LOOK_SECONDS), self._look, batch, last)
 
     def _stop(self) -> None:
         """Nobody waits for the run any more."""

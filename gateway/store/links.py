@@ -2,10 +2,13 @@
 
 Whoever knows better is the script that writes: it changes nothing for an entry that is linked to another one, and
 answers with the newest. A process that writes alone is right at once.
+
+The digest of each entry that is written is logged too: who can rewrite the store cannot rewrite what left by the log.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.ports.routes import AuditEntry
+
+log = logging.getLogger(__name__)
 
 Newest = dict[str, tuple[bytes, str]]
 """Model → the id of the newest entry of its history, and what the next one holds of it."""
@@ -51,6 +56,8 @@ class Linked:
         """Remember that the entry is the newest; the script gave it *revision* and *entry_id*."""
         fields = {name.encode(): value for name, value in self._fields.items()}
         self._remember(entry_id, {**fields, **self._own, b"revision": revision})
+        head = self._newest[self._model][1]
+        log.info("the history of %r ends in %s at revision %s", self._model, head, revision.decode())
 
     def _remember(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> None:
         """Keep what the next entry holds; an empty *entry_id* is that of no entry."""

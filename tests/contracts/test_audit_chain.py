@@ -73,6 +73,22 @@ async def test_writers_at_once_leave_one_chain(store: RouteStore, model: str) ->
     assert chain.linked == chain.entries >= 25
 
 
+async def test_each_change_leaves_the_head_of_the_chain_in_the_log(
+    store: RouteStore, model: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not isinstance(store, RedisRouteStore):
+        pytest.skip("the store in memory is this process's own")
+    caplog.set_level("INFO", "gateway.store.links")
+
+    await three_changes(store, model)
+
+    logged = [record.getMessage().split(" ends in ")[1].split(" ")[0] for record in caplog.records]
+    newest_first = await store.history(model, limit=9)
+    chain = follow(link_of(each) for each in newest_first)
+    assert logged[-1] == chain.head
+    assert logged[:-1] == [each.previous for each in reversed(newest_first)][1:]
+
+
 async def test_a_history_is_read_in_pages_without_a_gap(store: RouteStore, model: str) -> None:
     await three_changes(store, model)
     whole = await store.history(model, limit=9)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import http.server
-import json
 import re
 import ssl
 import subprocess
@@ -79,8 +78,11 @@ def test_the_image_sets_settings_that_can_be_read() -> None:
 
 
 @contextmanager
-def healthy(certificate: tuple[Path, Path] | None = None) -> Iterator[int]:
-    """Yield a port that answers every request with 200, over TLS where there is a certificate with its key."""
+def healthy(certificate: tuple[Path, Path] | None = None, callers: Path | None = None) -> Iterator[int]:
+    """Yield a port that answers every request with 200, over TLS where there is a certificate with its key.
+
+    callers: the authority whose certificates callers must show.
+    """
 
     class Healthy(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -89,32 +91,44 @@ def healthy(certificate: tuple[Path, Path] | None = None) -> Iterator[int]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
+    class Quiet(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None: ...  # who shows no certificate is refused
+
+    with Quiet(("127.0.0.1", 0), Healthy) as server:
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
+            if callers is not None:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(callers)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
 
 
-def test_the_health_check_asks_as_the_settings_say_over_tls_too(tmp_path: Path) -> None:
-    found = re.search(r"^HEALTHCHECK .*\\\n +CMD (.*)$", DOCKERFILE, re.MULTILINE)
-    assert found
-    python, *command = json.loads(found[1])
-    assert python == "python"
-    with healthy() as plain, healthy(Authority(tmp_path).issue("gateway")) as secured:
-        codes = [
-            subprocess.run([sys.executable, *command], env=given, capture_output=True, check=False).returncode
-            for given in (
-                {"GATEWAY_PORT": str(plain)},
-                {"GATEWAY_PORT": str(secured), "GATEWAY_TLS_CERT": "tls.crt"},
-                {"GATEWAY_PORT": str(secured)},
-            )
-        ]
+def is_healthy(port: int, *named: str) -> bool:
+    """Run the health check on *port*, with the settings that are *named* set."""
+    given = {"GATEWAY_PORT": str(port)} | {f"GATEWAY_{name}": "file" for name in named}
+    command = [sys.executable, str(ROOT / "deploy" / "image" / "health.py")]
+    return subprocess.run(command, env=given, capture_output=True, check=False).returncode == 0
 
-    assert [code == 0 for code in codes] == [True, True, False]
+
+def test_the_health_check_asks_as_the_settings_say_over_tls_too(tmp_path: Path) -> None:
+    with healthy() as plain, healthy(Authority(tmp_path).issue("gateway")) as secured:
+        found = [is_healthy(plain), is_healthy(secured, "TLS_CERT"), is_healthy(secured), is_healthy(plain, "TLS_CERT")]
+
+    assert found == [True, True, False, False]
+
+
+def test_where_callers_show_certificates_the_health_check_looks_whether_it_is_asked_for_one(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate = authority.issue("gateway")
+    with healthy(certificate) as open_to_all, healthy(certificate, authority.path) as closed, healthy() as plain:
+        found = [is_healthy(port, "TLS_CERT", "TLS_CLIENT_CA") for port in (closed, open_to_all, plain)]
+
+    assert found == [True, False, False]
+    assert '"/opt/gateway/health.py"]' in DOCKERFILE
 
 
 @needs_ops

@@ -31,6 +31,7 @@ from gateway.serving import batching
 from gateway.serving.exchange import Exchange
 from gateway.serving.running import Runner
 from gateway.serving.watcher import Watcher
+from tests.faults import broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -214,6 +215,7 @@ BREAKS: Final[Mapping[str, Callable[[], None]]] = {
     "ignore-heartbeats": never_look_at_heartbeats,
     "relieve-nobody": relieve_nobody,
     "replace-late": replace_late,
+    **broken.BREAKS,
 }
 
 

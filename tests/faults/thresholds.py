@@ -65,6 +65,26 @@ POISONED: Final = 20
 DEADLINE: Final = Limit(most=0.5, unit="s")
 """By how much an answer may miss its deadline while the wall clock steps, too soon or too late."""
 
+LATE: Final = Limit(most=50.0, unit="ms")
+"""The median, over requests whose runs do not end, of how long after its deadline one is answered."""
+
+FREED: Final = Limit(most=2.0, unit="s")
+"""From callers who left to nothing in flight: a worker says what it has twice a second, and /metrics is read."""
+
+STALL: Final = Limit(most=1.0, unit="s")
+"""The longest that one request waits while a version of 200 MB is loaded and unloaded, on a machine that does other
+work too."""
+
+POINT: Final = Limit(most=0.5, unit="points")
+"""By how much the part of users that move may differ from what the weights say."""
+
+CHANCE: Final = Limit(least=1e-4)
+"""How likely a split as far off as what was seen is, of each worker: χ² of one degree of freedom."""
+
+TAKEN_BACK: Final = Limit(most=1.0, unit="s")
+"""The median of rollbacks, from the failure that decides to the last request that a worker of the fleet answered by the
+split before."""
+
 IN_FLIGHT: Final = Limit(most=2.0, unit="a kill")
 """Requests of L (100 a second, well under a millisecond each) that a dying worker may take with it, on average."""
 

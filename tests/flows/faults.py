@@ -121,8 +121,12 @@ ROUTES: Final = {
 
 
 def lay_out(directory: Path, wanted: Collection[str]) -> tuple[Path, Path]:
-    """Return a repository and a directory of routes with the *wanted* of CONTENTS, and the echo model."""
+    """Return a repository and a directory of routes with the *wanted* of CONTENTS, and the echo model.
+
+    Version 1 of the echo model has a latency target, which it keeps, so that what is drawn of that is drawn.
+    """
     models, routes = repository(directory / "models", [1, 2]), directory / "routes"
+    (models / "echo" / "1" / "metadata.yaml").write_text("serving: {latency_target_ms: 10000}\n")
     for model in wanted:
         for version, content in enumerate(CONTENTS[model](), start=1):
             publish(models, version, content, model=model)

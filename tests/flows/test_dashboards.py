@@ -68,9 +68,11 @@ def test_a_rollback_reaches_a_webhook_and_every_panel_is_answered(
                 query = target["expr"].replace("$model", "echo").replace("$version", ".+")
                 if not watched.ask(query):
                     empty.append(panel["title"])
-    # These say nothing until there are labels, shadows, failures, a decision to come, or 1,000 requests to compare.
+    # These say nothing until there are labels, shadows, failures, a decision to come, 1,000 requests to compare, or a
+    # latency target.
     assert set(empty) <= {
         "Accuracy", "Labelled", "Shadow pairs that disagree", "Requests to a decision",
         "Evidence, of its threshold", "Certificate (20 certifies)", "Drift, worst column",
         "Missing and out of range, worst column", "Out of the ordinary",
+        "May wait, by the latency target",
     }  # fmt: skip

@@ -22,7 +22,7 @@ from gateway.core.errors import (
     VersionStuck,
 )
 from gateway.core.watching import Mark
-from gateway.serving.batching import STUCK_SECONDS
+from gateway.serving.batching import LOOK_SECONDS, STUCK_SECONDS
 from gateway.serving.running import fingerprint
 from gateway.serving.watchdog import Watchdog
 from tests.serving.fakes import (
@@ -145,6 +145,44 @@ async def test_a_run_on_a_thread_is_stopped_when_nobody_waits_for_it_any_more(ma
     assert isinstance(hung, DeadlineExceeded)
     assert float(answer[0][0, 0]) == 2
     assert cells.events == ["stopped"]
+
+
+async def test_a_run_on_a_thread_ends_when_all_its_callers_left(make_lane: MakeLane) -> None:
+    cells = FakeCells()
+    lane = make_lane(Hanging(), run_seconds=SLOW, cells=cells)
+    first, second = Caller(lane, pairs(HANGS)), Caller(lane, pairs(HANGS))
+    await asyncio.sleep(0.1)
+
+    first.leave()
+    await asyncio.sleep(3 * LOOK_SECONDS)
+    was_running = lane.version.in_flight
+    second.leave()
+    answer = await Caller(lane, pairs(1), deadline=soon(5)).outputs()
+
+    assert was_running == 2
+    assert float(answer[0][0, 0]) == 2
+    assert cells.events == []
+
+
+async def test_a_run_that_goes_on_after_its_callers_left_is_not_stuck_before_their_deadline(
+    make_lane: MakeLane,
+) -> None:
+    class Deaf(Hanging):
+        def stop(self) -> None:
+            pass
+
+    session, cells = Deaf(), FakeCells()
+    lane = make_lane(session, run_seconds=SLOW, cells=cells)
+    gone = Caller(lane, pairs(HANGS), deadline=soon(20))
+    await asyncio.sleep(0.1)
+
+    gone.leave()
+    await asyncio.sleep(2 * STUCK_SECONDS)
+    waits = Caller(lane, pairs(1), deadline=soon(5))
+    session.stops.set()
+
+    assert float((await waits.outputs())[0][0, 0]) == 2
+    assert cells.events == []
 
 
 async def test_a_run_that_ended_while_the_loop_was_late_is_not_stuck(make_lane: MakeLane) -> None:

@@ -103,7 +103,9 @@ async def test_a_user_who_may_do_exactly_what_we_need_is_served(server: Embedded
     (given_up,) = await store.undelivered("m")
     assert await store.again("m", given_up.key)
     await store.close()
+    denied = [entry for entry in await command("ACL", "LOG") if "channel" not in str(entry)]
 
+    assert denied == []
     assert backlogs["m", "ops"].is_due
     assert (heads["m"].revision, route and route.payload, len(history)) == (1, b"x", 2)
     assert flushed == totals

@@ -1,0 +1,221 @@
+"""Negative controls of what one request, one version, one document or one rollout may do: a gateway broken on purpose.
+
+Each function breaks one thing in the process that calls it; ``inside.py`` names them, and starts the gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from gateway.control import operations
+from gateway.core import routing, stored
+from gateway.core.watching import Step, judge
+from gateway.models.catalog import Catalog
+from gateway.models.loader import Loader
+from gateway.models.wishes import Wishes
+from gateway.serving import snapshot, watcher
+from gateway.serving.batching import Lane
+from gateway.serving.evidence import Correspondence
+from gateway.serving.exchange import Exchange
+from gateway.store import records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gateway.core.routing import Values
+    from gateway.core.slots import Stacks
+    from gateway.core.stored import Held
+    from gateway.core.watching import Doubt, Mark
+    from gateway.models.entry import Entry
+    from gateway.ports.engine import Tensor
+    from gateway.serving.batching import Job, Result
+    from gateway.serving.live import Arm
+
+LATE_SECONDS: Final = 3.0
+OFF_BY: Final = 100
+"""Slots of 10,000: one point of a split."""
+
+PLANTED: Final = "/srv/models/planted/model.onnx"
+
+
+# ---- requests
+
+
+def answer_late() -> None:
+    """Deadlines that are looked at LATE_SECONDS after they passed."""
+    enqueue = Lane.enqueue
+
+    def late(
+        self: Lane, feeds: tuple[Tensor, ...], rows: int, deadline: float, settle: Callable[[Result], None], *more: int
+    ) -> Job:
+        return enqueue(self, feeds, rows, deadline + LATE_SECONDS, settle, *more)
+
+    Lane.submit = late  # type: ignore[method-assign, assignment]  # that is what this file is for
+
+
+def serve_those_who_left() -> None:
+    """A request whose caller hung up keeps its place until it is answered."""
+
+    def staying(self: Exchange[Any]) -> None:
+        pass
+
+    Exchange.gone = staying  # type: ignore[method-assign]
+
+
+def name_what_was_decided() -> None:
+    """Answers that name the version which the route chose, whoever answered in its place."""
+
+    def naming(self: Exchange[Any], arm: Arm, result: Result) -> None:
+        self._ran(result)
+
+    Exchange._settled = naming  # type: ignore[method-assign]
+
+
+def stumble() -> None:
+    """A fault of ours that callers can bring about, with a path in its text."""
+
+    def stumbling(self: Exchange[Any], values: Values) -> Arm:
+        raise RuntimeError(f"cannot open {PLANTED}")
+
+    Exchange._routed = stumbling  # type: ignore[method-assign]
+    Exchange._pinned = stumbling  # type: ignore[method-assign, assignment]
+
+
+# ---- assignment
+
+
+def hash_as_python_does() -> None:
+    """Users are seated by the hash of the language, which differs between processes that were started apart."""
+    module: Any = routing
+    module.hash_point = lambda key: hash(key) & 2**64 - 1
+
+
+def split_off_by_a_point() -> None:
+    """The second version of a split has one point more than its weight says."""
+    module: Any = routing
+    owners = module.owners
+
+    def generous(stacks: Stacks, salt: str) -> tuple[tuple[int, ...], bytes]:
+        versions, table = owners(stacks, salt)
+        if len(versions) < 2:
+            return versions, table
+        taken = bytearray(table)
+        for slot in [slot for slot, owner in enumerate(table) if owner == 0][:OFF_BY]:
+            taken[slot] = 1
+        return versions, bytes(taken)
+
+    module.owners = generous
+
+
+# ---- versions
+
+
+def unload_what_is_needed() -> None:
+    """Orders to unload are followed, whatever needs the version."""
+    is_wanted = Wishes.is_wanted
+
+    def obeying(self: Wishes, entry: Entry) -> bool:
+        return self.order(entry) != "unload" and is_wanted(self, entry)
+
+    module: Any = operations
+    module.check_unload = lambda *_given, **_named: None
+    Wishes.is_wanted = obeying  # type: ignore[method-assign]
+
+
+def trust_every_file() -> None:
+    """Models are loaded as they come, by the process that serves."""
+
+    def trusting(self: Loader, *_given: object) -> int:
+        return 0
+
+    Loader._verify = trusting  # type: ignore[method-assign, assignment]
+
+
+def load_on_the_loop() -> None:
+    """Loading takes the event loop that answers."""
+
+    async def blocking(self: Catalog, work: Callable[[], Any]) -> Any:
+        return work()
+
+    Catalog._on_load_thread = blocking  # type: ignore[method-assign]
+
+
+# ---- documents
+
+
+def believe_the_snapshot() -> None:
+    """What lies on the disk is served as it lies there."""
+
+    def believing(content: bytes) -> dict[str, Any]:
+        return {model: snapshot._stored(entry) for model, entry in json.loads(content.partition(b"\n")[2]).items()}
+
+    snapshot._parse = believing
+
+
+class Whatever(str):
+    """A digest that is equal to every other one."""
+
+    __slots__ = ()
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+def believe_the_store() -> None:
+    """A document is served whether or not it is the one that was written."""
+    decode, module = stored.decode, cast("Any", records)
+    module.digest_of = lambda payload: Whatever(sha256(payload).hexdigest())
+
+    def believing(model: str, payload: bytes, digest: str) -> Held:
+        return decode(model, payload, sha256(payload).hexdigest())
+
+    stored.decode = believing
+
+
+def compare_revisions_alone() -> None:
+    """A store whose revision is not higher has nothing new to say."""
+
+    def comparing(held: Mark | None, seen: Mark | None, doubt: Doubt | None, now: float) -> tuple[Step, Doubt | None]:
+        if held is not None and seen is not None and seen.revision <= held.revision:
+            return Step.KEEP, None
+        return judge(held, seen, doubt, now)
+
+    module: Any = watcher
+    module.judge = comparing
+
+
+# ---- rollouts
+
+
+def tell_of_failures_late() -> None:
+    """Workers that bring what they counted to the store LATE_SECONDS after they did, and do nothing by themselves."""
+    go_on = Correspondence.go_on
+
+    async def leisurely(self: Correspondence) -> None:
+        self.is_busy = True
+        await asyncio.sleep(LATE_SECONDS)
+        await go_on(self)
+
+    Correspondence.go_on = leisurely  # type: ignore[method-assign]
+    module: Any = Correspondence
+    module.look = lambda _self: None
+
+
+BREAKS: Final[Mapping[str, Callable[[], None]]] = {
+    "answer-late": answer_late,
+    "serve-those-who-left": serve_those_who_left,
+    "name-what-was-decided": name_what_was_decided,
+    "stumble": stumble,
+    "python-hash": hash_as_python_does,
+    "off-by-a-point": split_off_by_a_point,
+    "unload-what-is-needed": unload_what_is_needed,
+    "trust-every-file": trust_every_file,
+    "load-on-the-loop": load_on_the_loop,
+    "believe-the-snapshot": believe_the_snapshot,
+    "believe-the-store": believe_the_store,
+    "compare-revisions": compare_revisions_alone,
+    "tell-late": tell_of_failures_late,
+}
