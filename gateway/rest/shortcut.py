@@ -25,6 +25,7 @@ from gateway.rest.guard import BODY, NOTHING, Guarded, guarded
 from gateway.rest.known_heads import HEAD_END, MAX_HEAD_BYTES, KnownHeads
 from gateway.rest.problems import JSON
 from gateway.rest.request_head import RequestHead
+from gateway.serving.outbox import SMALL_BYTES
 
 if TYPE_CHECKING:
     from gateway.core.limits import Limits
@@ -199,12 +200,14 @@ class ShortCut(Guarded):
         if transport.is_closing():
             return
         keep = fast.keep_alive and not self.inference.closes(answer)
-        behind = answer.behind
+        goes_on, behind, held = keep and not self.is_over, answer.behind, self.inference.lanes.outbox.held
         if behind:
             transport.writelines((self._head(answer, behind, close=not keep), answer.body, *behind))
-        else:
+        elif held is None or not goes_on or len(answer.body) > SMALL_BYTES:
             transport.write(self._head(answer, behind, close=not keep) + answer.body)
-        if keep and not self.is_over:
+        else:
+            held.append((transport.write, self._head(answer, behind, close=False) + answer.body, self.flow))
+        if goes_on:
             self._go_on()
         else:
             if not keep and self.part:

@@ -35,6 +35,7 @@ from gateway.core.signature import FLOATS, FREE
 from gateway.serving.answer_size import AnswerSize
 from gateway.serving.drift import RequestSample
 from gateway.serving.finite import is_finite
+from gateway.serving.outbox import Outbox
 from gateway.serving.running import Runner
 
 if TYPE_CHECKING:
@@ -151,9 +152,10 @@ class Lane:
         *,
         max_queue: int,
         output_bytes: int = DEFAULT.output_bytes,
+        outbox: Outbox | None = None,
     ) -> None:
         """*max_queue*: the most requests that wait, or fewer where the version's metadata names a latency target.
-        *output_bytes*: the most of one answer, all outputs together.
+        *output_bytes*: the most of one answer, all outputs together. *outbox*: holds answers while a batch is told.
         """
         signature, serving = version.signature, version.metadata.serving
         self.version = version
@@ -170,6 +172,7 @@ class Lane:
             if spec.datatype in FLOATS and serving.nonfinite_in == "refuse"
         )
         self._watchdog = watchdog
+        self._outbox = outbox or Outbox()
         self._seat = runs.seat(version.model, version.version)
         self._size = size = AnswerSize(version, output_bytes)
         self._checks_size = size.before
@@ -486,19 +489,25 @@ class Lane:
             self.cells.happened("nonfinite_out", execution.nonfinite)
         if self.sample.room:
             self.sample.take(batch, execution.results)
-        version = self.version
-        for job, result in zip(batch, execution.results, strict=True):
-            self.told = job
-            if isinstance(result, Exception):
-                self._failed(job, result)
-            else:  # as ``_settle`` and ``Job.end`` do, without two calls for each request
-                version.in_flight -= 1
-                if not job.ended:
-                    job.ended = True
-                    if job.timer is not None:
-                        job.timer.cancel()
-                    job.settle(result)
-        self.told = None
+        version, outbox = self.version, self._outbox
+        if len(batch) > 1:
+            outbox.held = []
+        try:
+            for job, result in zip(batch, execution.results, strict=True):
+                self.told = job
+                if isinstance(result, Exception):
+                    self._failed(job, result)
+                else:  # as ``_settle`` and ``Job.end`` do, without two calls for each request
+                    version.in_flight -= 1
+                    if not job.ended:
+                        job.ended = True
+                        if job.timer is not None:
+                            job.timer.cancel()
+                        job.settle(result)
+        finally:
+            self.told = None
+            if outbox.held is not None:
+                outbox.send()
 
     def _failed(self, job: Job, failure: Exception) -> None:
         if isinstance(failure, RunStopped) and not job.ended:

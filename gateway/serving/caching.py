@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.models.loaded import LoadedVersion
     from gateway.ports.engine import RunLog, Tensor
     from gateway.serving.batching import Result, Ticket
+    from gateway.serving.outbox import Outbox
     from gateway.serving.watchdog import Watchdog
 
 
@@ -34,9 +35,10 @@ class CachingLane(Lane):
         *,
         max_queue: int,
         output_bytes: int = DEFAULT.output_bytes,
+        outbox: Outbox | None = None,
     ) -> None:
         """As ``Lane``."""
-        super().__init__(version, watchdog, runs, max_queue=max_queue, output_bytes=output_bytes)
+        super().__init__(version, watchdog, runs, max_queue=max_queue, output_bytes=output_bytes, outbox=outbox)
         self._answers = AnswerCache(version.metadata.serving.cache_bytes)
         self._flights: dict[bytes, _Flight] = {}
 

@@ -9,6 +9,7 @@ from gateway.core.errors import Starting, UnknownModel, UnknownVersion, VersionU
 from gateway.core.limits import DEFAULT
 from gateway.serving.batching import Lane
 from gateway.serving.caching import CachingLane
+from gateway.serving.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +40,8 @@ class Lanes:
         self._max_queue = max_queue
         self._output_bytes = output_bytes
         self._lanes: dict[LoadedVersion, Lane] = {}
+        self.outbox = Outbox()
+        """Holds the answers of a batch of any lane until all of them are made."""
         catalog.subscribe(lambda _: self._prune())
 
     def ready(self, model: str, version: int) -> Lane | None:
@@ -50,8 +53,9 @@ class Lanes:
         if lane is None:
             kind = CachingLane if loaded.metadata.serving.cache_bytes else Lane
             lane = self._lanes[loaded] = kind(
-                loaded, self._watchdog, self._runs, max_queue=self._max_queue, output_bytes=self._output_bytes
-            )
+                loaded, self._watchdog, self._runs, max_queue=self._max_queue, output_bytes=self._output_bytes,
+                outbox=self.outbox,
+            )  # fmt: skip
         return lane
 
     def are_waited_for(self) -> bool:
