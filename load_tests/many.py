@@ -159,7 +159,7 @@ def beside(number: int) -> str:
 
 @contextmanager
 def _gateway(models: Path, core: int, state: Path, loaded: int) -> Iterator[tuple[servers.Server, int]]:
-    """Run a gateway with one worker until so many versions are loaded, and yield it with its admin port."""
+    """Run a gateway with one worker until so many versions are loaded and it rests; yield it with its admin port."""
     port = servers.free_port()
     command = servers.gateway_command(port, 1, state, models=models)
     admin = int(command[command.index("--admin-port") + 1])
@@ -170,6 +170,7 @@ def _gateway(models: Path, core: int, state: Path, loaded: int) -> Iterator[tupl
                 raise work.NotMeasurable(f"{_ready_versions(admin)} of {loaded} versions are ready; see the log")
             time.sleep(0.2)
         work.check(port)
+        time.sleep(servers.SETTLED_SECONDS)
         yield server, admin
 
 

@@ -12,6 +12,7 @@ from load_tests import many, work
 from load_tests.measure import Load
 from load_tests.plan import every_core
 from load_tests.results import GATEWAY
+from load_tests.servers import SETTLED_SECONDS
 from load_tests.turns import Series, Subject, in_turns, warm
 from load_tests.verdicts import MANY, MEMORY, ROUTED, START, WORKERS, Finding
 
@@ -34,9 +35,6 @@ MANY_MODELS: Final = "200 models more"
 MANY_ROUNDS: Final = 3
 """At most: each begins with 601 versions to load."""
 VERSIONS: Final = ("1", "2", "3")
-
-SETTLED_SECONDS: Final = 5.0
-"""After a start, until what looks at new files rests."""
 
 PLAIN_ROUTE: Final[dict[str, Any]] = {
     "model": work.MODEL, "split": {"1": 100}, "assign": {"by": "header:x-user-id"}, "baseline": "1",

@@ -27,6 +27,8 @@ READY_PATHS: Final = ("/v2/health/ready",)
 START_TIMEOUT_SECONDS: Final = 60.0
 STOP_TIMEOUT_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.01
+SETTLED_SECONDS: Final = 5.0
+"""After a start, until what looks at new files rests."""
 PORTS: Final = (20_000, 32_000)
 
 ROUTE: Final = 'model: breast-cancer\nsplit: {"1": 100}\nassign: {by: "header:x-user-id"}\nbaseline: "1"\n'

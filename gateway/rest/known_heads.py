@@ -23,8 +23,9 @@ HEAD_END: Final = b"\r\n\r\n"
 MAX_HEAD_BYTES: Final = 2048
 """A longer head is left to the parser."""
 
-MAX_KNOWN: Final = 512
-"""Heads that are known at once: of one caller there are as many as its bodies have lengths. About 1 MiB at most."""
+MAX_KNOWN: Final = 2048
+"""Heads that are known at once: of one caller there are as many as its bodies have lengths, and of callers who name
+their users as many as those. About 2 KiB each for the usual ones."""
 
 MAX_SEEN: Final = 8 * MAX_KNOWN
 """Heads of which it is remembered that they came once."""
