@@ -93,7 +93,8 @@ class Parts:
         if self.step >= Step.LANE:
             return lane
         kind = Joined if self.step >= Step.RUN else Unrun
-        return kind(lane.version, self._watchdog, self._runs, max_queue=Settings().max_queue)
+        outbox = self._lanes.outbox
+        return kind(lane.version, self._watchdog, self._runs, max_queue=Settings().max_queue, outbox=outbox)
 
     def _route(self) -> LiveRoute:
         """Return the route of the benchmark, or one that leads to its version whatever is asked."""

@@ -109,11 +109,14 @@ class Unrun(Lane):
 
     def _flush(self) -> None:
         queue, self._queue = self._queue, []
-        most = self._max_rows
+        most, outbox = self._max_rows, self._outbox
         for start in range(0, len(queue), most):
             batch = queue[start : start + most]
-            for job, result in zip(batch, self._results(batch), strict=True):
+            results = self._results(batch)
+            outbox.held = []
+            for job, result in zip(batch, results, strict=True):
                 job.settle(result)
+            outbox.send()
 
     def _results(self, batch: Sequence[Job]) -> Sequence[Result]:
         return [[]] * len(batch)

@@ -47,6 +47,7 @@ def triton(begin: Callable[..., Gateway]) -> Iterator[tuple[Gateway, Any, Any]]:
 
     port = free_port()
     gateway = begin(flags=("--grpc-port", str(port), *CONTROL), route=ROUTE, versions=(1, 2, 3))
+    eventually(lambda: states(gateway, 3) == {"READY"}, 8, "the version that no route names")  # ready is without it
     clients = http.InferenceServerClient(f"127.0.0.1:{gateway.port}"), grpc.InferenceServerClient(f"127.0.0.1:{port}")
     yield gateway, *clients
     for client in clients:
