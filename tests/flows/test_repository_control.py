@@ -40,6 +40,12 @@ def order(gateway: Gateway, path: str, body: object = None, **headers: str) -> A
     return gateway.ask("POST", f"/v2/repository/models/{path}", body, headers)
 
 
+def told(gateway: Gateway) -> set[str]:
+    """Return the states of the versions as the workers told them, which is later than they know them."""
+    [model] = gateway.ask_admin("GET", "/api/v1/models").json()["models"]
+    return {version["state"] for version in model["versions"]}
+
+
 @pytest.fixture
 def triton(begin: Callable[..., Gateway]) -> Iterator[tuple[Gateway, Any, Any]]:
     """A gateway that takes orders, with versions 1 to 3, and Triton's clients for HTTP and gRPC."""
@@ -47,7 +53,7 @@ def triton(begin: Callable[..., Gateway]) -> Iterator[tuple[Gateway, Any, Any]]:
 
     port = free_port()
     gateway = begin(flags=("--grpc-port", str(port), *CONTROL), route=ROUTE, versions=(1, 2, 3))
-    eventually(lambda: states(gateway, 3) == {"READY"}, 8, "the version that no route names")  # ready is without it
+    eventually(lambda: told(gateway) == {"READY"}, 8, "what all workers tell of the versions")
     clients = http.InferenceServerClient(f"127.0.0.1:{gateway.port}"), grpc.InferenceServerClient(f"127.0.0.1:{port}")
     yield gateway, *clients
     for client in clients:
