@@ -196,11 +196,11 @@ class Worker:
         parts.reasons.clear()
         parts.reasons.update(reasons)
         parts.report_file.write(parts.report())
-        if not reasons and self._ready_fd is not None:
-            self._say_ready(self._ready_fd)
-            self._ready_fd = None
         pause = min((time.thread_time() - began) / TELLING_SHARE, TELLING_SECONDS)
         self._tell_after = asyncio.get_running_loop().time() + pause
+        if not reasons and self._ready_fd is not None:
+            self._say_ready(self._ready_fd)  # what it cleans up is no part of what telling costs
+            self._ready_fd = None
 
     def _say_ready(self, descriptor: int) -> None:
         self._parts.slab.retire_unclaimed()

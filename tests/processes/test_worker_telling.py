@@ -153,6 +153,24 @@ def test_a_worker_takes_turns_from_when_it_answers(
     assert (before, outside.takes_turns) == (False, True)
 
 
+async def test_what_becoming_ready_costs_does_not_hold_the_next_report_up(
+    worker: Worker, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clean_up(_: int) -> None:
+        until = time.thread_time() + 20 * TAKES_SECONDS
+        while time.thread_time() < until:
+            continue
+
+    monkeypatch.setattr(outside, "not_ready", dict)
+    monkeypatch.setattr(worker, "_say_ready", clean_up)
+    descriptor = worker._ready_fd
+
+    worker._tell()
+
+    assert worker._tell_after - asyncio.get_running_loop().time() < module.TELLING_SECONDS - TAKES_SECONDS
+    assert (descriptor is None, worker._ready_fd) == (False, None)
+
+
 class Begun(Exception):
     """The worker would be built now."""
 
