@@ -250,6 +250,7 @@ class Settings:
     admin_proxy_secret_file: Path | None = _setting(
         "", _file, "file of the secret by which a reverse proxy is believed who its user is"
     )
+    metrics_auth: bool = _setting("false", _switch, "answer /metrics to tokens of --admin-token-file only, of any role")
     tls_cert: Path | None = _setting("", _file, "certificate (PEM) of the inference and gRPC ports, for TLS")
     tls_key: Path | None = _setting("", _file, "key of --tls-cert; without it the key lies in that file")
     tls_client_ca: Path | None = _setting("", _file, "callers must show a certificate that one in this file signed")

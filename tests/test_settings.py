@@ -27,6 +27,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "workers": ("7", 7),
     "admin_token_file": ("/run/tokens", Path("/run/tokens")),
     "admin_proxy_secret_file": ("/run/secret", Path("/run/secret")),
+    "metrics_auth": ("on", True),
     "tls_cert": ("/run/tls.crt", Path("/run/tls.crt")),
     "tls_key": ("/run/tls.key", Path("/run/tls.key")),
     "tls_client_ca": ("/run/ca.crt", Path("/run/ca.crt")),
@@ -70,6 +71,7 @@ BAD: dict[str, list[str]] = {
     "workers": ["0", "257", "two", "1e1"],
     "admin_token_file": [],
     "admin_proxy_secret_file": [],
+    "metrics_auth": ["", "viewer", "2"],
     "tls_cert": [],
     "tls_key": [],
     "tls_client_ca": [],
@@ -119,7 +121,7 @@ def test_every_setting_is_tried_here() -> None:
 
 def test_there_are_few_settings() -> None:
     # Most operators touch a handful. Whoever adds one asks first whether a plan, a route or the metadata is its place.
-    assert len(FIELDS) <= 40
+    assert len(FIELDS) <= 41
 
 
 @pytest.mark.parametrize("name", ["redis_url", "prometheus_url"])

@@ -179,6 +179,7 @@ def build_control(start: Start) -> ControlParts:
         drift=boards,
         links=Links(operations, store) if settings.public_url else None,
         inference_api=lambda: {**describe_port(), "servers": [{"url": inference_url(settings)}]},
+        metrics_auth=settings.metrics_auth,
     )
     routes = settings.routes if settings.routes.is_dir() else None
     steward = Steward(operations, store, workers, routes, snapshot)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 FLAGS = (
     "models", "routes", "state_dir", "host", "port", "grpc_port", "admin_host", "admin_port", "admin_token_file",
-    "admin_proxy_secret_file", "tls_cert", "tls_key", "tls_client_ca", "admin_tls_cert", "admin_tls_key",
-    "admin_tls_client_ca", "redis_url", "workers", "limits",
+    "admin_proxy_secret_file", "metrics_auth", "tls_cert", "tls_key", "tls_client_ca", "admin_tls_cert",
+    "admin_tls_key", "admin_tls_client_ca", "redis_url", "workers", "limits",
 )  # fmt: skip
 """Settings that the checks look at; given as flags they win, as with ``gateway serve``."""
 

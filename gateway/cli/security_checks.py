@@ -59,6 +59,8 @@ def check_certificates(settings: Settings) -> Finding:
 def _without_tokens(settings: Settings) -> Finding:
     if settings.admin_proxy_secret_file is not None:
         return Finding("admin tokens", "fail", "none, and --admin-proxy-secret-file needs --admin-token-file too")
+    if settings.metrics_auth:
+        return Finding("admin tokens", "fail", "none, and --metrics-auth needs --admin-token-file too")
     if is_local(settings):
         return Finding("admin tokens", "ok", "none: the admin API answers on this machine only")
     return Finding(

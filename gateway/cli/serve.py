@@ -83,6 +83,11 @@ def check(settings: Settings) -> None:
         raise InvalidSettings(f"--admin-token-file {str(settings.admin_token_file)!r} is not a file")
     if settings.admin_proxy_secret_file is not None:
         _check_proxy(settings.admin_proxy_secret_file, settings.admin_token_file)
+    if settings.metrics_auth and settings.admin_token_file is None:
+        raise InvalidSettings(
+            "--metrics-auth needs --admin-token-file too: without tokens nobody could show one; "
+            "give the file, with a viewer for Prometheus, or leave --metrics-auth out"
+        )
     if settings.otlp_endpoint:
         _check_exporter(settings.otlp_endpoint)
     read_contexts(settings)

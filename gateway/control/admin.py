@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from gateway.control.admin_answers import Admin, Call
-from gateway.control.admin_table import ENDPOINTS
+from gateway.control.admin_table import endpoints_of
 from gateway.control.auth import Principal, Role, check_origin
 from gateway.control.events import Events
 from gateway.control.problems import answer_crash, answer_error, answer_http
@@ -69,6 +69,7 @@ def create_admin(
     drift: Boards | None = None,
     links: Links | None = None,
     inference_api: Callable[[], Mapping[str, Any]] | None = None,
+    metrics_auth: bool = False,
 ) -> Starlette:
     """Return the admin application.
 
@@ -77,7 +78,7 @@ def create_admin(
     values or None; it may block, and may raise InvalidModel. *lineage* returns that of all versions, *tags* what is
     said of versions of a model; both may block.
     *events* are what ``/api/v1/events`` streams, by default without nudges. *inference_api* makes the inference
-    port's OpenAPI document, for the page that shows it.
+    port's OpenAPI document, for the page that shows it. With *metrics_auth* ``/metrics`` is for viewers only.
     """
     given = {
         "describe": describe, "lineage": lineage, "tags": tags, "traffic": traffic, "notifications": notifications,
@@ -85,9 +86,10 @@ def create_admin(
     }  # fmt: skip
     known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     events = events or Events(partial(look, operations, workers))
-    admin = Admin(operations, workers, door, render_metrics, events, about, **known)
+    admin = Admin(operations, workers, door, render_metrics, events, about, metrics_auth=metrics_auth, **known)
+    paths = _by_path(endpoints_of(metrics_auth=metrics_auth))
     app = Starlette(
-        routes=[Route(path, Resource(admin, methods), name=path) for path, methods in _by_path(ENDPOINTS).items()],
+        routes=[Route(path, Resource(admin, methods), name=path) for path, methods in paths.items()],
         middleware=[Middleware(SafeHeaders)],
         exception_handlers={GatewayError: answer_error, HTTPException: answer_http, Exception: answer_crash},
     )

@@ -67,6 +67,7 @@ class Admin:
     all, *tags* what is said of versions of a model; all may block. *notifications* knows who is told of decisions,
     *recordings* what was recorded, *drift* what is known of drift and anomalies; None where nobody looks. *links* are
     those of notifications, None where there are none. *inference_api* makes the inference port's OpenAPI document.
+    *metrics_auth*: a scrape is for viewers, not for everybody.
     """
 
     operations: Operations
@@ -84,6 +85,7 @@ class Admin:
     drift: Boards | None = None
     links: Links | None = None
     inference_api: Callable[[], Mapping[str, Any]] = dict
+    metrics_auth: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import JSONResponse
@@ -31,6 +32,7 @@ VERSION: Final = MODEL + "/versions/{version}"
 ROLLOUTS: Final = MODEL + "/rollouts"
 CURRENT: Final = ROLLOUTS + "/current"
 LINK: Final = "/links/{model}/{token}"
+METRICS: Final = "/metrics"
 
 WEIGHTS: Final = {"$ref": "#/components/schemas/Split"}
 REASON: Final = {"type": "string", "maxLength": 500}
@@ -61,17 +63,25 @@ async def show_index(call: answers.Call) -> Response:
         return console.show_page()
     listed = [
         {"method": e.method, "path": e.path, "role": e.role.name.lower() if e.role else None, "summary": e.summary}
-        for e in ENDPOINTS
+        for e in endpoints_of(metrics_auth=call.admin.metrics_auth)
     ]
     return JSONResponse({**call.admin.about, "endpoints": listed}, headers={"vary": "accept"})
 
 
 async def show_openapi(call: answers.Call) -> Response:
-    return JSONResponse(describe_api(ENDPOINTS, version=str(call.admin.about.get("version", "0"))))
+    endpoints = endpoints_of(metrics_auth=call.admin.metrics_auth)
+    return JSONResponse(describe_api(endpoints, version=str(call.admin.about.get("version", "0"))))
 
 
 async def show_docs(call: answers.Call) -> Response:
-    return docs.show_page(call, ENDPOINTS)
+    return docs.show_page(call, endpoints_of(metrics_auth=call.admin.metrics_auth))
+
+
+def endpoints_of(*, metrics_auth: bool) -> tuple[Endpoint, ...]:
+    """Return ENDPOINTS as a gateway has them: with *metrics_auth* ``/metrics`` is for viewers, not for everybody."""
+    if not metrics_auth:
+        return ENDPOINTS
+    return tuple(dataclasses.replace(e, role=Role.VIEWER) if e.path == METRICS else e for e in ENDPOINTS)
 
 
 ENDPOINTS: Final = (
@@ -216,7 +226,7 @@ ENDPOINTS: Final = (
         "Server-sent events: everything once, then each model and the fleet whenever they change",
         media_type="text/event-stream",
     ),
-    Endpoint("GET", "/metrics", None, answers.metrics, "Prometheus metrics of all workers", media_type="text/plain"),
+    Endpoint("GET", METRICS, None, answers.metrics, "Prometheus metrics of all workers", media_type="text/plain"),
     Endpoint("GET", "/healthz", None, answers.live, "This process answers"),
     Endpoint("GET", "/readyz", None, answers.ready, "Every worker is ready; 503 with reasons otherwise"),
     Endpoint("GET", "/openapi.json", None, show_openapi, "This API as an OpenAPI 3.1 document"),

@@ -100,6 +100,12 @@ def test_a_port_beyond_this_machine_without_tokens_fails(terminal: Terminal, fla
     assert "--admin-token-file" in found["admin tokens"][1]
 
 
+def test_metrics_for_tokens_only_without_tokens_fail(terminal: Terminal, flags: list[str]) -> None:
+    _, found = verdicts(terminal, flags, "--metrics-auth", "true")
+
+    assert found["admin tokens"] == ("fail", "none, and --metrics-auth needs --admin-token-file too")
+
+
 def test_tokens_are_counted_and_not_shown(terminal: Terminal, flags: list[str], tmp_path: Path) -> None:
     digest = hashlib.sha256(b"x").hexdigest()
     (tmp_path / "tokens.yaml").write_text(f"tokens: [{{name: ci, sha256: {digest}, role: admin}}]", encoding="utf-8")

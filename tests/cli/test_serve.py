@@ -103,6 +103,15 @@ def test_a_proxy_is_not_believed_where_nothing_says_what_its_users_may(tmp_path:
         check(dataclasses.replace(good, admin_proxy_secret_file=tmp_path / "short"))
 
 
+def test_metrics_for_tokens_only_need_tokens(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.yaml"
+    tokens.touch()
+
+    check(Settings(models=tmp_path, metrics_auth=True, admin_token_file=tokens))
+    with pytest.raises(InvalidSettings, match=r"--metrics-auth needs --admin-token-file too: .* give the file"):
+        check(Settings(models=tmp_path, metrics_auth=True))
+
+
 def test_a_key_without_its_certificate_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="--admin-tls-cert"):
         check(Settings(models=tmp_path, admin_tls_key=tmp_path / "key"))

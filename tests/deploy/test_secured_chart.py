@@ -36,6 +36,15 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "probe without authority": {"tls": {**TLS, "probeSecret": "probe"}},
     "admin authority without certificate": {"admin": {"tls": {"clientCaSecret": "people"}}},
     "monitor without certificate": {**SECURED, "serviceMonitor": {"enabled": True}},
+    "metrics": {
+        "admin": {"existingSecret": "tokens", "metricsAuth": True},
+        "serviceMonitor": {"enabled": True, "token": {"existingSecret": "scrape"}},
+    },
+    "metrics without tokens": {"admin": {"metricsAuth": True}},
+    "monitor without token": {
+        "admin": {"existingSecret": "tokens", "metricsAuth": True},
+        "serviceMonitor": {"enabled": True},
+    },
     "files of no store": {"redis": {"tlsSecret": "ca"}},
     "no sample": {"gateway": {"accessLog": "often"}},
     "no share": {"gateway": {"traceSampling": "0.01"}},
@@ -59,6 +68,8 @@ def report() -> dict[str, Any]:
         ("probe without authority", "needs tls.clientCaSecret"),
         ("admin authority without certificate", "needs admin.tls.existingSecret"),
         ("monitor without certificate", "serviceMonitor.tlsConfig"),
+        ("metrics without tokens", "metricsAuth needs admin.existingSecret"),
+        ("monitor without token", "serviceMonitor.token.existingSecret"),
         ("files of no store", "needs redis.existingSecret"),
         ("no sample", "accessLog"),
         ("no share", "traceSampling"),
@@ -137,6 +148,19 @@ def test_prometheus_checks_what_the_values_say(report: dict[str, Any]) -> None:
         "ca": {"secret": {"name": "ca", "key": "ca.crt"}},
         "serverName": "gw-gateway-admin.ml.svc",
     }
+
+
+def test_prometheus_shows_a_token_where_the_metrics_want_one(report: dict[str, Any]) -> None:
+    (monitor,) = objects(report, "metrics", "ServiceMonitor")
+    (open_monitor,) = objects(report, "plain", "ServiceMonitor")
+
+    assert environment(report, "metrics")["GATEWAY_METRICS_AUTH"] == "true"
+    assert monitor["spec"]["endpoints"][0]["authorization"] == {
+        "type": "Bearer",
+        "credentials": {"name": "scrape", "key": "token"},
+    }
+    assert "GATEWAY_METRICS_AUTH" not in environment(report, "plain")
+    assert "authorization" not in open_monitor["spec"]["endpoints"][0]
 
 
 def test_the_store_and_its_sentinels_can_be_reached(report: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     started = prepare(
         root,
         flags=("--admin-token-file", str(root / "tokens.yaml"), "--webhooks", str(root / "hooks.yaml"),
-               "--log-level", "debug", "--log-format", "json"),
+               "--metrics-auth", "true", "--log-level", "debug", "--log-format", "json"),
         environment={
             "CANARY_HOOK": HOOK,
             "GATEWAY_PROMETHEUS_URL": f"http://ann:{PASSWORD}@127.0.0.1:1/",
@@ -89,6 +89,12 @@ def test_no_secret_is_in_any_answer(gateway: Gateway) -> None:
     for path, answer in shown.items():
         assert found(answer.body + json.dumps(dict(answer.headers)).encode()) == [], path
     assert [found(answer.body) for answer in refused] == [[], []]
+
+
+def test_metrics_that_are_for_tokens_are_shown_to_nobody_else(gateway: Gateway) -> None:
+    answers = [gateway.ask("GET", "/metrics", base=gateway.admin), asked(gateway, "/metrics", TOKEN)]
+
+    assert [answer.status for answer in answers] == [401, 200]
 
 
 def test_no_secret_is_in_the_list_of_processes(gateway: Gateway) -> None:

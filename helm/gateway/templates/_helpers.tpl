@@ -152,6 +152,12 @@ that starts beside the one it replaces; nothing where there is no limit.
 {{- if and .Values.serviceMonitor.enabled (not .Values.admin.existingSecret) -}}
 {{- fail "serviceMonitor needs admin.existingSecret: without tokens the admin port, which has the metrics, is the pod's own" -}}
 {{- end -}}
+{{- if and .Values.admin.metricsAuth (not .Values.admin.existingSecret) -}}
+{{- fail "admin.metricsAuth needs admin.existingSecret: without tokens nobody could show one" -}}
+{{- end -}}
+{{- if and .Values.serviceMonitor.enabled .Values.admin.metricsAuth (not .Values.serviceMonitor.token.existingSecret) -}}
+{{- fail "serviceMonitor needs serviceMonitor.token.existingSecret: with admin.metricsAuth a scrape has to show a token" -}}
+{{- end -}}
 {{- if and .Values.admin.proxy.existingSecret (not .Values.admin.existingSecret) -}}
 {{- fail "admin.proxy.existingSecret needs admin.existingSecret: what a group of the proxy's users may do stands in the token file" -}}
 {{- end -}}
