@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from gateway.control import operations
 from gateway.core import routing, stored
 from gateway.core.watching import Step, judge
+from gateway.models import loader
 from gateway.models.catalog import Catalog
 from gateway.models.loader import Loader
 from gateway.models.wishes import Wishes
@@ -143,6 +144,12 @@ def load_on_the_loop() -> None:
     Catalog._on_load_thread = blocking  # type: ignore[method-assign]
 
 
+def keep_freed_memory() -> None:
+    """Workers that leave to glibc what it does with the memory of a version that is gone."""
+    module: Any = loader
+    module.give_memory_back = lambda: None
+
+
 # ---- documents
 
 
@@ -214,6 +221,7 @@ BREAKS: Final[Mapping[str, Callable[[], None]]] = {
     "unload-what-is-needed": unload_what_is_needed,
     "trust-every-file": trust_every_file,
     "load-on-the-loop": load_on_the_loop,
+    "keep-memory": keep_freed_memory,
     "believe-the-snapshot": believe_the_snapshot,
     "believe-the-store": believe_the_store,
     "compare-revisions": compare_revisions_alone,

@@ -75,6 +75,14 @@ STALL: Final = Limit(most=1.0, unit="s")
 """The longest that one request waits while a version of 200 MB is loaded and unloaded, on a machine that does other
 work too."""
 
+KEPT: Final = Limit(most=10.0, unit="MiB")
+"""What a worker holds more of at least, after each of ten times that a version of 30 MB came and went but
+the first three."""
+
+HEAPED: Final = Limit(most=100.0, unit="MiB")
+"""The same at most: glibc keeps up to 64 MiB at the end of the heap of a thread, which malloc_trim does not reach, and
+uses it for the next load."""
+
 POINT: Final = Limit(most=0.5, unit="points")
 """By how much the part of users that move may differ from what the weights say."""
 
