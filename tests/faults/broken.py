@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -17,7 +18,7 @@ from gateway.models import loader
 from gateway.models.catalog import Catalog
 from gateway.models.loader import Loader
 from gateway.models.wishes import Wishes
-from gateway.serving import snapshot, watcher
+from gateway.serving import running, snapshot, watcher
 from gateway.serving.batching import Lane
 from gateway.serving.evidence import Correspondence
 from gateway.serving.exchange import Exchange
@@ -83,6 +84,11 @@ def stumble() -> None:
 
     Exchange._routed = stumbling  # type: ignore[method-assign]
     Exchange._pinned = stumbling  # type: ignore[method-assign, assignment]
+
+
+def quarantine_nothing() -> None:
+    """Workers that run an input however many of them it killed."""
+    running.CRASHES = math.inf  # type: ignore[misc, assignment]
 
 
 # ---- assignment
@@ -216,6 +222,7 @@ BREAKS: Final[Mapping[str, Callable[[], None]]] = {
     "serve-those-who-left": serve_those_who_left,
     "name-what-was-decided": name_what_was_decided,
     "stumble": stumble,
+    "no-quarantine": quarantine_nothing,
     "python-hash": hash_as_python_does,
     "off-by-a-point": split_off_by_a_point,
     "unload-what-is-needed": unload_what_is_needed,

@@ -96,6 +96,9 @@ split before."""
 IN_FLIGHT: Final = Limit(most=2.0, unit="a kill")
 """Requests of L (100 a second, well under a millisecond each) that a dying worker may take with it, on average."""
 
+POISONED_WORKERS: Final = Limit(most=2.0, unit="workers")
+"""So many an input may kill that kills whoever runs it, however often it is sent: two within a minute are no chance."""
+
 STALLED: Final = Limit(most=25.0, unit="a kill")
 """Requests that a worker takes with it which the kernel holds up, looking for memory, before it kills it: half a second
 of its share of L."""
