@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.control import operations
+from gateway.control.rollouts import Rollouts
 from gateway.core import routing, stored
 from gateway.core.watching import Step, judge
 from gateway.models import loader
@@ -23,10 +24,12 @@ from gateway.serving.batching import Lane
 from gateway.serving.evidence import Correspondence
 from gateway.serving.exchange import Exchange
 from gateway.store import records
+from gateway.store.redis_evidence import RedisEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.core.rollout import Rollout
     from gateway.core.routing import Values
     from gateway.core.slots import Stacks
     from gateway.core.stored import Held
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from gateway.serving.live import Arm
 
 LATE_SECONDS: Final = 3.0
+OVERLAP_SECONDS: Final = 1.2
+"""Longer than controllers wait between two looks."""
 OFF_BY: Final = 100
 """Slots of 10,000: one point of a split."""
 
@@ -217,6 +222,32 @@ def tell_of_failures_late() -> None:
     module.look = lambda _self: None
 
 
+def let_everybody_lead() -> None:
+    """Controllers that all hold the lease, and write so late that the others have looked before."""
+
+    async def granted(*_given: object) -> bool:
+        return True
+
+    apply = Rollouts.apply
+
+    async def late(self: Rollouts, *given: Any, **named: Any) -> tuple[Rollout, int]:
+        await asyncio.sleep(OVERLAP_SECONDS)
+        return await apply(self, *given, **named)
+
+    RedisEvidence.lease = granted  # type: ignore[method-assign, assignment]
+    Rollouts.apply = late  # type: ignore[method-assign]
+
+
+def write_whatever_the_revision() -> None:
+    """Controllers whose steps are not bound to the revision that they were decided for."""
+    apply = Rollouts.apply
+
+    async def unfenced(self: Rollouts, *given: Any, **named: Any) -> tuple[Rollout, int]:
+        return await apply(self, *given, **{**named, "expected": None})
+
+    Rollouts.apply = unfenced  # type: ignore[method-assign]
+
+
 BREAKS: Final[Mapping[str, Callable[[], None]]] = {
     "answer-late": answer_late,
     "serve-those-who-left": serve_those_who_left,
@@ -233,4 +264,6 @@ BREAKS: Final[Mapping[str, Callable[[], None]]] = {
     "believe-the-store": believe_the_store,
     "compare-revisions": compare_revisions_alone,
     "tell-late": tell_of_failures_late,
+    "both-lead": let_everybody_lead,
+    "unfenced": write_whatever_the_revision,
 }
