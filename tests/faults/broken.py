@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.control import operations
+from gateway.control.rollouts import Rollouts
 from gateway.core import routing, stored
 from gateway.core.watching import Step, judge
+from gateway.models import loader
 from gateway.models.catalog import Catalog
 from gateway.models.loader import Loader
 from gateway.models.wishes import Wishes
-from gateway.serving import snapshot, watcher
+from gateway.serving import running, snapshot, watcher
 from gateway.serving.batching import Lane
 from gateway.serving.evidence import Correspondence
 from gateway.serving.exchange import Exchange
 from gateway.store import records
+from gateway.store.redis_evidence import RedisEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.core.rollout import Rollout
     from gateway.core.routing import Values
     from gateway.core.slots import Stacks
     from gateway.core.stored import Held
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
     from gateway.serving.live import Arm
 
 LATE_SECONDS: Final = 3.0
+OVERLAP_SECONDS: Final = 1.2
+"""Longer than controllers wait between two looks."""
 OFF_BY: Final = 100
 """Slots of 10,000: one point of a split."""
 
@@ -82,6 +89,11 @@ def stumble() -> None:
 
     Exchange._routed = stumbling  # type: ignore[method-assign]
     Exchange._pinned = stumbling  # type: ignore[method-assign, assignment]
+
+
+def quarantine_nothing() -> None:
+    """Workers that run an input however many of them it killed."""
+    running.CRASHES = math.inf  # type: ignore[misc, assignment]
 
 
 # ---- assignment
@@ -141,6 +153,12 @@ def load_on_the_loop() -> None:
         return work()
 
     Catalog._on_load_thread = blocking  # type: ignore[method-assign]
+
+
+def keep_freed_memory() -> None:
+    """Workers that leave to glibc what it does with the memory of a version that is gone."""
+    module: Any = loader
+    module.give_memory_back = lambda: None
 
 
 # ---- documents
@@ -204,18 +222,48 @@ def tell_of_failures_late() -> None:
     module.look = lambda _self: None
 
 
+def let_everybody_lead() -> None:
+    """Controllers that all hold the lease, and write so late that the others have looked before."""
+
+    async def granted(*_given: object) -> bool:
+        return True
+
+    apply = Rollouts.apply
+
+    async def late(self: Rollouts, *given: Any, **named: Any) -> tuple[Rollout, int]:
+        await asyncio.sleep(OVERLAP_SECONDS)
+        return await apply(self, *given, **named)
+
+    RedisEvidence.lease = granted  # type: ignore[method-assign, assignment]
+    Rollouts.apply = late  # type: ignore[method-assign]
+
+
+def write_whatever_the_revision() -> None:
+    """Controllers whose steps are not bound to the revision that they were decided for."""
+    apply = Rollouts.apply
+
+    async def unfenced(self: Rollouts, *given: Any, **named: Any) -> tuple[Rollout, int]:
+        return await apply(self, *given, **{**named, "expected": None})
+
+    Rollouts.apply = unfenced  # type: ignore[method-assign]
+
+
 BREAKS: Final[Mapping[str, Callable[[], None]]] = {
     "answer-late": answer_late,
     "serve-those-who-left": serve_those_who_left,
     "name-what-was-decided": name_what_was_decided,
     "stumble": stumble,
+    "no-quarantine": quarantine_nothing,
     "python-hash": hash_as_python_does,
     "off-by-a-point": split_off_by_a_point,
     "unload-what-is-needed": unload_what_is_needed,
     "trust-every-file": trust_every_file,
     "load-on-the-loop": load_on_the_loop,
+    "keep-memory": keep_freed_memory,
     "believe-the-snapshot": believe_the_snapshot,
     "believe-the-store": believe_the_store,
     "compare-revisions": compare_revisions_alone,
     "tell-late": tell_of_failures_late,
+    "both-lead": let_everybody_lead,
+    "unfenced": write_whatever_the_revision,
 }

@@ -75,6 +75,14 @@ STALL: Final = Limit(most=1.0, unit="s")
 """The longest that one request waits while a version of 200 MB is loaded and unloaded, on a machine that does other
 work too."""
 
+KEPT: Final = Limit(most=10.0, unit="MiB")
+"""What a worker holds more of at least, after each of ten times that a version of 30 MB came and went but
+the first three."""
+
+HEAPED: Final = Limit(most=100.0, unit="MiB")
+"""The same at most: glibc keeps up to 64 MiB at the end of the heap of a thread, which malloc_trim does not reach, and
+uses it for the next load."""
+
 POINT: Final = Limit(most=0.5, unit="points")
 """By how much the part of users that move may differ from what the weights say."""
 
@@ -87,6 +95,9 @@ split before."""
 
 IN_FLIGHT: Final = Limit(most=2.0, unit="a kill")
 """Requests of L (100 a second, well under a millisecond each) that a dying worker may take with it, on average."""
+
+POISONED_WORKERS: Final = Limit(most=2.0, unit="workers")
+"""So many an input may kill that kills whoever runs it, however often it is sent: two within a minute are no chance."""
 
 STALLED: Final = Limit(most=25.0, unit="a kill")
 """Requests that a worker takes with it which the kernel holds up, looking for memory, before it kills it: half a second
