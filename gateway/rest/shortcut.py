@@ -115,8 +115,8 @@ class ShortCut(Guarded):
                 fast.run()
             return
         Guarded.data_received(self, data)
-        taken = self._fast
-        if taken is not None and taken is not before and is_between and len(data) - end == taken.known[0].body_bytes:
+        taken, is_whole = self._fast, is_between and not self.part  # a head alone is not, though no length is told
+        if taken is not None and taken is not before and is_whole and len(data) - end == taken.known[0].body_bytes:
             self.heads.came(data[:end], taken.known)
 
     on_message_begin = Guarded.begin_message

@@ -54,14 +54,14 @@ def model(name: str) -> str:
     return post(f"/v2/models/{name}/infer")
 
 
-def filled(text: str) -> bytes:
-    """Return the bytes of a text."""
+def filled(text: str, body: str = BODY) -> bytes:
+    """Return the bytes of a text with *body* in it."""
     words = {
         "INFER": INFER,
-        "LEN": str(len(BODY)),
-        "HEX": f"{len(BODY):x}",
-        "WRAP": str(2**64 + len(BODY)),
-        "BODY": BODY,
+        "LEN": str(len(body)),
+        "HEX": f"{len(body):x}",
+        "WRAP": str(2**64 + len(body)),
+        "BODY": body,
     }
     for word, value in words.items():
         text = text.replace(word, value)

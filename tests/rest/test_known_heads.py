@@ -215,6 +215,16 @@ async def test_a_head_whose_body_comes_in_chunks_is_not_known(door: FakeDoor) ->
     assert statuses(pair) == [b"200"]
 
 
+async def test_a_head_that_comes_before_its_chunks_is_not_known(door: FakeDoor) -> None:
+    pair, other = connected(door, 2)
+    head, blank, chunks = chunked(json.dumps(ROW).encode(), 7).partition(b"\r\n\r\n")
+
+    for each in [pair, other] * ENOUGH:
+        await send(each, head + blank, chunks)
+
+        assert statuses(each) == [b"200"]
+
+
 async def test_a_known_request_in_the_body_of_another_is_no_request(door: FakeDoor) -> None:
     [pair] = connected(door, 1)
     for _ in range(ENOUGH):
