@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -49,6 +49,7 @@ class Address:
     """A checked address. *place* is for messages: it holds neither user nor password.
 
     *nodes* are the Sentinels of *service*, or nodes of a cluster where there is no service; one server has none.
+    All connections share the *finder* of the primary, where there are Sentinels: what one of them finds, all know.
     """
 
     place: str
@@ -56,6 +57,13 @@ class Address:
     parsed: dict[str, Any]
     nodes: tuple[dict[str, Any], ...] = ()
     service: str = ""
+    finder: PrimaryFinder | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.service:
+            sentinels = [{**node, **self._fixed(self.timeout_seconds, 0)} for node in self.nodes]
+            finder = PrimaryFinder(self.service, sentinels, seconds=self.timeout_seconds)
+            object.__setattr__(self, "finder", finder)  # how a frozen value sets what it computes
 
     @classmethod
     def parse(cls, url: str, timeout_seconds: float) -> Address:
@@ -81,10 +89,9 @@ class Address:
         """
         kind = KINDS[self.parsed.get("connection_class", Connection)]
         options = {**self.parsed, "connection_class": kind, **self._fixed(self.timeout_seconds, retries)}
-        if self.service:
-            sentinels = [{**node, **self._fixed(self.timeout_seconds, 0)} for node in self.nodes]
+        if self.finder is not None:
             options["connection_class"] = primary_connection(kind)
-            options["finder"] = PrimaryFinder(self.service, sentinels, seconds=self.timeout_seconds)
+            options["finder"] = self.finder
         return options
 
     def connection(self) -> AbstractConnection:

@@ -1,7 +1,9 @@
 """Connections that ask Sentinels where the primary is, each time they connect.
 
 A failover needs no word from anybody: the connection to the old primary breaks or is told that it speaks to a replica,
-and the next one asks again. All Sentinels are asked at once, so one that is frozen or cut off costs no time of its own.
+and the next one asks again. What rests at the old one meanwhile is not used any more: a primary that comes back takes
+writes for some seconds, until it is told that it is a replica, and then forgets them.
+All Sentinels are asked at once, so one that is frozen or cut off costs no time of its own.
 """
 
 from __future__ import annotations
@@ -33,6 +35,11 @@ class PrimaryFinder:
         self._service = service
         self._sentinels = sentinels
         self._seconds = seconds
+        self._found: tuple[str, int] | None = None
+
+    def is_primary(self, host: str, port: int) -> bool:
+        """Say whether whoever asked last was sent there."""
+        return (host, port) == self._found
 
     async def find(self) -> tuple[str, int]:
         """Return host and port of the newest primary that a majority, or those who answer in time, know of.
@@ -49,7 +56,8 @@ class PrimaryFinder:
             await asyncio.gather(*asked, return_exceptions=True)
         if named is None:
             raise RedisConnectionError(f"no Sentinel names a primary of {self._service!r} that is up")
-        return named[1], named[2]
+        self._found = named[1], named[2]
+        return self._found
 
     async def _newest(self, asked: set[asyncio.Task[tuple[int, str, int] | None]]) -> tuple[int, str, int] | None:
         """Return the answer of the highest epoch, as soon as more than half of those *asked* gave one."""
@@ -91,6 +99,12 @@ class PrimaryConnection(TcpConnection):
         """Take the *options* of a connection; *finder* says to whom it goes."""
         super().__init__(**options)
         self._finder = finder
+
+    async def connect(self) -> None:
+        """Connect, anew where another connection has found another primary since; the pool does so before each call."""
+        if self.is_connected and not self._finder.is_primary(self.host, self.port):
+            await self.disconnect(nowait=True)
+        await super().connect()  # type: ignore[no-untyped-call]
 
     async def _connect(self) -> None:
         self.host, self.port = await self._finder.find()

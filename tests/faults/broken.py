@@ -25,6 +25,9 @@ from gateway.serving.evidence import Correspondence
 from gateway.serving.exchange import Exchange
 from gateway.store import records
 from gateway.store.redis_evidence import RedisEvidence
+from gateway.telemetry import views
+from gateway.telemetry.slab import SlabDirectory
+from gateway.telemetry.views import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -205,6 +208,15 @@ def compare_revisions_alone() -> None:
     module.judge = comparing
 
 
+def take_slabs_for_whole() -> None:
+    """A scrape reads every file of counters, and has no answer where one is not whole."""
+
+    def trusting(self: SlabDirectory) -> Reading:
+        return Reading(tuple(views._read_file(path, self.layout) for path in views.slab_files(self.path)), ())
+
+    SlabDirectory.read = trusting  # type: ignore[method-assign]
+
+
 # ---- rollouts
 
 
@@ -263,6 +275,7 @@ BREAKS: Final[Mapping[str, Callable[[], None]]] = {
     "believe-the-snapshot": believe_the_snapshot,
     "believe-the-store": believe_the_store,
     "compare-revisions": compare_revisions_alone,
+    "slabs-are-whole": take_slabs_for_whole,
     "tell-late": tell_of_failures_late,
     "both-lead": let_everybody_lead,
     "unfenced": write_whatever_the_revision,

@@ -98,6 +98,12 @@ IN_FLIGHT: Final = Limit(most=2.0, unit="a kill")
 
 POISONED_WORKERS: Final = Limit(most=2.0, unit="workers")
 """So many an input may kill that kills whoever runs it, however often it is sent: two within a minute are no chance."""
+UNCOUNTED: Final = Limit(most=200.0, unit="a file")
+"""Answers that only a spoiled file of counters had, of its worker since the last scrape: a second of L, if that worker
+got all of it, and as much for a busy machine."""
+
+SCRAPED: Final = Limit(most=0.5, unit="s")
+"""The median of a scrape, once a second, while files of counters are spoiled and workers end."""
 
 STALLED: Final = Limit(most=25.0, unit="a kill")
 """Requests that a worker takes with it which the kernel holds up, looking for memory, before it kills it: half a second
