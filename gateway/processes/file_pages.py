@@ -8,6 +8,7 @@ one that is needed after all comes back from its cache without a read. Linux onl
 from __future__ import annotations
 
 import ctypes
+import logging
 import re
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+log = logging.getLogger(__name__)
+
+SMAPS: Final = Path("/proc/self/smaps")
 MADV_DONTNEED: Final = 4
 MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (r-[x-]p) [0-9a-f]+ \S+ (?!0 )\d+ ")
 """A private mapping of a file that nobody may write to. Source: proc(5), ``/proc/pid/smaps``."""
@@ -25,13 +29,21 @@ COPIED: Final = "Anonymous:"
 
 
 def let_go() -> None:
-    """Unmap the clean pages of this process's files; each comes back when it is next touched. Cannot fail."""
-    if sys.platform == "linux":
-        advise = ctypes.CDLL(None).madvise
-        with Path("/proc/self/smaps").open(encoding="utf-8", errors="replace") as smaps:
+    """Unmap the clean pages of this process's files; each comes back when it is next touched.
+
+    Does nothing where the system does not tell which those are.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        with SMAPS.open(encoding="utf-8", errors="replace") as smaps:
             clean = list(untouched(smaps))
-        for begin, end in clean:
-            advise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), MADV_DONTNEED)
+    except OSError as exc:
+        log.debug("the pages of libraries stay, for %s cannot be read: %s", SMAPS, exc)
+        return
+    advise = ctypes.CDLL(None).madvise
+    for begin, end in clean:
+        advise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), MADV_DONTNEED)
 
 
 def untouched(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:

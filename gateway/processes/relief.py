@@ -71,6 +71,7 @@ class Relief:
         """Hand on what waits now; where all queues are full it is left to the successor of the worker, else closed."""
         for sock in self.sockets():
             own = next(each.kept for each in self._stalled.values() if each.sock is sock)
+            sock.setblocking(False)  # the worker may wake and take what was seen to wait
             for _ in range(AT_ONCE):
                 try:
                     connection, _address = sock.accept()

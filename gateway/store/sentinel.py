@@ -104,7 +104,7 @@ class PrimaryConnection(TcpConnection):
         """Connect, anew where another connection has found another primary since; the pool does so before each call."""
         if self.is_connected and not self._finder.is_primary(self.host, self.port):
             await self.disconnect(nowait=True)
-        await super().connect()  # type: ignore[no-untyped-call]
+        await super().connect()  # type: ignore[no-untyped-call] # redis-py does not annotate it
 
     async def _connect(self) -> None:
         self.host, self.port = await self._finder.find()

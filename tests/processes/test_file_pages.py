@@ -13,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from gateway.processes import file_pages
 from gateway.processes.file_pages import let_go, untouched
 
 SMAPS: Final = """\
@@ -44,6 +45,14 @@ def test_only_private_mappings_of_files_that_nobody_wrote_to_or_can_are_let_go()
         (0x55D0C6A00000, 0x55D0C6A02000),
         (0x55D0C6A02000, 0x55D0C6A03000),
     ]
+
+
+def test_a_process_that_is_not_told_of_its_pages_keeps_them_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_pages, "SMAPS", tmp_path / "not mounted")
+
+    let_go()
 
 
 @pytest.fixture

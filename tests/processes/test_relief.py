@@ -41,7 +41,6 @@ def slots() -> Iterator[list[Slot]]:
             assert slot.kept is not None
             cleanup.callback(slot.kept.close)
             cleanup.enter_context(slot.sock).listen()
-            slot.sock.setblocking(False)
             slot.child = ready(slot.number)
         yield made
 
