@@ -104,6 +104,10 @@ class FeedbackStore(Protocol):
         """
         ...
 
+    async def qualities(self, models: Sequence[str]) -> Mapping[str, Mapping[str, str] | CorruptRoute]:
+        """Return the hash of all time of each of *models* that has one, or why what is there is none."""
+        ...
+
     async def assigned(self, model: str) -> Mapping[str, str]:
         """Return ``revision|version`` → remembered answers that the split of that revision gave to the version."""
         ...

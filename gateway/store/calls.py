@@ -17,6 +17,7 @@ from redis.exceptions import NoScriptError
 from gateway.store.cancellation import heeded
 from gateway.store.cluster import ClusterClient
 from gateway.store.guard import STORE_ERRORS, unavailable
+from gateway.store.scripts import READ_EACH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -35,6 +36,9 @@ SCANNED: Final = 1_000
 
 class OneClient:
     """The commands to one server, or to whoever is the primary of a service."""
+
+    keys_at_once: Final = 500
+    """Keys that one script reads: about half a millisecond in which the server answers nobody else."""
 
     def __init__(self, address: Address, *, connections: int) -> None:
         """Connect at the first call. There is one retry: the first command after a restart meets a dead socket."""
@@ -85,6 +89,23 @@ class Calls:
         """Send *commands* in one round trip to each server, and return each one's reply or the refusal of it."""
         async with self.bounded():
             return await self._client.ask_each(commands)
+
+    async def read_each(self, keys: Sequence[str], command: str, *args: Any) -> list[Any]:
+        """Ask each of *keys* the same, in one round trip to each server, and return each one's reply or the refusal of
+        it. A hash comes as its fields and values in turns.
+
+        A script asks, since a command costs the client 20 µs of processor time and a key of a script 2.
+        """
+        most = self._client.keys_at_once
+        groups = [keys[start : start + most] for start in range(0, len(keys), most)]
+        calls = [[len(group), *group, command, *args] for group in groups]
+        replies = await self.ask_each([("EVALSHA", READ_EACH.sha, *call) for call in calls])
+        if any(isinstance(reply, NoScriptError) for reply in replies):
+            replies = await self.ask_each([("EVAL", READ_EACH.text, *call) for call in calls])
+        found: list[Any] = []
+        for group, reply in zip(groups, replies, strict=True):
+            found += [reply] * len(group) if isinstance(reply, Exception) else reply
+        return found
 
     async def names(self, pattern: str) -> set[str]:
         """Return the keys that match *pattern*, on all servers, in a call per SCANNED of what they hold."""

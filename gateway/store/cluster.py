@@ -49,6 +49,9 @@ REFUSALS: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 class ClusterClient:
     """The commands to one cluster, with a pool of connections to each node."""
 
+    keys_at_once: Final = 1
+    """Keys that one script reads: those of a script must lie in one slot."""
+
     def __init__(self, nodes: Sequence[Place], options: Mapping[str, Any], *, connections: int) -> None:
         """Begin with *nodes*; *options* are those of a connection. Connects at the first call."""
         self._seeds = tuple(nodes)

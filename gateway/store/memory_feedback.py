@@ -122,6 +122,11 @@ class MemoryFeedback(MemoryEvidence):
         found = (self._quality.get(key) for key in keys)
         return [{field: repr(count) for field, count in held.items()} for held in found if held]
 
+    async def qualities(self, models: Sequence[str]) -> Mapping[str, Mapping[str, str] | CorruptRoute]:
+        """Return the hash of all time of each of *models* that has one."""
+        found = {model: await self.quality(model) for model in models}
+        return {model: hashes[0] for model, hashes in found.items() if hashes}
+
     async def assigned(self, model: str) -> Mapping[str, str]:
         """Return what was counted by revision and version."""
         self._answer()

@@ -118,6 +118,20 @@ class RedisFeedback(RedisEvidence):
         async with self._calls.bounded():
             return [_texts(model, reply) for reply in replies if reply]
 
+    async def qualities(self, models: Sequence[str]) -> Mapping[str, Mapping[str, str] | CorruptRoute]:
+        """Return the hash of all time of each of *models* that has one, in one round trip."""
+        replies = await self._calls.read_each([quality_key(model) for model in models], "HGETALL")
+        found: dict[str, Mapping[str, str] | CorruptRoute] = {}
+        async with self._calls.bounded():
+            for model, reply in zip(models, replies, strict=True):
+                try:
+                    words = _texts(model, dict(zip(reply[::2], reply[1::2], strict=True)) if isinstance(reply, list) else reply)
+                except CorruptRoute as exc:
+                    found[model] = exc
+                else:
+                    found.update({model: words} if words else {})
+        return found
+
     async def assigned(self, model: str) -> Mapping[str, str]:
         """Return what was counted by revision and version. Raises CorruptRoute for what is no hash."""
         (reply,) = await self._calls.ask_each([("HGETALL", assigned_key(model))])
