@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
 
-    from gateway.core.errors import GatewayError
+    from gateway.core.errors import CorruptRoute, GatewayError
     from gateway.core.feedback import Fact
     from gateway.core.keeping import Keeping
     from gateway.core.labelled import Labelled

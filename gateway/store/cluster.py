@@ -49,9 +49,6 @@ REFUSALS: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 class ClusterClient:
     """The commands to one cluster, with a pool of connections to each node."""
 
-    keys_at_once: Final = 1
-    """Keys that one script reads: those of a script must lie in one slot."""
-
     def __init__(self, nodes: Sequence[Place], options: Mapping[str, Any], *, connections: int) -> None:
         """Begin with *nodes*; *options* are those of a connection. Connects at the first call."""
         self._seeds = tuple(nodes)
@@ -98,6 +95,10 @@ class ClusterClient:
             if isinstance(reply, MovedError | AskError | TryAgainError):
                 replies[index] = await self.ask(*commands[index])
         return replies
+
+    async def read_each(self, keys: Sequence[str], command: str, *args: Any) -> list[Any]:
+        """Ask each of *keys* the same, by a command for each: the keys of a script must lie in one slot."""
+        return await self.ask_each([(command, key, *args) for key in keys])
 
     async def servers(self) -> list[Callable[..., Awaitable[Any]]]:
         """Return the doors of all primaries."""

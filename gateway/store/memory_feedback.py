@@ -24,6 +24,7 @@ from gateway.store.memory_labelled import MemoryLabelledStream
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gateway.core.errors import CorruptRoute
     from gateway.ports.labels import Served
 
 CELL = re.compile(r"([0-9]+)\|cell\|")

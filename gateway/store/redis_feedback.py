@@ -125,7 +125,7 @@ class RedisFeedback(RedisEvidence):
         async with self._calls.bounded():
             for model, reply in zip(models, replies, strict=True):
                 try:
-                    words = _texts(model, dict(zip(reply[::2], reply[1::2], strict=True)) if isinstance(reply, list) else reply)
+                    words = _texts(model, reply)
                 except CorruptRoute as exc:
                     found[model] = exc
                 else:
@@ -170,4 +170,5 @@ def _texts(model: str, reply: Any) -> Mapping[str, str]:
         if is_wrong_type(reply):
             raise CorruptRoute(model, "quality", "a key of its quality holds no hash; delete that key") from reply
         raise reply
-    return {field.decode("utf-8", "replace"): value.decode("utf-8", "replace") for field, value in reply.items()}
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    return {field.decode("utf-8", "replace"): value.decode("utf-8", "replace") for field, value in pairs}
