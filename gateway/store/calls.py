@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from gateway.store.cancellation import heeded
 from gateway.store.cluster import ClusterClient
 from gateway.store.guard import STORE_ERRORS, unavailable
-from gateway.store.scripts import READ_EACH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from redis.asyncio.connection import AbstractConnection
 
     from gateway.store.address import Address
     from gateway.store.scripts import Script
@@ -29,9 +32,6 @@ if TYPE_CHECKING:
 
 CONNECTIONS: Final = 32
 """Calls beyond this many wait for one of the others to end, as long as the socket timeout."""
-
-READ_AT_ONCE: Final = 500
-"""Keys that one script reads: about half a millisecond in which the server answers nobody else."""
 
 SCANNED: Final = 1_000
 """Keys that a server looks at in one call."""
@@ -46,6 +46,7 @@ class OneClient:
             max_connections=connections, timeout=address.timeout_seconds, **address.options(retries=1)
         )
         self._client = Redis.from_pool(pool)
+        self._timeout_seconds = address.timeout_seconds
         self.ask: Ask = self._client.execute_command
 
     async def ask_each(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
@@ -57,16 +58,31 @@ class OneClient:
         return replies
 
     async def read_each(self, keys: Sequence[str], command: str, *args: Any) -> list[Any]:
-        """Ask each of *keys* the same: by a script, since a command costs 20 µs of processor time here, a key 3."""
-        groups = [keys[start : start + READ_AT_ONCE] for start in range(0, len(keys), READ_AT_ONCE)]
-        calls = [(len(group), *group, command, *args) for group in groups]
-        replies = await self.ask_each([("EVALSHA", READ_EACH.sha, *call) for call in calls])
-        if any(isinstance(reply, NoScriptError) for reply in replies):
-            replies = await self.ask_each([("EVAL", READ_EACH.text, *call) for call in calls])
-        found: list[Any] = []
-        for group, reply in zip(groups, replies, strict=True):
-            found += [reply] * len(group) if isinstance(reply, Exception) else reply
-        return found
+        """Ask each of *keys* the same. Past the library's pipeline: a command takes 20 µs of processor time there, 6
+        here, and hundreds are asked twice a second. A script would take less here, and three times as much of the
+        server."""
+        asked = b"".join(pack_command((command, key, *args)) for key in keys)
+        pool = self._client.connection_pool
+        connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            replies: list[Any] = await connection.retry.call_with_retry(
+                lambda: self._converse(connection, asked, len(keys)), lambda _: connection.disconnect()
+            )
+            return replies
+        finally:
+            await pool.release(connection)
+
+    async def _converse(self, connection: AbstractConnection, asked: bytes, many: int) -> list[Any]:
+        """Return the next *many* replies to what is *asked*, a refusal as a value, within one wait on the socket."""
+        replies: list[Any] = []
+        async with asyncio.timeout(self._timeout_seconds):
+            await connection.send_packed_command(asked)
+            for _ in range(many):
+                try:
+                    replies.append(await connection.read_response(timeout=math.inf))
+                except ResponseError as exc:
+                    replies.append(exc)
+        return replies
 
     async def servers(self) -> list[Ask]:
         """Return the doors of all servers that hold keys: this one."""

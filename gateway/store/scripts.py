@@ -33,15 +33,6 @@ def script(*parts: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-READ_EACH: Final = script("""
-local replies = {}
-for index, key in ipairs(KEYS) do
-  replies[index] = redis.pcall(ARGV[1], key, unpack(ARGV, 2))
-end
-return replies
-""")
-"""What each key answers to the command ARGV, whose first argument the key is; a refusal stands in its key's place."""
-
 SHARED: Final = """
 local function kind(key)
   return redis.call('TYPE', key)['ok']
