@@ -74,7 +74,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SCAN_SECONDS: Final = 1.0
-"""How old the control process's look at the repository may be."""
+"""How old the control process's look at the repository may be, at least."""
+
+SCAN_SHARE: Final = 0.005
+"""Of a processor: what looking may take. With hundreds of versions a look takes longer, and there are fewer."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -107,17 +110,18 @@ class Shelf:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._seen: Mapping[str, Collection[int]] = {}
-        self._seen_at = float("-inf")
+        self._look_after = float("-inf")
 
     def __call__(self) -> Mapping[str, Collection[int]]:
         """Return model → versions on disk; a repository that cannot be read keeps what it held."""
         now = time.monotonic()
-        if now - self._seen_at > SCAN_SECONDS:
-            self._seen_at = now
+        if now > self._look_after:
+            began = time.thread_time()
             try:
                 self._seen = {model: tuple(found) for model, found in self._repository.scan().versions.items()}
             except InvalidSettings as exc:
                 log.error("%s", exc)
+            self._look_after = now + max(SCAN_SECONDS, (time.thread_time() - began) / SCAN_SHARE)
         return self._seen
 
 

@@ -48,13 +48,18 @@ class QualityBoard:
         """Read what the store counted of each model."""
         models = self._models()
         self._seen = {model: seen for model, seen in self._seen.items() if model in models}
-        for model in models:
-            try:
-                if found := read_quality(await self._store.quality(model)):
-                    self._seen[model] = found
-            except StoreUnavailable:
-                return
-            except CorruptRoute as exc:
-                if self._complaints.get(model) != str(exc):
-                    self._complaints[model] = str(exc)
-                    log.error("the quality of %r cannot be read: %s", model, exc)
+        try:
+            found = await self._store.qualities(tuple(models))
+        except StoreUnavailable:
+            return
+        for model, words in found.items():
+            if isinstance(words, CorruptRoute):
+                self._complain(model, words)
+            elif quality := read_quality([words]):
+                self._seen[model] = quality
+
+    def _complain(self, model: str, why: CorruptRoute) -> None:
+        """Log what cannot be read, once until something else is wrong with it."""
+        if self._complaints.get(model) != str(why):
+            self._complaints[model] = str(why)
+            log.error("the quality of %r cannot be read: %s", model, why)

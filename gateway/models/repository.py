@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import InvalidSettings
@@ -18,7 +19,6 @@ from gateway.core.names import is_model_name, version_number, why_no_model_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 MODEL_FILE: Final = "model.onnx"
 METADATA_FILE: Final = "metadata.yaml"
@@ -46,9 +46,14 @@ class VersionFiles:
 
     model: str
     version: int
-    directory: Path
+    place: str
+    """The directory: text, for a Path costs more than the look, of which there are thousands."""
     stamp: FilesStamp
     settled: bool
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.place)
 
     @property
     def path(self) -> Path:
@@ -135,7 +140,7 @@ class Repository:
             if number is None:
                 notes.append(f"{model}/{name!r} is ignored: a version is a positive integer without leading zeros")
                 continue
-            place = f"{root}/{name}"  # text: a Path costs more than the look, of which there are thousands
+            place = f"{root}/{name}"
             stamp = (
                 _stamp(f"{place}/{MODEL_FILE}"),
                 _stamp(f"{place}/{METADATA_FILE}"),
@@ -148,7 +153,7 @@ class Repository:
             before = self._first_seen.get(place)
             since = before[1] if before and before[0] == stamp else self._monotonic()
             first_seen[place] = (stamp, since)
-            yield VersionFiles(model, number, directory / name, stamp, self._is_settled(stamp, since))
+            yield VersionFiles(model, number, place, stamp, self._is_settled(stamp, since))
 
     def _is_settled(self, stamp: FilesStamp, since: float) -> bool:
         """Say whether nobody writes to the files any more, *since* when they have looked as they do."""

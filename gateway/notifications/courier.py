@@ -91,6 +91,8 @@ class Courier:
 
     def _wanted(self) -> Mapping[str, Sequence[str]]:
         """Return model → the targets that are told of it: one that is not has no place to be kept from."""
+        if not self._targets:
+            return {}  # without a look at the models, of which there may be thousands
         told = {
             model: [name for name, target in self._targets.items() if target.wants_model(model)]
             for model in self._models()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
 
-    from gateway.core.errors import GatewayError
+    from gateway.core.errors import CorruptRoute, GatewayError
     from gateway.core.feedback import Fact
     from gateway.core.keeping import Keeping
     from gateway.core.labelled import Labelled
@@ -102,6 +102,10 @@ class FeedbackStore(Protocol):
 
         A window begins with a bucket of the first of QUALITY_BUCKETS that are kept for so long, else of the last.
         """
+        ...
+
+    async def qualities(self, models: Sequence[str]) -> Mapping[str, Mapping[str, str] | CorruptRoute]:
+        """Return the hash of all time of each of *models* that has one, or why what is there is none."""
         ...
 
     async def assigned(self, model: str) -> Mapping[str, str]:

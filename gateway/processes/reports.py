@@ -27,14 +27,14 @@ class ReportFile:
 
     def __init__(self, directory: Path, slot: int) -> None:
         self._path = directory / f"worker-{slot}-{os.getpid()}.json"
-        self._last = b""
+        self._last: WorkerReport | None = None
         self._is_refused = False
 
     def write(self, report: WorkerReport) -> None:
         """Replace the file if *report* says something new. A disk that refuses is said once, and tried at each call."""
-        content = json.dumps(_to_plain(report), separators=(",", ":")).encode()
-        if content == self._last:
+        if report == self._last:
             return
+        content = json.dumps(_to_plain(report), separators=(",", ":")).encode()
         temporary = self._path.with_suffix(".tmp")
         try:
             temporary.write_bytes(content)
@@ -43,7 +43,7 @@ class ReportFile:
             self._say_refused(exc)
             return
         self._is_refused = False
-        self._last = content
+        self._last = report
 
     def _say_refused(self, exc: OSError) -> None:
         if not self._is_refused:

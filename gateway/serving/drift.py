@@ -145,6 +145,7 @@ class DriftDuty:
 
     async def go_round(self) -> None:
         """Count and send what was left; a sample that the store does not take is lost."""
+        counted = []
         for sample in list(self._samples()):
             try:
                 found = sample.read()
@@ -152,13 +153,18 @@ class DriftDuty:
                 log.exception("requests to %s/%d cannot be compared", sample.version.model, sample.version.version)
                 sample.room = 0
                 continue
+            counted.append(sample)
             await self._send(sample, found)
-            version = sample.version
-            known = await asyncio.to_thread(self._reference, version.model, version.version, version.digest)
+        for sample, known in zip(counted, await asyncio.to_thread(self._references, counted), strict=True):
             if not sample.is_used and sample.has_texts:
-                sample.vocabularies = await asyncio.to_thread(self._vocabularies, version)
+                sample.vocabularies = await asyncio.to_thread(self._vocabularies, sample.version)
             if known is not sample.reference or not sample.is_used:
                 sample.use(known)
+
+    def _references(self, samples: Sequence[RequestSample]) -> list[Reference | None]:
+        """Look for the references of all, which is a file for each; one errand to the thread and not hundreds."""
+        versions = [sample.version for sample in samples]
+        return [self._reference(each.model, each.version, each.digest) for each in versions]
 
     async def _send(self, sample: RequestSample, found: Sample | None) -> None:
         if found is None:

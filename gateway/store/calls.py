@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from gateway.store.cancellation import heeded
 from gateway.store.cluster import ClusterClient
@@ -20,6 +22,8 @@ from gateway.store.guard import STORE_ERRORS, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from redis.asyncio.connection import AbstractConnection
 
     from gateway.store.address import Address
     from gateway.store.scripts import Script
@@ -42,6 +46,7 @@ class OneClient:
             max_connections=connections, timeout=address.timeout_seconds, **address.options(retries=1)
         )
         self._client = Redis.from_pool(pool)
+        self._timeout_seconds = address.timeout_seconds
         self.ask: Ask = self._client.execute_command
 
     async def ask_each(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
@@ -50,6 +55,33 @@ class OneClient:
         for words in commands:
             pipeline.execute_command(*words)
         replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
+
+    async def read_each(self, keys: Sequence[str], command: str, *args: Any) -> list[Any]:
+        """Ask each of *keys* the same. Past the library's pipeline: a command takes 20 µs of processor time there, 6
+        here, and hundreds are asked twice a second. A script would take less here, and three times as much of the
+        server."""
+        asked = b"".join(pack_command((command, key, *args)) for key in keys)
+        pool = self._client.connection_pool
+        connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            replies: list[Any] = await connection.retry.call_with_retry(
+                lambda: self._converse(connection, asked, len(keys)), lambda _: connection.disconnect()
+            )
+            return replies
+        finally:
+            await pool.release(connection)
+
+    async def _converse(self, connection: AbstractConnection, asked: bytes, many: int) -> list[Any]:
+        """Return the next *many* replies to what is *asked*, a refusal as a value, within one wait on the socket."""
+        replies: list[Any] = []
+        async with asyncio.timeout(self._timeout_seconds):
+            await connection.send_packed_command(asked)
+            for _ in range(many):
+                try:
+                    replies.append(await connection.read_response(timeout=math.inf))
+                except ResponseError as exc:
+                    replies.append(exc)
         return replies
 
     async def servers(self) -> list[Ask]:
@@ -85,6 +117,13 @@ class Calls:
         """Send *commands* in one round trip to each server, and return each one's reply or the refusal of it."""
         async with self.bounded():
             return await self._client.ask_each(commands)
+
+    async def read_each(self, keys: Sequence[str], command: str, *args: Any) -> list[Any]:
+        """Ask each of *keys* the same, in one round trip to each server, and return each one's reply or the refusal of
+        it. A hash comes as a mapping or as its fields and values in turns.
+        """
+        async with self.bounded():
+            return await self._client.read_each(keys, command, *args)
 
     async def names(self, pattern: str) -> set[str]:
         """Return the keys that match *pattern*, on all servers, in a call per SCANNED of what they hold."""

@@ -96,6 +96,10 @@ class ClusterClient:
                 replies[index] = await self.ask(*commands[index])
         return replies
 
+    async def read_each(self, keys: Sequence[str], command: str, *args: Any) -> list[Any]:
+        """Ask each of *keys* the same, by a command for each: the keys of a script must lie in one slot."""
+        return await self.ask_each([(command, key, *args) for key in keys])
+
     async def servers(self) -> list[Callable[..., Awaitable[Any]]]:
         """Return the doors of all primaries."""
         self._slots = await self._learn()

@@ -24,6 +24,7 @@ from gateway.store.memory_labelled import MemoryLabelledStream
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gateway.core.errors import CorruptRoute
     from gateway.ports.labels import Served
 
 CELL = re.compile(r"([0-9]+)\|cell\|")
@@ -121,6 +122,11 @@ class MemoryFeedback(MemoryEvidence):
         keys = [quality_key(model)] if seconds is None else quality_keys_since(model, seconds, time.time())
         found = (self._quality.get(key) for key in keys)
         return [{field: repr(count) for field, count in held.items()} for held in found if held]
+
+    async def qualities(self, models: Sequence[str]) -> Mapping[str, Mapping[str, str] | CorruptRoute]:
+        """Return the hash of all time of each of *models* that has one."""
+        found = {model: await self.quality(model) for model in models}
+        return {model: hashes[0] for model, hashes in found.items() if hashes}
 
     async def assigned(self, model: str) -> Mapping[str, str]:
         """Return what was counted by revision and version."""

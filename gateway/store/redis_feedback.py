@@ -118,6 +118,20 @@ class RedisFeedback(RedisEvidence):
         async with self._calls.bounded():
             return [_texts(model, reply) for reply in replies if reply]
 
+    async def qualities(self, models: Sequence[str]) -> Mapping[str, Mapping[str, str] | CorruptRoute]:
+        """Return the hash of all time of each of *models* that has one, in one round trip."""
+        replies = await self._calls.read_each([quality_key(model) for model in models], "HGETALL")
+        found: dict[str, Mapping[str, str] | CorruptRoute] = {}
+        async with self._calls.bounded():
+            for model, reply in zip(models, replies, strict=True):
+                try:
+                    words = _texts(model, reply)
+                except CorruptRoute as exc:
+                    found[model] = exc
+                else:
+                    found.update({model: words} if words else {})
+        return found
+
     async def assigned(self, model: str) -> Mapping[str, str]:
         """Return what was counted by revision and version. Raises CorruptRoute for what is no hash."""
         (reply,) = await self._calls.ask_each([("HGETALL", assigned_key(model))])
@@ -156,4 +170,5 @@ def _texts(model: str, reply: Any) -> Mapping[str, str]:
         if is_wrong_type(reply):
             raise CorruptRoute(model, "quality", "a key of its quality holds no hash; delete that key") from reply
         raise reply
-    return {field.decode("utf-8", "replace"): value.decode("utf-8", "replace") for field, value in reply.items()}
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    return {field.decode("utf-8", "replace"): value.decode("utf-8", "replace") for field, value in pairs}

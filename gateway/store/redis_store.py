@@ -85,7 +85,7 @@ class RedisRouteStore(RedisNotifications, RedisLinks, RedisFleet, RedisDrift):
         if not models:
             await self.ping()
             return {}
-        replies = await self._calls.ask_each([("HMGET", route_key(model), *HEAD_FIELDS) for model in models])
+        replies = await self._calls.read_each([route_key(model) for model in models], "HMGET", *HEAD_FIELDS)
         async with self._calls.bounded():
             heads = ((model, _head(reply)) for model, reply in zip(models, replies, strict=True))
             return {model: head for model, head in heads if head is not None}
@@ -231,7 +231,7 @@ def _accepted(model: str, expected: int | None, reply: list[Any]) -> list[Any]:
 
 
 def _head(reply: Any) -> RouteHead | None:
-    """Return what one reply of the pipeline says. Raises it when it is the server's refusal."""
+    """Return what one key's reply says. Raises it when it is the server's refusal."""
     if isinstance(reply, ResponseError):
         if is_wrong_type(reply):
             return corrupt_head()

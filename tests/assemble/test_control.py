@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import socket
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.assemble.control import evaluated_in, replica_name, targets_of
+from gateway.assemble.control import SCAN_SHARE, Shelf, evaluated_in, replica_name, targets_of
 from gateway.models.evaluations import FORMAT, Evaluation, write_evaluation
+from gateway.models.repository import Repository
 from gateway.processes.launcher import Launcher
 from gateway.settings import Settings
 
@@ -45,6 +47,28 @@ def test_two_gateways_of_one_host_name_and_port_are_two_replicas(tmp_path: Path)
 
     assert one == again != other
     assert one.rpartition("#")[0] == other.rpartition("#")[0]
+
+
+def test_a_look_at_many_versions_is_taken_seldomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = iter([0.0, 0.01, 1.0, 1.1, 9.0, 9.0])
+    now = 100.0
+    monkeypatch.setattr(time, "thread_time", lambda: next(spent))
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    shelf = Shelf(Repository(tmp_path))
+
+    def found_after(seconds: float) -> set[str]:
+        nonlocal now
+        now += seconds
+        return set(shelf())
+
+    assert found_after(0) == set()
+    (tmp_path / "fraud" / "1").mkdir(parents=True)
+    (tmp_path / "fraud" / "1" / "model.onnx").touch()
+    assert found_after(0.01 / SCAN_SHARE - 0.1) == set()
+    assert found_after(0.2) == {"fraud"}
+    (tmp_path / "fraud" / "1" / "model.onnx").unlink()
+    assert found_after(0.1 / SCAN_SHARE - 0.1) == {"fraud"}
+    assert found_after(0.2) == set()
 
 
 def test_evaluations_of_a_store_are_read_in_its_copy(tmp_path: Path) -> None:

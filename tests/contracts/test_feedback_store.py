@@ -202,6 +202,23 @@ async def test_a_model_nobody_spoke_of_has_no_quality(store: Store, model: str) 
     assert list(await store.quality(model)) == []
 
 
+async def test_the_qualities_of_many_models_are_those_of_each_and_models_without_any_are_left_out(
+    store: Store, model: str
+) -> None:
+    names = [f"{model}-{n}" for n in range(3)]
+    for name in names[:2]:
+        await store.remember(name, [ONE], ttl_seconds=60)
+    await store.label(names[0], "a", "label", "1", RIGHT)
+
+    found = await store.qualities(names)
+
+    assert list(found) == names[:2]
+    assert {name: [words] for name, words in found.items()} == {
+        name: list(await store.quality(name)) for name in names[:2]
+    }
+    assert await store.qualities([]) == {}
+
+
 async def test_a_key_that_counts_nothing_is_refused_and_nothing_is_written(url: str, store: Store, model: str) -> None:
     if not url:
         pytest.skip("the store in memory has no keys of another kind")
@@ -216,6 +233,7 @@ async def test_a_key_that_counts_nothing_is_refused_and_nothing_is_written(url: 
         for refused in (store.label(model, "a", "label", "1", RIGHT), store.quality(model)):
             with pytest.raises(CorruptRoute):
                 await refused
+        assert [type(each) for each in (await store.qualities([model])).values()] == [CorruptRoute]
         with pytest.raises(CorruptRoute):
             await store.remember(model, [Served("b", 1, b"p")], ttl_seconds=60)
         assert await client.hget(served_key(model, "a"), "label") is None

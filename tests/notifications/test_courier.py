@@ -296,6 +296,17 @@ async def test_while_the_store_is_away_nothing_is_told_and_nothing_is_lost() -> 
     assert house.post.reasons("ops") == ["one"]
 
 
+async def test_where_nobody_is_told_nobody_looks_at_the_models() -> None:
+    def models() -> list[str]:
+        raise AssertionError("the models were looked at")
+
+    courier = Courier(MemoryRouteStore(), models, [])
+
+    await courier.tick()
+
+    assert courier.figures() == {}
+
+
 async def test_what_was_taken_while_the_store_went_away_comes_again_under_its_id() -> None:
     house = House()
     house.post.slow["ops"] = asyncio.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,6 +154,27 @@ async def test_a_duty_sends_what_was_counted_and_follows_the_file(lane: Lane) ->
     await duty.go_round()
 
     assert [(each.bins, each.rows) for each in await sent(store)] == [("", 1), (REFERENCE.id, 2)]
+
+
+async def test_the_files_of_all_versions_are_looked_at_on_one_errand(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errands: list[object] = []
+
+    async def to_thread(work: Callable[..., object], *args: object) -> object:
+        errands.append(work)
+        return work(*args)
+
+    monkeypatch.setattr(asyncio, "to_thread", to_thread)
+    files = Files()
+    duty = DriftDuty(lambda: [lane.sample] * 3, MemoryRouteStore(), files.of, no_words)
+
+    await duty.go_round()
+    files.found = REFERENCE
+    await duty.go_round()
+
+    assert len(errands) == 2
+    assert lane.sample.reference is REFERENCE
 
 
 async def test_a_store_that_is_away_costs_the_sample_and_nothing_else(lane: Lane) -> None:
