@@ -18,14 +18,14 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.errors import GatewayError, InvalidSettings
-from gateway.processes import control, kept_connections, verifier, worker
+from gateway.processes import control, verifier, worker
 from gateway.processes.children import Child
 from gateway.processes.core_dumps import forbid_core_dumps
 from gateway.processes.file_pages import let_go
 from gateway.processes.relief import Relief
 from gateway.processes.reports import ReportDirectory, forget
 from gateway.processes.scales import Scales
-from gateway.processes.sockets import open_sockets
+from gateway.processes.sockets import Entrance, open_sockets, shared
 from gateway.processes.start import NO_TLS, Start
 from gateway.processes.state import StateDirectory
 from gateway.processes.tls import read_contexts
@@ -36,9 +36,8 @@ from gateway.verification.asking import pair
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from gateway.processes.kept_connections import KeptConnections
     from gateway.settings import Settings
     from gateway.store.embedded import EmbeddedServer
     from gateway.telemetry.runs import Running
@@ -121,14 +120,13 @@ class Slot:
     def __init__(
         self,
         number: int,
-        sock: socket.socket,
-        rpc_sock: socket.socket | None = None,
-        kept: KeptConnections | None = None,
+        entrance: Entrance,
+        rpc: Entrance | None = None,
     ) -> None:
+        """*entrance*: where its process is reached; *rpc*: where a worker is over gRPC, None where that is off."""
         self.number = number
-        self.sock = sock
-        self.rpc_sock = rpc_sock
-        self.kept = kept
+        self.entrance = entrance
+        self.rpc = rpc
         self.child: Child | None = None
         self.not_before = 0.0
         self.accept_after = 0.0
@@ -139,6 +137,10 @@ class Slot:
         """What the last process here was running when it crashed; the next one counts it."""
         self.rests = False
         """Whether its process ended because nobody asked it anything; the next one is started for the next question."""
+
+    def entrances(self) -> Sequence[Entrance]:
+        """Return where its process is reached, in the same order for all workers."""
+        return [self.entrance] if self.rpc is None else [self.entrance, self.rpc]
 
     def is_up(self) -> bool:
         """Say whether its process has been ready, or need not be."""
@@ -181,13 +183,13 @@ class Launcher:
             wakeup = cleanup.enter_context(self._signals_as_events())
             sockets = open_sockets(settings.host, settings.port, settings.workers, "--port")
             admin = open_sockets(settings.admin_host, settings.admin_port, 1, "--admin-port")
-            rpc: list[socket.socket] | list[None] = [None] * len(sockets)
+            rpc: list[Entrance] | list[None] = [None] * len(sockets)
             if settings.grpc_port:
-                rpc = open_sockets(settings.host, settings.grpc_port, settings.workers, "--grpc-port")
-            doors = zip(sockets, rpc, strict=True)
-            self._slots = [Slot(number, *both, kept_connections.queue()) for number, both in enumerate(doors)]
+                rpc = shared(open_sockets(settings.host, settings.grpc_port, settings.workers, "--grpc-port"))
+            entrances = zip(shared(sockets), rpc, strict=True)
+            self._slots = [Slot(number, *both) for number, both in enumerate(entrances)]
             self._asked, hears = pair()
-            self._verifier = Slot(0, hears)
+            self._verifier = Slot(0, Entrance(hears))
             if self._store is not None:
                 cleanup.callback(self._store.stop)
                 self._store_url = self._store.launch()
@@ -195,7 +197,7 @@ class Launcher:
             preload(grpc=bool(settings.grpc_port), collector=bool(settings.otlp_endpoint))  # while the store starts
             self._keep_up()
             preload_control()  # while the workers start
-            self._control = Slot(0, admin[0])
+            self._control = Slot(0, Entrance(admin[0]))
             self._keep_up()
             if self._store is not None:
                 self._store.wait()  # the workers start meanwhile, and go without it if it takes too long
@@ -303,9 +305,9 @@ class Launcher:
         state = self._state
         store = self._store_url
         start = Start(
-            self._settings, slot.number, slot.sock, state.reports, state.slabs, store, slot.accept_after,
-            lost=slot.lost, follows_a_death=slot.has_died, rpc_sock=slot.rpc_sock, asked=self._asked, mark=self._mark,
-            tls=self._tls, kept=slot.kept,
+            self._settings, slot.number, slot.entrance, state.reports, state.slabs, store, slot.accept_after,
+            lost=slot.lost, follows_a_death=slot.has_died, rpc=slot.rpc, asked=self._asked, mark=self._mark,
+            tls=self._tls,
         )  # fmt: skip
         slot.has_died, slot.lost = False, ()
         if slot is self._verifier:
@@ -397,14 +399,11 @@ class Launcher:
         """End all children, workers first: what they counted must still be scraped while they finish."""
         workers = [slot.child for slot in self._slots if slot.child is not None] + self._retiring
         for slot in self._slots:
-            slot.sock.close()
-            if slot.rpc_sock is not None:
-                slot.rpc_sock.close()
-            if slot.kept is not None:
-                slot.kept.close()
+            for entrance in slot.entrances():
+                entrance.close()
         self._end(workers)
         if self._control is not None:
-            self._control.sock.close()
+            self._control.entrance.close()
         self._end(
             [slot.child for slot in (self._control, self._verifier) if slot is not None and slot.child is not None]
         )
@@ -427,8 +426,8 @@ class Launcher:
 
     def _addresses(self) -> tuple[str, str]:
         assert self._control is not None
-        inference = _address(self._slots[0].sock, is_secured=self._tls.inference is not None)
-        return inference, _address(self._control.sock, is_secured=self._tls.admin is not None)
+        inference = _address(self._slots[0].entrance.sock, is_secured=self._tls.inference is not None)
+        return inference, _address(self._control.entrance.sock, is_secured=self._tls.admin is not None)
 
     def _wait(self, wakeup: int, at_most_seconds: float) -> None:
         """Sleep until a child says something or ends, a signal arrives, or the time is over.
@@ -439,7 +438,7 @@ class Launcher:
         self._let_rest()
         starting = [slot.child for slot in self._all_slots() if slot.child and not slot.child.is_ready()]
         pipes = [child.read_end for child in starting if child.read_end is not None]
-        resting = {slot.sock.fileno(): slot for slot in self._all_slots() if slot.rests}
+        resting = {slot.entrance.sock.fileno(): slot for slot in self._all_slots() if slot.rests}
         left = [sock.fileno() for sock in self._relief.sockets()]
         heard = select.select([wakeup, *pipes, *resting, *left], [], [], at_most_seconds)[0]
         self._relief.hand_on()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.processes.launcher import Launcher, Slot
+from gateway.processes.sockets import Entrance
 from gateway.settings import Settings
 from gateway.verification.asking import pair
 
@@ -35,7 +36,7 @@ class Waiting(Launcher):
 
     def __init__(self, state: Path, hears: socket.socket) -> None:
         super().__init__(Settings(state_dir=state), None, lambda *_: None)
-        self.resting = self._verifier = Slot(0, hears)
+        self.resting = self._verifier = Slot(0, Entrance(hears))
         self.resting.child = Ended()  # type: ignore[assignment]  # what is asked of a child here
         self.started: list[Slot] = []
 
