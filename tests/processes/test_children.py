@@ -165,7 +165,7 @@ def test_children_draw_different_random_numbers() -> None:
 
 def test_preloading_starts_no_thread_and_switches_the_runtime_s_telemetry_off() -> None:
     said = play("""
-        from gateway.processes.launcher import preload
+        from gateway.processes.preloading import preload
         preload(grpc=True)
         print(json.dumps([os.listdir("/proc/self/task") == [str(os.getpid())], os.environ["ORT_DISABLE_TELEMETRY"]]))
     """)
@@ -175,7 +175,7 @@ def test_preloading_starts_no_thread_and_switches_the_runtime_s_telemetry_off() 
 
 def test_preloading_leaves_grpc_alone_where_its_door_is_closed() -> None:
     said = play("""
-        from gateway.processes.launcher import preload
+        from gateway.processes.preloading import preload
         preload(grpc=False)
         print(json.dumps([name for name in sys.modules if name == "hpack" or name.startswith("gateway.rpc")]))
     """)

@@ -16,8 +16,8 @@ import pytest
 from gateway.core.limits import DEFAULT
 from gateway.processes.arrivals import Arrivals
 from gateway.processes.http_server import HttpServer
-from gateway.processes.launcher import Slot
 from gateway.processes.relief import AT_ONCE, STALLED_SECONDS, Relief
+from gateway.processes.slots import Slot
 from gateway.processes.sockets import Entrance, open_sockets, shared
 from gateway.processes.tls import read_contexts
 from gateway.rest.guard import guarded
