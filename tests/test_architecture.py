@@ -107,7 +107,7 @@ BEHIND_THE_API = ("gateway.store", "gateway.engine", "gateway.assemble", "gatewa
 
 READS_ENVIRONMENT: Mapping[str, str] = {
     "gateway.settings": "it is its task",
-    "gateway.processes.launcher": "sets the switches that onnxruntime and numpy read when they are imported",
+    "gateway.processes.preloading": "sets the switches that onnxruntime and numpy read when they are imported",
     "gateway.convert": "sets the switch that onnxruntime reads when it is imported",
     "gateway.convert.confined": "gives the process that reads a pickle what it needs of it, and no secret",
     "gateway.store.embedded": "asks the system where short-lived sockets belong",

@@ -147,7 +147,7 @@ def build_control(start: Start) -> ControlParts:
         failure_rate=lambda model, version: failure_rate(slabs, model, version),
         describe=describe,
         evaluated=evaluated_in(settings),
-        replica=replica_name(start.sock, start.mark),
+        replica=replica_name(start.entrance.sock, start.mark),
         alarms=alarms,
     )
     collected = partial(GatewayCollector, slabs, workers, lambda: shares(workers), runtime_version=RUNTIME_VERSION)
@@ -189,7 +189,7 @@ def build_control(start: Start) -> ControlParts:
     steward = Steward(operations, store, workers, routes, snapshot)
     controller = Controller(operations, store, news, holder=holder, drift=drifts.of)
     optimizer = Optimizer(operations, store, holder)
-    server = HttpServer(admin, start.sock, guarded(settings.limits), start.tls.admin)
+    server = HttpServer(admin, start.entrance.sock, guarded(settings.limits), start.tls.admin)
     follower = Follower(settings.models_url, settings.repository) if settings.models_url else None
     metrics = None
     if settings.otlp_endpoint:

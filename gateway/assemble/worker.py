@@ -31,6 +31,7 @@ from gateway.models.signing import read_trusted
 from gateway.models.turns import Turns
 from gateway.models.vocabularies import Vocabularies
 from gateway.ports.workers import WorkerReport
+from gateway.processes.arrivals import Arrivals
 from gateway.processes.http_server import HttpServer
 from gateway.processes.reports import ReportDirectory, ReportFile
 from gateway.recordings.desk import RecordingDesk
@@ -236,10 +237,10 @@ def build_worker(start: Start) -> WorkerParts:
         inference=inference,
         server=HttpServer(
             InferencePort(inference, described.app()),
-            start.sock,
+            start.entrance.sock,
             shortcut(inference, settings.limits),
             start.tls.inference,
-            start.kept,
+            start.entrance.kept,
         ),
         recordings=recordings,
         outboxes=outboxes,
@@ -297,13 +298,14 @@ def _rpc(
     desk: FeedbackDesk | None,
 ) -> GrpcServer | None:
     """Return the gRPC door, None where there is no socket for it."""
-    if start.rpc_sock is None:
+    if start.rpc is None:
         return None
     from gateway.rpc.server import GrpcServer
     from gateway.rpc.service import Service
 
     service = Service(inference, catalog, not_ready, control, figures, desk)
-    return GrpcServer(service, inference, start.rpc_sock, start.tls.rpc)
+    arrivals = Arrivals(start.rpc.kept) if start.rpc.kept is not None else None
+    return GrpcServer(service, inference, start.rpc.sock, start.tls.rpc, arrivals)
 
 
 def _route_files(directory: Path) -> Mapping[str, RouteDocument]:

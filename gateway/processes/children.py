@@ -97,9 +97,10 @@ def _become(name: str, main: Callable[[Start], None], start: Start, parent: int)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the launcher, which drains first
-        sockets = {each.fileno() for each in (start.sock, start.rpc_sock, start.asked) if each is not None}
-        sockets |= {end.fileno() for end in (start.kept.ends() if start.kept is not None else ())}
-        _close_all_but({0, 1, 2, start.ready_fd, *sockets})
+        entrances = [each for each in (start.entrance, start.rpc) if each is not None]
+        sockets = [sock for each in entrances for sock in each.sockets()]
+        asked = [start.asked] if start.asked is not None else []
+        _close_all_but({0, 1, 2, start.ready_fd, *(each.fileno() for each in sockets + asked)})
         _die_with(parent, name)
         main(start)
         code = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import uvicorn
 import uvicorn.lifespan.off  # uvicorn imports it by its name, when a server starts
 
+from gateway.processes.arrivals import Arrivals
 from gateway.rest.guard import Guarded
 
 if TYPE_CHECKING:
@@ -41,34 +42,29 @@ class _Server(uvicorn.Server):
         kept: KeptConnections | None,
     ) -> None:
         super().__init__(config)
-        self._tls = tls
-        self._handshake_seconds = handshake_seconds
+        self._secured: dict[str, Any] = {}
+        if tls is not None:
+            self._secured = {
+                "ssl": tls, "ssl_handshake_timeout": handshake_seconds, "ssl_shutdown_timeout": GOODBYE_SECONDS
+            }  # fmt: skip
         self._kept = kept
+        self._arrivals = Arrivals(kept) if kept is not None else None
         self.hands_on = False
-        self._taking: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen. With TLS not uvicorn's way, which gives a caller a minute for the handshake."""
-        if self._tls is None:
-            await super().startup(sockets)
+        if self._secured:
+            await self._listen_with_tls(sockets or ())
         else:
-            await self._listen_with(self._tls, sockets or ())
-        if self._kept is not None:
-            asyncio.get_running_loop().add_reader(self._kept, self._take_over)
+            await super().startup(sockets)
+        if self._arrivals is not None:
+            self._arrivals.begin(self._take_over)
 
-    async def _listen_with(self, tls: ssl.SSLContext, sockets: Sequence[socket.socket]) -> None:
+    async def _listen_with_tls(self, sockets: Sequence[socket.socket]) -> None:
         await self.lifespan.startup()
         loop = asyncio.get_running_loop()
         self.servers = [
-            await loop.create_server(
-                self._connect,
-                sock=each,
-                backlog=BACKLOG,
-                ssl=tls,
-                ssl_handshake_timeout=self._handshake_seconds,
-                ssl_shutdown_timeout=GOODBYE_SECONDS,
-            )
-            for each in sockets
+            await loop.create_server(self._connect, sock=each, backlog=BACKLOG, **self._secured) for each in sockets
         ]
         self.started = True
 
@@ -77,29 +73,16 @@ class _Server(uvicorn.Server):
         made: Guarded = protocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         return made
 
-    def _take_over(self) -> None:
-        """Go on with the connections that the worker before left, and with those of one that stands still."""
-        assert self._kept is not None
-        for sock, is_new in self._kept.take():
-            task = asyncio.create_task(self._begin(sock) if is_new else self._go_on(sock))
-            self._taking.add(task)
-            task.add_done_callback(self._taking.discard)
-
-    async def _go_on(self, sock: socket.socket) -> None:
-        _, connection = await asyncio.get_running_loop().connect_accepted_socket(self._connect, sock)
-        connection.was_kept()
-
-    async def _begin(self, sock: socket.socket) -> None:
-        """Serve a connection of which nothing was read; with TLS its handshake comes first, and may fail."""
-        with_tls: dict[str, Any] = {}
-        if self._tls is not None:
-            with_tls = {"ssl_handshake_timeout": self._handshake_seconds, "ssl_shutdown_timeout": GOODBYE_SECONDS}
-        with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().connect_accepted_socket(self._connect, sock, ssl=self._tls, **with_tls)
+    async def _take_over(self, sock: socket.socket, is_new: bool) -> None:
+        """Begin with a connection of one that stands still, or go on with one that the worker before left."""
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.connect_accepted_socket(self._connect, sock, **self._secured)
+        if not is_new:
+            connection.was_kept()
 
     def _hand_on(self) -> None:
         """Leave to the successor what is idle now; with TLS nothing, for what was agreed on lies in this process."""
-        if self._kept is None or self._tls is not None or not self.hands_on:
+        if self._kept is None or self._secured or not self.hands_on:
             return
         for connection in tuple(self.server_state.connections):
             assert isinstance(connection, Guarded)
@@ -120,8 +103,8 @@ class _Server(uvicorn.Server):
         """
         for server in self.servers:
             server.close()
-        if self._kept is not None:
-            asyncio.get_running_loop().remove_reader(self._kept)
+        if self._arrivals is not None:
+            self._arrivals.end()
         until = time.monotonic() + LINGER_SECONDS
         while self.server_state.connections and time.monotonic() < until:  # uvicorn has no such event
             self._hand_on()

@@ -24,7 +24,7 @@ anything over it before."""
 
 @dataclass(frozen=True, slots=True)
 class KeptConnections:
-    """A queue of sockets that belongs to a worker's slot: who leaves gives, who is there takes.
+    """A queue of sockets that belongs to one port of a worker's slot: who leaves gives, who is there takes.
 
     What is given and not taken yet lives in the kernel, so a process that ends between loses none. A queue that is
     dropped closes what is in it.

@@ -4,8 +4,39 @@ from __future__ import annotations
 
 import errno
 import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateway.core.errors import InvalidSettings
+from gateway.processes.kept_connections import KeptConnections, queue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Where a process is reached: a socket, and what brings connections there that somebody else accepted.
+
+    *kept*: None where nobody does, as for the control process and the verifier.
+    """
+
+    sock: socket.socket
+    kept: KeptConnections | None = None
+
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Return all that a process must hold to be reached here."""
+        return (self.sock, *(self.kept.ends() if self.kept is not None else ()))
+
+    def close(self) -> None:
+        """Let go of it; what waits there is gone once every process did."""
+        for each in self.sockets():
+            each.close()
+
+
+def shared(sockets: Sequence[socket.socket]) -> list[Entrance]:
+    """Return an entrance for each of *sockets*, with a queue of its own: workers take over each other's connections."""
+    return [Entrance(sock, queue()) for sock in sockets]
 
 
 def open_sockets(host: str, port: int, count: int, flag: str) -> list[socket.socket]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-    from gateway.processes.kept_connections import KeptConnections
+    from gateway.processes.sockets import Entrance
     from gateway.settings import Settings
     from gateway.telemetry.runs import Running
 
@@ -25,15 +25,13 @@ class Start:
     *accept_after*: seconds that connections may wait for it to be ready, where others answer meanwhile.
     *follows_a_death*: the process before it died or hung. *lost*: what that was running when it crashed.
     *mark*: what this start of the gateway drew, and no other one; the same for all its processes.
-    *rpc_sock*: where a worker's gRPC door listens, None where it is off. *asked*: where a worker asks for probes of
-    model
-    files; None where nobody tries them. *tls*: what the ports speak TLS with. *kept*: what passes a worker's open
-    connections on to the next one in its slot.
+    *rpc*: where a worker is reached over gRPC, None where that is off. *asked*: where a worker asks for probes of model
+    files; None where nobody tries them. *tls*: what the ports speak TLS with.
     """
 
     settings: Settings
     slot: int
-    sock: socket.socket
+    entrance: Entrance
     reports: Path
     slabs: Path
     store_url: str
@@ -41,8 +39,7 @@ class Start:
     ready_fd: int = -1
     lost: tuple[Running, ...] = ()
     follows_a_death: bool = False
-    rpc_sock: socket.socket | None = None
+    rpc: Entrance | None = None
     asked: socket.socket | None = None
     mark: str = ""
     tls: Contexts = NO_TLS
-    kept: KeptConnections | None = None

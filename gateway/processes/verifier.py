@@ -32,5 +32,6 @@ def main(start: Start) -> None:
     verifier = build_verifier(start)
     os.write(start.ready_fd, b"1")
     os.close(start.ready_fd)
-    while select.select([start.sock], [], [], IDLE_SECONDS)[0]:
-        answer_next(start.sock, verifier.verify)
+    hears = start.entrance.sock
+    while select.select([hears], [], [], IDLE_SECONDS)[0]:
+        answer_next(hears, verifier.verify)

@@ -10,9 +10,19 @@ from gateway.rpc.connection import Connection, Shared
 if TYPE_CHECKING:
     import socket
     import ssl
+    from collections.abc import Callable, Coroutine
+    from typing import Protocol
 
     from gateway.rpc.service import Service
     from gateway.serving.exchange import Traffic
+
+    class Arrivals(Protocol):
+        """What brings connections that somebody else accepted, while the door is open."""
+
+        def begin(self, serve: Callable[[socket.socket, bool], Coroutine[Any, Any, None]]) -> None: ...
+
+        def end(self) -> None: ...
+
 
 BACKLOG: Final = 2048
 FINISH_SECONDS: Final = 30
@@ -31,12 +41,21 @@ class GrpcServer:
     """Serves the methods of one ``Service``."""
 
     def __init__(
-        self, service: Service, traffic: Traffic, sock: socket.socket, tls: ssl.SSLContext | None = None
+        self,
+        service: Service,
+        traffic: Traffic,
+        sock: socket.socket,
+        tls: ssl.SSLContext | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
-        """*tls* is what the port speaks TLS with; None where it does not."""
+        """*tls* is what the port speaks TLS with; None where it does not.
+
+        *arrivals*: what brings the new connections of a worker that stands still; None where nothing does.
+        """
         limits = traffic.limits
         self._shared = Shared(service.methods(), traffic)
         self._socket = sock
+        self._arrivals = arrivals
         self._secured: dict[str, Any] = {}
         if tls is not None:
             self._secured = {
@@ -49,14 +68,16 @@ class GrpcServer:
     async def run(self) -> None:
         """Serve until ``stop``, then finish what is in flight."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: Connection(self._shared), sock=self._socket, backlog=BACKLOG, **self._secured
-        )
+        server = await loop.create_server(self._connect, sock=self._socket, backlog=BACKLOG, **self._secured)
+        if self._arrivals is not None:
+            self._arrivals.begin(self._take_over)
         looking = asyncio.create_task(self._look())
         try:
             await self._stopped.wait()
         finally:
             server.close()
+            if self._arrivals is not None:
+                self._arrivals.end()
         await self._leave(loop.time() + FINISH_SECONDS)
         looking.cancel()
 
@@ -67,6 +88,13 @@ class GrpcServer:
     def connections(self) -> int:
         """Return how many connections are open."""
         return len(self._shared.connections)
+
+    def _connect(self) -> Connection:
+        return Connection(self._shared)
+
+    async def _take_over(self, sock: socket.socket, _is_new: bool) -> None:
+        """Serve a connection of a worker that stands still. It is new: HTTP/2 can end those that are not (GOAWAY)."""
+        await asyncio.get_running_loop().connect_accepted_socket(self._connect, sock, **self._secured)
 
     async def _look(self) -> None:
         clock = asyncio.get_running_loop().time

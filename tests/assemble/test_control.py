@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from gateway.assemble.control import SCAN_SHARE, Shelf, evaluated_in, replica_name, targets_of
 from gateway.models.evaluations import FORMAT, Evaluation, write_evaluation
 from gateway.models.repository import Repository
-from gateway.processes.launcher import Launcher
+from gateway.processes.state import StateDirectory
+from gateway.processes.tree import Tree
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def test_a_file_that_was_broken_since_the_start_keeps_no_control_process_from_li
 
 
 def test_two_gateways_of_one_host_name_and_port_are_two_replicas(tmp_path: Path) -> None:
-    marks = [Launcher(Settings(state_dir=tmp_path / each), None, lambda *_: None)._mark for each in ("one", "two")]
+    marks = [Tree(Settings(), None, StateDirectory(tmp_path / each))._mark for each in ("one", "two")]
 
     with socket.create_server(("127.0.0.1", 0)) as admin:
         one, again, other = (replica_name(admin, mark) for mark in (marks[0], *marks))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import redis
 
 from gateway.cli.main import main
-from gateway.processes import launcher, worker
+from gateway.processes import tree, worker
 from gateway.processes.relief import Relief
 from gateway.processes.reports import ReportFile
 from gateway.processes.worker import Worker
@@ -179,7 +179,7 @@ def take_time_from_the_wall() -> None:
 
 def never_look_at_heartbeats() -> None:
     """A launcher that waits for a worker to end by itself."""
-    launcher.WEDGED_SECONDS = math.inf  # type: ignore[misc]
+    tree.WEDGED_SECONDS = math.inf  # type: ignore[misc]
 
 
 def relieve_nobody() -> None:
@@ -189,8 +189,8 @@ def relieve_nobody() -> None:
 
 def replace_late() -> None:
     """A launcher that notices a dead worker when it looks by chance."""
-    launcher.CRASH_LOOP_SECONDS = 1e6  # type: ignore[misc]
-    late: Any = launcher.Launcher
+    tree.CRASH_LOOP_SECONDS = 1e6  # type: ignore[misc]
+    late: Any = tree.Tree
     bury = late._bury
 
     def leisurely(self: Any, slot: Any, child: Any, *, crashed: bool) -> None:

@@ -15,11 +15,13 @@ import pytest
 
 from gateway.models.memory import anonymous_bytes
 from tests.faults import inside, thresholds
+from tests.faults.new_channels import NewChannels
 from tests.flows import metrics
 from tests.flows.gateway_process import eventually
 from tests.flows.load import Load
 from tests.flows.models import MODEL, request
 from tests.flows.reconcile import assert_counts_agree
+from tests.flows.test_grpc import free_port
 from tests.flows.test_worker_faults import BODY, PATH, connection_that_answers, is_whole
 from tests.machine import starved_seconds
 
@@ -100,19 +102,21 @@ async def test_control_a_launcher_that_notices_late_replaces_late(begin: Callabl
 @dataclass(frozen=True, slots=True)
 class Wedged:
     """What callers saw while a worker hung: *seconds* until it was replaced, how many requests the other one did not
-    answer at once, and how it went on *new* connections, which the kernel spreads over both."""
+    answer at once, and how it went on *new* connections, which the kernel spreads over both, and new *channels*."""
 
     seconds: float
     failed: int
     new: Load
+    channels: NewChannels
 
 
-async def wedge(gateway: Gateway, victim: int) -> Wedged:
+async def wedge(gateway: Gateway, victim: int, grpc_port: int) -> Wedged:
     """Ask the other worker until *victim* is replaced, and whoever answers on new connections."""
     [other] = set(gateway.worker_pids()) - {victim}
     began, failed, late = time.monotonic(), 0, PATIENCE_SECONDS
     async with (
         Load(gateway.port, rate=20, keep_alive=False) as new,
+        NewChannels(grpc_port) as channels,
         contextlib.aclosing(await connection_that_answers(gateway)) as line,
     ):
         await asyncio.wait_for(line.post(PATH, BODY, {}), LATE_SECONDS)  # so it did not answer just before it hung
@@ -121,7 +125,7 @@ async def wedge(gateway: Gateway, victim: int) -> Wedged:
                 break
             failed += not await answers_at_once(line, other)
             await asyncio.sleep(PACE_SECONDS)
-    return Wedged(passed, failed, new)
+    return Wedged(passed, failed, new, channels)
 
 
 async def answers_at_once(line: Connection, worker: int) -> bool:
@@ -142,6 +146,12 @@ def tell_of_new(found: Found, new: Load) -> None:
     found("slowest answer on a new connection", max(each.latency for each in new.outcomes), thresholds.ANSWERED)
 
 
+def tell_of_channels(found: Found, channels: NewChannels) -> None:
+    """Note the same of gRPC."""
+    found("calls over gRPC on new channels that were lost", len(channels.faults), thresholds.IN_FLIGHT)
+    found("slowest answer over gRPC on a new channel", max(channels.waited), thresholds.ANSWERED)
+
+
 WEDGES: Final = {
     "stopped (SIGSTOP)": ("", signal.SIGSTOP),
     "with its event loop blocked": ("block", inside.BEGIN),
@@ -154,26 +164,29 @@ async def test_a_wedged_worker_is_replaced_and_the_other_answers_on(
     begin: Callable[..., Gateway], table: Table, name: str
 ) -> None:
     broken, number = WEDGES[name]
-    gateway = begin(route=ROUTE, **({"command": inside.command(broken)} if broken else {}))
+    command, port = {"command": inside.command(broken)} if broken else {}, free_port()
+    gateway = begin(route=ROUTE, flags=("--grpc-port", str(port)), **command)
     victim = gateway.worker_pids()[0]
 
     os.kill(victim, number)
-    seen = await wedge(gateway, victim)
+    seen = await wedge(gateway, victim, port)
 
     with table.promise("R25", f"a worker {name}") as found:
         found("until it is replaced", seen.seconds, thresholds.RECYCLED)
         found("requests that the other worker failed", seen.failed, thresholds.NONE)
         tell_of_new(found, seen.new)
+        tell_of_channels(found, seen.channels)
 
 
 async def test_control_a_launcher_that_only_waits_for_ends_keeps_a_wedged_worker(
     begin: Callable[..., Gateway], table: Table
 ) -> None:
-    gateway = begin(route=ROUTE, command=inside.command("ignore-heartbeats"))
+    port = free_port()
+    gateway = begin(route=ROUTE, flags=("--grpc-port", str(port)), command=inside.command("ignore-heartbeats"))
     victim = gateway.worker_pids()[0]
 
     os.kill(victim, signal.SIGSTOP)
-    seen = await wedge(gateway, victim)
+    seen = await wedge(gateway, victim, port)
     os.kill(victim, signal.SIGCONT)
 
     with table.control("R25", "heartbeats ignored, a worker stopped (SIGSTOP)") as found:
@@ -183,14 +196,17 @@ async def test_control_a_launcher_that_only_waits_for_ends_keeps_a_wedged_worker
 async def test_control_a_launcher_that_relieves_nobody_lets_new_connections_wait(
     begin: Callable[..., Gateway], table: Table
 ) -> None:
-    gateway = begin(route=ROUTE, command=inside.command("relieve-nobody"))
+    port = free_port()
+    gateway = begin(route=ROUTE, flags=("--grpc-port", str(port)), command=inside.command("relieve-nobody"))
     victim = gateway.worker_pids()[0]
 
     os.kill(victim, signal.SIGSTOP)
-    seen = await wedge(gateway, victim)
+    seen = await wedge(gateway, victim, port)
 
     with table.control("R25", "new connections are left to a worker that is stopped (SIGSTOP)") as found:
         tell_of_new(found, seen.new)
+    with table.control("R25", "new channels are left to a worker that is stopped (SIGSTOP)") as found:
+        tell_of_channels(found, seen.channels)
 
 
 async def grow(gateway: Gateway, victim: int) -> tuple[list[Load], float]:

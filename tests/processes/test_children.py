@@ -22,13 +22,15 @@ LAUNCHER = """
 import json, os, select, signal, socket, sys, time
 from pathlib import Path
 from gateway.processes.children import Child
+from gateway.processes.sockets import shared
 from gateway.processes.start import Start
 from gateway.settings import Settings
 
-sock, other = socket.socket(), socket.socket()
+(http, rpc), other = shared([socket.socket(), socket.socket()]), socket.socket()
 
 def start(main):
-    return Child("gateway-actor", main, Start(Settings(), 3, sock, Path("reports"), Path("slabs"), "unix:///s"))
+    given = Start(Settings(), 3, http, Path("reports"), Path("slabs"), "unix:///s", rpc=rpc)
+    return Child("gateway-actor", main, given)
 
 def ready(given):
     os.write(given.ready_fd, b"1")
@@ -91,19 +93,21 @@ def test_a_child_that_was_ready_stays_so_after_its_end() -> None:
     assert said == [True, True, 0]
 
 
-def test_a_child_holds_its_own_socket_and_nothing_else_of_the_launcher() -> None:
+def test_a_child_holds_its_own_sockets_and_nothing_else_of_the_launcher() -> None:
     said = play("""
         def look(given):
             Path("/dev/stdout").write_text(json.dumps({
-                "own": given.sock.fileno(), "other": other.fileno(), "slot": given.slot,
+                "own": sorted(each.fileno() for each in (*given.entrance.sockets(), *given.rpc.sockets())),
+                "other": other.fileno(), "slot": given.slot,
                 "open": sorted(int(n) for n in os.listdir("/proc/self/fd") if Path(f"/proc/self/fd/{n}").is_socket()),
                 "name": Path("/proc/self/comm").read_text().strip(),
             }) + chr(10))
         start(look).end(within_seconds=20)
     """)
 
-    assert said["open"] == [said["own"]]
-    assert said["other"] != said["own"]
+    assert said["open"] == said["own"]
+    assert len(said["own"]) == 6, "two that listen, and both ends of each one's queue"
+    assert said["other"] not in said["own"]
     assert (said["slot"], said["name"]) == (3, "gateway-actor")
 
 
@@ -161,7 +165,7 @@ def test_children_draw_different_random_numbers() -> None:
 
 def test_preloading_starts_no_thread_and_switches_the_runtime_s_telemetry_off() -> None:
     said = play("""
-        from gateway.processes.launcher import preload
+        from gateway.processes.preloading import preload
         preload(grpc=True)
         print(json.dumps([os.listdir("/proc/self/task") == [str(os.getpid())], os.environ["ORT_DISABLE_TELEMETRY"]]))
     """)
@@ -171,7 +175,7 @@ def test_preloading_starts_no_thread_and_switches_the_runtime_s_telemetry_off() 
 
 def test_preloading_leaves_grpc_alone_where_its_door_is_closed() -> None:
     said = play("""
-        from gateway.processes.launcher import preload
+        from gateway.processes.preloading import preload
         preload(grpc=False)
         print(json.dumps([name for name in sys.modules if name == "hpack" or name.startswith("gateway.rpc")]))
     """)

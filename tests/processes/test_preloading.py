@@ -32,25 +32,25 @@ ALL: Final = 1_000
 
 PRELOADED: Final = """
 import gc, json, sys
-from gateway.processes.launcher import preload, preload_control
+from gateway.processes.preloading import preload, preload_control
 """
 
 GATEWAY: Final = """
 import json, os, signal, sys
 from pathlib import Path
-from gateway.processes import control, launcher, worker
+from gateway.processes import control, launcher, tree, worker
 from gateway.settings import Settings
 from gateway.store.embedded import EmbeddedServer
 from gateway.store.server_binary import find_server
 
 imported = set()
 
-class Child(launcher.Child):
+class Child(tree.Child):
     def __init__(self, *given):
         imported.update(sys.modules)
         super().__init__(*given)
 
-launcher.Child = Child
+tree.Child = Child
 
 def tells(of):
     say_ready = of._say_ready
@@ -59,7 +59,7 @@ def tells(of):
         say_ready(self, *given)
         if given or before != self._ready_fd:
             late, has_control = sorted(set(sys.modules) - imported), "gateway.assemble.control" in imported
-            print(json.dumps([of.__name__, late, has_control]), flush=True)
+            print(json.dumps([of.__name__, late, has_control]) + chr(10), end="", flush=True)  # in one write
     of._say_ready = say
 
 tells(worker.Worker)

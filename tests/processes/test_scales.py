@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
-from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.models.memory import anonymous_bytes
-from gateway.processes.launcher import Launcher, Slot
 from gateway.processes.scales import REST_SECONDS, WEIGH_SECONDS, Scales
-from gateway.settings import Settings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LIMIT = 100
 SMALL = {1: 50, 2: 60}
@@ -86,40 +79,3 @@ def test_after_a_successor_that_failed_it_rests() -> None:
 
 def test_another_process_is_weighed_as_this_one_is() -> None:
     assert anonymous_bytes(os.getpid()) == pytest.approx(anonymous_bytes(), rel=0.1)
-
-
-class Never:
-    """A successor that does not become ready."""
-
-    pid = 9
-    exit_code = None
-    read_end = None
-
-    def __init__(self) -> None:
-        self.told: list[signal.Signals] = []
-
-    def is_ready(self) -> bool:
-        return False
-
-    def tell(self, number: signal.Signals) -> None:
-        self.told.append(number)
-
-
-class Waiting(Launcher):
-    """A launcher whose children never become ready."""
-
-    def _start(self, slot: Slot) -> Never:  # type: ignore[override]
-        self.successor = Never()
-        return self.successor
-
-    def _wait(self, wakeup: int, at_most_seconds: float) -> None:
-        self._signals.append(signal.SIGTERM)
-
-
-def test_a_stop_does_not_wait_for_a_successor(tmp_path: Path) -> None:
-    launcher = Waiting(Settings(state_dir=tmp_path), None, lambda *_: None)
-    slot = Slot(0, None)  # type: ignore[arg-type]  # nobody listens here
-
-    assert not launcher._succeed(slot, -1)
-    assert launcher.successor.told == [signal.SIGTERM]
-    assert slot.child is None
