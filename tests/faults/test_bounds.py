@@ -14,6 +14,7 @@ from tests.faults.test_workers import ROUTE
 from tests.flows import metrics
 from tests.flows.doors import free_port
 from tests.flows.load import Load
+from tests.flows.models import MODEL
 from tests.flows.reconcile import assert_counts_agree
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def largest_mib(gateway: Gateway) -> float:
 
 def overloaded(gateway: Gateway) -> int:
     """Return how many requests were refused for want of room, by the metrics."""
-    counted = [metrics.requests(gateway, "overload", model=model) for model in (crowd.MODEL, "_unknown")]
+    counted = [metrics.requests(gateway, "overload", model=model) for model in (MODEL, "_unknown")]
     return sum(each.total() for each in counted)
 
 
