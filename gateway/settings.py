@@ -158,7 +158,10 @@ def _public_url(text: str) -> str:
 
 LIMITS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     **{name: (f"{name}_seconds", _some_seconds) for name in ("head", "body", "write", "idle")},
-    **{name: (name.replace("-", "_"), _bytes) for name in ("head-bytes", "url-bytes", "json-bytes", "output-bytes")},
+    **{
+        name: (name.replace("-", "_"), _bytes)
+        for name in ("head-bytes", "url-bytes", "json-bytes", "output-bytes", "held-bytes")
+    },
     **{
         name: (name.replace("-", "_"), _integer(1, 2**31 - 1))
         for name in (

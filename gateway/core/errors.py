@@ -245,6 +245,18 @@ class Overloaded(GatewayError):
         self.version = version
 
 
+class BodiesOverloaded(GatewayError):
+    """This worker holds as many bytes of bodies as it may; try again later."""
+
+    def __init__(self, body_bytes: int, held_bytes: int) -> None:
+        super().__init__(
+            f"a body of {body_bytes} bytes finds no room beside those that this worker holds; try again shortly. The "
+            f"operator can raise --limits held-bytes={held_bytes}"
+        )
+        self.body_bytes = body_bytes
+        self.held_bytes = held_bytes
+
+
 class FeedbackOverloaded(GatewayError):
     """More feedback comes than this worker takes beside its requests; send it again later."""
 

@@ -47,6 +47,9 @@ class Limits:
     """Of one tensor of a request."""
     output_bytes: int = 256 * 1024 * 1024
     """Of all outputs of one answer together, as tensors: their JSON is several times as long."""
+    held_bytes: int = 256 * 1024 * 1024
+    """Of the bodies of all requests that a worker holds at once: four of the largest. Beyond that a body of more than
+    64 KiB is refused before it is read."""
     feedback: int = 10
     """Answers that each worker remembers per second for labels, beyond 5,000 at once; each takes about 450 bytes of
     the store for twice --feedback-ttl."""

@@ -18,6 +18,7 @@ from gateway.rest.json_codec import FiniteJsonCodec, JsonCodec
 from gateway.rest.lookup import HttpValues
 from gateway.rest.problems import JSON, Problem
 from gateway.serving import exchange
+from gateway.serving.bodies import SMALL_BYTES
 from gateway.serving.codec import bounds_of
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Inference(exchange.Traffic):
     ) -> None:
         """*timeout* (seconds) holds for requests that bring none; *max_body* is in bytes."""
         super().__init__(table, lanes, metrics, timeout=timeout, max_body=max_body, limits=limits)
+        self.small_body = min(max_body, SMALL_BYTES)
+        """The bytes of a body up to which nobody asks whether it may have more."""
         self.closing = False
         """Set while the worker drains: every answer then closes its connection."""
         self.targets: dict[bytes, tuple[str, int | None]] = {}
@@ -99,7 +102,7 @@ class Exchange(exchange.Exchange[Answer]):
     requests come in turns with others' a call costs half a microsecond, and these were a dozen.
     """
 
-    __slots__ = ("_body_bytes", "_form", "_head", "_output_names", "_pieces")
+    __slots__ = ("_body_bytes", "_form", "_granted", "_head", "_output_names", "_pieces")
 
     DOOR = "v2"
     _inference: Inference
@@ -119,6 +122,7 @@ class Exchange(exchange.Exchange[Answer]):
         self._pieces: list[bytes] = []
         """Of a body without a form; a form has its own."""
         self._body_bytes = 0
+        self._granted = inference.small_body
         self._output_names: Sequence[envelope.RequestedOutput] | None = None
 
     def admit(self) -> bool:
@@ -131,8 +135,8 @@ class Exchange(exchange.Exchange[Answer]):
                 inference.find(self._model, self._version)
             if not head.is_read:
                 head.read()
-            if head.body_bytes > inference.max_body:
-                raise inference.too_large()
+            if head.body_bytes > self._granted:
+                self._hold(head.body_bytes)
             if head.has_form:
                 self._form = form_of(head.headers, head.found, inference.max_body)
             timeout = head.timeout
@@ -146,16 +150,30 @@ class Exchange(exchange.Exchange[Answer]):
         """Keep a piece of the body, up to the limit; False when the refusal has been sent."""
         try:
             self._body_bytes += len(piece)
-            if self._body_bytes > self._inference.max_body:
-                raise self._inference.too_large()
+            if self._body_bytes > self._granted:
+                self._hold(self._body_bytes)
             if self._form is None:
                 self._pieces.append(piece)
-            else:
-                self._form.take(piece)
+            elif (inflated := self._form.take(piece)) > self._granted:
+                self._hold(inflated)
         except Exception as exc:  # the outermost door, as in ``admit``
             self.refuse(exc)
             return False
         return True
+
+    def _hold(self, size: int) -> None:
+        """Let the body have *size* bytes. Raises RequestTooLarge and BodiesOverloaded."""
+        inference = self._inference
+        if size > inference.max_body:
+            raise inference.too_large()
+        if size > SMALL_BYTES:
+            inference.bodies.change(self._held, size)
+            self._held = self._granted = size
+
+    def _let_go(self) -> None:
+        """Give back the room of the body, and the body: a connection keeps its last request as long as it idles."""
+        super()._let_go()
+        self._form, self._pieces = None, []
 
     @property
     def room(self) -> Room | None:

@@ -16,6 +16,7 @@ from gateway.core.members import shown
 from gateway.core.strict_json import strict_json
 from gateway.ports.workers import Caller
 from gateway.rest.responses import answer
+from gateway.serving.bodies import SMALL_BYTES
 from gateway.serving.configuration import model_config
 from gateway.serving.orders import ordered_version
 from gateway.serving.statistics import model_stats
@@ -61,7 +62,7 @@ class Extensions:
         return routes
 
     async def _index(self, request: Request) -> Response:
-        wanted = (await object_of(request)).get("ready", False)
+        wanted = (await object_of(request, SMALL_BYTES)).get("ready", False)
         if not isinstance(wanted, bool):
             raise InvalidRequest(f"ready: {shown(wanted)} is neither true nor false", "invalid_parameter")
         members = ("name", "version", "state", "reason")
@@ -105,12 +106,14 @@ async def _ordered(request: Request) -> tuple[str, int | None]:
     return model, ordered_version(model, parameters, request.path_params.get("version"), *queried)
 
 
-async def object_of(request: Request) -> Mapping[str, Any]:
+async def object_of(request: Request, most: int = BODY_BYTES) -> Mapping[str, Any]:
     """Return the object in the body, an empty one where there is no body. Unknown members are the reader's to ignore.
+
+    *most*: the bytes of it; few where anybody may ask, for what is read here has no part of ``Bodies``.
 
     Content types are not looked at: Triton's client sends none.
     """
-    return object_in(await body_of(request))
+    return object_in(await body_of(request, most))
 
 
 def object_in(body: bytes) -> Mapping[str, Any]:
@@ -126,15 +129,15 @@ def object_in(body: bytes) -> Mapping[str, Any]:
     return value
 
 
-async def body_of(request: Request) -> bytes:
-    """Return the body; never more than BODY_BYTES, never later than BODY_SECONDS."""
+async def body_of(request: Request, most: int = BODY_BYTES) -> bytes:
+    """Return the body; never more than *most* bytes, never later than BODY_SECONDS."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > BODY_BYTES:
-                    raise RequestTooLarge(f"the body is over the {BODY_BYTES} bytes that this path reads")
+                if len(body) > most:
+                    raise RequestTooLarge(f"the body is over the {most} bytes that this path reads")
     except TimeoutError as exc:
         raise InvalidRequest(
             f"the body did not arrive within {BODY_SECONDS:g} s; send it whole", "invalid_json"

@@ -69,12 +69,17 @@ class Form:
         """Where the body is put together, None where its length is not known or it is plain JSON."""
         self.binary: bool | None = None
 
-    def take(self, piece: bytes) -> None:
-        """Keep a piece of the body, inflated. Raises RequestTooLarge and InvalidRequest."""
+    def take(self, piece: bytes) -> int:
+        """Keep a piece of the body, inflated; return to how many bytes a compressed one has inflated so far, else 0.
+
+        Raises RequestTooLarge and InvalidRequest.
+        """
+        inflater = self._inflater
         if self.room is not None:
             self.room.take(piece)
         else:
-            self._pieces.append(piece if self._inflater is None else self._inflater.take(piece))
+            self._pieces.append(piece if inflater is None else inflater.take(piece))
+        return 0 if inflater is None else inflater.inflated
 
     def _body(self) -> bytes | memoryview:
         """Return the body, inflated. Raises InvalidRequest where it was cut short."""

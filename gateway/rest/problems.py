@@ -30,6 +30,7 @@ TABLE: Final[dict[type[GatewayError], tuple[int, int, str]]] = {
     errors.Starting: (503, outcomes.GATEWAY_ERROR, "starting"),
     errors.VersionUnavailable: (503, outcomes.GATEWAY_ERROR, "version_unavailable"),
     errors.Overloaded: (503, outcomes.OVERLOAD, "overloaded"),
+    errors.BodiesOverloaded: (503, outcomes.OVERLOAD, "bodies_overloaded"),
     errors.FeedbackOverloaded: (503, outcomes.OVERLOAD, "feedback_overloaded"),
     errors.DeadlineExceeded: (504, outcomes.TIMEOUT, "deadline_exceeded"),
     errors.RejectedInput: (400, outcomes.CLIENT_ERROR, "model_rejected_input"),

@@ -13,6 +13,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from gateway.core import outcomes
+from gateway.core.errors import BodiesOverloaded
 from gateway.rpc import frames
 from gateway.rpc.budget import Budget
 from gateway.rpc.frames import ACK, END_STREAM, LARGEST, Code, ConnectionFault
@@ -57,6 +59,10 @@ LINGER_SECONDS: Final = 1.0
 """How long a refused caller's bytes are thrown away before the close; at once, a reset would outrun the reason."""
 
 
+UNPACKED_AT_ONCE: Final = 2
+"""Packed messages that are unpacked on threads at once, in one worker; each may become the largest there is."""
+
+
 class Shared:
     """What all connections of a door have in common."""
 
@@ -66,6 +72,7 @@ class Shared:
         self.traffic = traffic
         self.limits = traffic.limits
         self.connections: set[Connection] = set()
+        self.unpacking = asyncio.Semaphore(UNPACKED_AT_ONCE)
 
 
 class Connection(asyncio.Protocol):
@@ -360,6 +367,20 @@ class Connection(asyncio.Protocol):
     def too_large(self) -> RequestTooLarge:
         """Return the refusal of a message over the limit."""
         return self._shared.traffic.too_large()
+
+    def hold(self, before: int, after: int) -> None:
+        """Let a stream that holds *before* bytes of a message hold *after*. Raises BodiesOverloaded."""
+        traffic = self._shared.traffic
+        try:
+            traffic.bodies.change(before, after)
+        except BodiesOverloaded:
+            traffic.unrouted("").answered(outcomes.OVERLOAD, 0.0)
+            raise
+
+    @property
+    def unpacking(self) -> asyncio.Semaphore:
+        """Held by who unpacks a message, of which nobody knows how large it will be."""
+        return self._shared.unpacking
 
     def make_room(self, stream: Stream, needed: int) -> None:
         """Let the caller send a message that is larger than a first window, when there is room for it."""

@@ -29,6 +29,7 @@ TABLE: Final[dict[type[GatewayError], tuple[Status, int]]] = {
     errors.Starting: (Status.UNAVAILABLE, outcomes.GATEWAY_ERROR),
     errors.VersionUnavailable: (Status.UNAVAILABLE, outcomes.GATEWAY_ERROR),
     errors.Overloaded: (Status.UNAVAILABLE, outcomes.OVERLOAD),
+    errors.BodiesOverloaded: (Status.UNAVAILABLE, outcomes.OVERLOAD),
     errors.FeedbackOverloaded: (Status.UNAVAILABLE, outcomes.OVERLOAD),
     errors.DeadlineExceeded: (Status.DEADLINE_EXCEEDED, outcomes.TIMEOUT),
     errors.RejectedInput: (Status.INVALID_ARGUMENT, outcomes.CLIENT_ERROR),

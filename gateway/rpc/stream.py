@@ -11,6 +11,7 @@ from gateway.rpc.frames import Code
 from gateway.rpc.messages import PREFIX, SMALL_PACKED_BYTES, MessageReader, unpacked
 from gateway.rpc.problems import problem
 from gateway.rpc.status import Status
+from gateway.serving.bodies import SMALL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +50,7 @@ class Stream:
     """One call. *window* is what may be sent to the caller; *receive_window* what it may send."""
 
     __slots__ = (
-        "_call", "_connection", "_has_begun", "_messages", "_method", "began", "ending", "has_ended", "head",
+        "_call", "_connection", "_has_begun", "_held", "_messages", "_method", "began", "ending", "has_ended", "head",
         "is_answered", "moved_at", "number", "pending", "receive_window", "window",
     )  # fmt: skip
 
@@ -60,6 +61,8 @@ class Stream:
         self._call: Ongoing | None = None
         self._has_begun = False
         """The headers of a conversation's answers are sent."""
+        self._held = 0
+        """What its message has of this worker's room; none where it came whole at once."""
         self.number = number
         self.head = head
         self.window = window
@@ -91,14 +94,14 @@ class Stream:
     def answer(self, headers: bytes, body: bytes) -> None:
         """Give the answer; *headers* are compressed already."""
         if not self.is_answered:
-            self.is_answered = True
+            self._settle()
             self._connection.out.answer(self, heads.BEGIN + headers, body)
 
     def refuse(self, headers: bytes, status: Status, text: str) -> None:
         """End the call without an answer."""
         if self.is_answered:
             return
-        self.is_answered = True
+        self._settle()
         trailers = heads.trailers(status, text)
         if headers:
             self._begin_answers(headers)
@@ -131,6 +134,8 @@ class Stream:
 
     def take(self, piece: bytes) -> None:
         """Take bytes of messages."""
+        if self.is_answered:
+            return
         messages = self._messages
         messages.take(piece)
         if self._is_conversation:
@@ -139,7 +144,7 @@ class Stream:
             self._fail(self._connection.too_large())
         elif messages.needed and messages.size > messages.needed:
             self.refuse(b"", Status.UNIMPLEMENTED, "this method takes one message, and more came")
-        elif messages.needed > FIRST_WINDOW:
+        elif messages.needed > messages.size and self._may_hold(messages.needed) and messages.needed > FIRST_WINDOW:
             self._connection.make_room(self, messages.needed)
 
     def end(self) -> None:
@@ -164,13 +169,31 @@ class Stream:
         """The caller hung up, or its connection did."""
         if not self.is_answered and self._call is not None:
             self._call.gone()
-        self.is_answered = True
+        self._settle()
 
     def late(self) -> None:
         """The message did not come in time."""
         self.refuse(b"", Status.DEADLINE_EXCEEDED, "the message did not come in time")
 
     # ---- messages
+
+    def _may_hold(self, size: int) -> bool:
+        """Let the message have *size* bytes of this worker's room; False when the refusal has been sent."""
+        try:
+            self._connection.hold(self._held, size)
+        except GatewayError as exc:
+            self._fail(exc)
+            return False
+        self._held = size
+        return True
+
+    def _settle(self) -> None:
+        """The call has its answer, or needs none: give back the room of its message."""
+        self.is_answered = True
+        self._call = None  # it knows the message, and the answer may wait for its reader
+        if self._held:
+            self._connection.hold(self._held, 0)
+            self._held = 0
 
     @property
     def _is_conversation(self) -> bool:
@@ -182,12 +205,14 @@ class Stream:
         while not self.is_answered and (message := self._messages.next()) is not None:
             self.began = self._connection.clock()
             self._unpack(*message)
+        if not self.is_answered and self._messages.size != self._held:
+            self._may_hold(self._messages.size)
         if not self.is_answered and self.receive_window < FIRST_WINDOW // 2:
             self._connection.widen(self, FIRST_WINDOW - self.receive_window)
 
     def _end_conversation(self) -> None:
         self._begin_answers()
-        self.is_answered = True
+        self._settle()
         self._connection.out.end(self, heads.DONE)
 
     def _begin_answers(self, headers: bytes = b"") -> None:
@@ -208,11 +233,20 @@ class Stream:
             except GatewayError as exc:
                 self._fail(exc)
             else:
-                self._hand_over(plain)
+                if len(plain) <= SMALL_BYTES or self._may_hold(len(plain)):
+                    self._hand_over(plain)
         else:
-            unpacking = asyncio.create_task(asyncio.to_thread(unpacked, coding, body, self._connection.max_body))
+            unpacking = asyncio.create_task(self._unpack_aside(coding, body))
             unpacking.add_done_callback(self._unpacked)
             self._call = Errand(unpacking)
+
+    async def _unpack_aside(self, coding: bytes, body: bytes) -> bytes:
+        """Return what *body* holds. Raises as ``unpacked`` does, and BodiesOverloaded."""
+        async with self._connection.unpacking:
+            plain = await asyncio.to_thread(unpacked, coding, body, self._connection.max_body)
+            self._connection.hold(self._held, len(plain))
+            self._held = len(plain)
+            return plain
 
     def _unpacked(self, unpacking: asyncio.Task[bytes]) -> None:
         if unpacking.cancelled() or self.is_answered:
@@ -226,7 +260,7 @@ class Stream:
     def _hand_over(self, body: bytes) -> None:
         assert self._method is not None
         call = self._method.begin(self, body)
-        if call is not None:
+        if call is not None and not self.is_answered:
             self._call = call
 
     def _fail(self, error: BaseException) -> None:

@@ -21,6 +21,7 @@ from gateway.core.limits import DEFAULT, Limits
 from gateway.core.trace_context import TRACEPARENT, TRACESTATE, read_trace
 from gateway.ports.labels import AskedInputs
 from gateway.ports.observing import Seen
+from gateway.serving.bodies import Bodies
 from gateway.serving.dispatch import Attempt, blamed
 from gateway.serving.parameters import microseconds, urgency
 from gateway.serving.retries import RetryBudget
@@ -86,6 +87,7 @@ class Traffic:
         self.timeout = timeout
         self.max_body = max_body
         self.limits = limits
+        self.bodies = Bodies(limits.held_bytes)
         self.clock = asyncio.get_running_loop().time
         self.in_flight = 0
         self.retries = RetryBudget(lambda: self.in_flight)
@@ -132,8 +134,8 @@ class Exchange(Generic[AnswerT]):
     """
 
     __slots__ = (
-        "_arm", "_asked", "_attempt", "_deadline", "_id", "_inference", "_model", "_point", "_reply", "_request_id",
-        "_started", "_version",
+        "_arm", "_asked", "_attempt", "_deadline", "_held", "_id", "_inference", "_model", "_point", "_reply",
+        "_request_id", "_started", "_version",
     )  # fmt: skip
 
     DOOR: ClassVar[str]
@@ -153,6 +155,8 @@ class Exchange(Generic[AnswerT]):
         self._attempt: Ticket | None = None
         self._point: int | None = None
         self._asked: AskedInputs | None = None
+        self._held = 0
+        """What the body has of ``Bodies``; a door that counts elsewhere, or a small body, leaves it."""
         inference.in_flight += 1
 
     def refuse(self, error: Exception) -> None:
@@ -288,6 +292,8 @@ class Exchange(Generic[AnswerT]):
         inference, arm = self._inference, self._arm
         self._attempt = None  # it knows us: a request leaves no cycle behind
         inference.in_flight -= 1
+        if self._held:
+            self._let_go()
         cells = arm.lane.cells if arm is not None else inference.unrouted(self._model)
         ended = time.perf_counter()
         cells.answered(outcome, ended - self._started)
@@ -295,6 +301,11 @@ class Exchange(Generic[AnswerT]):
             reply(answer)
         if inference.witnesses:
             self._tell(inference.witnesses, outcome, answer, error, ended)
+
+    def _let_go(self) -> None:
+        """Give back the room of the body, which is read no more."""
+        self._inference.bodies.change(self._held, 0)
+        self._held = 0
 
     def _tell(
         self,

@@ -31,6 +31,11 @@ class Inflater:
         self._stream = zlib.decompressobj(self._wbits)
         self._members = 1
 
+    @property
+    def inflated(self) -> int:
+        """How many bytes came out so far."""
+        return self._limit - self._left
+
     def take(self, piece: bytes) -> bytes:
         """Return what *piece* inflates to, stopping at the limit. Raises RequestTooLarge and InvalidRequest."""
         inflated: list[bytes] = []

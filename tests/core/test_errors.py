@@ -31,6 +31,7 @@ SAID = [
     (errors.RequestTooLarge("65 MiB"), ["65 MiB"]),
     (errors.UnsupportedMediaType("text/xml"), ["text/xml"]),
     (errors.Overloaded("fraud", 7), ["7", "'fraud'", "try again"]),
+    (errors.BodiesOverloaded(70_000, 1 << 20), ["70000", "held-bytes=1048576", "try again"]),
     (errors.FeedbackOverloaded("fraud"), ["'fraud'", "feedback", "send it again"]),
     (errors.DeadlineExceeded("fraud", 7), ["7", "'fraud'", "deadline"]),
     (errors.RejectedInput("fraud", 7), ["7", "'fraud'", "out of range", "send values"]),

@@ -13,6 +13,7 @@ import yaml
 
 from gateway import __version__
 from gateway.settings import Settings, from_environment, seconds, variable
+from tests.deploy import prometheus_operator
 from tests.deploy.environment import BIN, ROOT, needs_ops
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "unknown source": {"models": {"source": "cloud"}},
     "no size": {"gateway": {"modelMemory": "much"}},
     "no duration": {"gateway": {"modelIdle": "soon"}},
+    "no interval": {"serviceMonitor": {"interval": "15"}},
     "foreign variable": {"gateway": {"extraEnv": {"PATH": "/"}}},
 }
 SOUND: Final = ("default", "minimal", "everything", "external", "secured")
@@ -191,6 +193,7 @@ def test_control_a_misspelt_field_is_found(tmp_path: Path) -> None:
         ("unknown source", "source"),
         ("no size", "modelMemory"),
         ("no duration", "modelIdle"),
+        ("no interval", "interval"),
         ("foreign variable", "PATH"),
     ],
 )
@@ -331,6 +334,22 @@ def test_prometheus_gets_the_rules_that_are_tested(report: dict[str, Any]) -> No
 
     assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts" / "gateway.yaml").read_text())
     assert rule["metadata"]["labels"]["release"] == "prometheus"
+
+
+@pytest.mark.parametrize("case", ["everything", "secured"])
+def test_prometheus_operator_would_take_its_objects(report: dict[str, Any], case: str) -> None:
+    things = [*objects(report, case, "ServiceMonitor"), *objects(report, case, "PrometheusRule")]
+
+    assert things
+    assert [problem for thing in things for problem in prometheus_operator.problems(thing)] == []
+
+
+def test_control_a_misspelt_member_and_a_wrong_duration_of_a_monitor_are_found(report: dict[str, Any]) -> None:
+    [monitor] = objects(report, "everything", "ServiceMonitor")
+    broken = {"tlsconfig": {}, "interval": "15", "authorization": {"token": "x"}}
+    spec = {**monitor["spec"], "endpoints": [{**monitor["spec"]["endpoints"][0], **broken}]}
+
+    assert len(list(prometheus_operator.problems({**monitor, "spec": spec}))) == 3
 
 
 def test_grafana_gets_the_dashboards_that_are_tested(report: dict[str, Any]) -> None:

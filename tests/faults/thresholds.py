@@ -122,6 +122,10 @@ RECYCLED: Final = Limit(most=15.0, unit="s")
 LIGHTER: Final = Limit(most=20.0, unit="s")
 """From a worker over ``--worker-memory`` to its replacement, which drains it first."""
 
+HELD: Final = Limit(most=200.0, unit="MiB")
+"""By how much a worker may grow while a hundred callers send 32 MiB each and may make it hold 96 MiB: those, and three
+times a body for the one that is being made into tensors."""
+
 GOODPUT: Final = Limit(least=0.9, unit="of the peak")
 
 SHED: Final = Limit(most=50.0, unit="ms")

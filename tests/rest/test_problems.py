@@ -51,6 +51,7 @@ EXAMPLES: list[tuple[GatewayError, int, int, str]] = [
     (errors.LabelConflict("fraud", "a", "label"), 409, outcomes.CLIENT_ERROR, "conflicting_label"),
     (errors.VersionUnavailable("fraud", 1, "LOADING"), 503, outcomes.GATEWAY_ERROR, "version_unavailable"),
     (errors.Overloaded("fraud", 1), 503, outcomes.OVERLOAD, "overloaded"),
+    (errors.BodiesOverloaded(70_000, 1 << 20), 503, outcomes.OVERLOAD, "bodies_overloaded"),
     (errors.FeedbackOverloaded("fraud"), 503, outcomes.OVERLOAD, "feedback_overloaded"),
     (errors.DeadlineExceeded("fraud", 1), 504, outcomes.TIMEOUT, "deadline_exceeded"),
     (errors.RejectedInput("fraud", 1), 400, outcomes.CLIENT_ERROR, "model_rejected_input"),

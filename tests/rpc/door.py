@@ -16,6 +16,7 @@ from gateway.rpc.feedback import MESSAGES as FEEDBACK_MESSAGES
 from gateway.rpc.feedback import SERVICE as FEEDBACK
 from gateway.rpc.server import GrpcServer
 from gateway.rpc.service import HEALTH, INFERENCE, Service
+from gateway.serving.bodies import Bodies
 from tests.rest.door import FakeDoor, send_all_to
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class RpcDoor(FakeDoor):
         """*desk* takes feedback over gRPC; None where it is off."""
         super().__init__(**how)
         self.inference.limits = limits
+        self.inference.bodies = Bodies(limits.held_bytes)
         self.floor.held.hold("fraud", 1, lambda feeds: [feeds["x"] + 100])
         self.floor.held.hold("fraud", 2)
         send_all_to(self, 1)
