@@ -98,7 +98,10 @@ class Load:
         path: str = f"/v2/models/{MODEL}/infer",
         may_send: Callable[[], bool] = lambda: True,
     ) -> None:
-        """*source*: as ``Connection.open`` takes it. *may_send* is asked before each request, as a balancer asks whether its target is ready."""
+        """*source* is what ``Connection.open`` takes.
+
+        *may_send* is asked before each request, as a balancer asks whether its target is ready.
+        """
         self.outcomes: list[Outcome] = []
         self._port = port
         self._host = host
