@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import ipaddress
 import os
 import re
 import sys
@@ -156,6 +157,19 @@ def _public_url(text: str) -> str:
     return text
 
 
+def _header(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9-]{1,64}", text) is None:
+        raise ValueError("must be the name of a header, such as x-forwarded-for")
+    return text.lower()
+
+
+def _networks(text: str) -> tuple[Any, ...]:
+    try:
+        return tuple(ipaddress.ip_network(each) for each in text.split("+"))
+    except ValueError:
+        raise ValueError("must be networks, such as 10.0.0.0/8+fd00::/8, the last bits of each 0") from None
+
+
 LIMITS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     **{name: (f"{name}_seconds", _some_seconds) for name in ("head", "body", "write", "idle")},
     **{
@@ -178,6 +192,9 @@ LIMITS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
         )
     },
     "json-depth": ("json_depth", _integer(1, 512)),
+    **{name: (name.replace("-", "_"), _integer(0, 2**31 - 1)) for name in ("caller-in-flight", "caller-rate")},
+    "caller-header": ("caller_header", _header),
+    "caller-proxies": ("caller_proxies", _networks),
 }
 """What ``--limits`` may name → the field it sets, and how its value is read."""
 
@@ -194,6 +211,8 @@ def _limits(text: str) -> Limits:
             found[field_name] = read(value)
         except ValueError as exc:
             raise ValueError(f"must be right in every part: {name} {exc}") from exc
+    if ("caller_header" in found) != ("caller_proxies" in found):
+        raise ValueError("must name caller-header and caller-proxies together: the header, and who is believed in it")
     return Limits(**found)
 
 

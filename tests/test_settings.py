@@ -112,6 +112,13 @@ BAD: dict[str, list[str]] = {
         "head=1s,",
         "json_depth=5",
         "held-bytes=0",
+        "caller-in-flight=-1",
+        "caller-rate=0.5",
+        "caller-header=x-user,caller-proxies=10.0.0.1/8",
+        "caller-header=x-user",
+        "caller-proxies=10.0.0.0/8",
+        "caller-header=x user,caller-proxies=::1",
+        "caller-proxies=proxy,caller-header=a",
     ],
     "webhooks": [],
     "public_url": ["gateway.example.com", "ftp://x", "https://", "https://x/?q=1", "https://x|y", "https://x y"],
@@ -130,6 +137,17 @@ FIELDS = [each.name for each in dataclasses.fields(Settings)]
 def test_every_setting_is_tried_here() -> None:
     assert list(GOOD) == FIELDS
     assert list(BAD) == FIELDS
+
+
+def test_a_proxys_header_and_who_is_believed_in_it_come_together() -> None:
+    text = "caller-in-flight=8,caller-rate=100,caller-header=X-Forwarded-For,caller-proxies=10.0.0.0/8+fd00::/8"
+
+    limits = from_environment({"limits": text}, {}).limits
+
+    assert (limits.caller_in_flight, limits.caller_rate, limits.caller_header) == (8, 100, "x-forwarded-for")
+    assert [str(each) for each in limits.caller_proxies] == ["10.0.0.0/8", "fd00::/8"]
+    with pytest.raises(InvalidSettings, match="caller-header and caller-proxies together"):
+        from_environment({"limits": "caller-header=x-user"}, {})
 
 
 def test_there_are_few_settings() -> None:

@@ -355,6 +355,14 @@ class TooManyAttempts(GatewayError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class TooManyRequests(GatewayError):
+    """One caller asks for more than its share of a worker."""
+
+    def __init__(self, what: str) -> None:
+        """*what* the caller does, and what it may."""
+        super().__init__(f"this caller {what}; wait for answers, or try again in a second")
+
+
 class UnknownPrediction(GatewayError):
     """Nothing that was answered under this id is remembered."""
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,14 @@ class Limits:
     feedback: int = 10
     """Answers that each worker remembers per second for labels, beyond 5,000 at once; each takes about 450 bytes of
     the store for twice --feedback-ttl."""
+    caller_in_flight: int = 0
+    """Requests of one caller under way in a worker; 0 bounds nothing."""
+    caller_rate: int = 0
+    """Requests of one caller per second in a worker, as many of them at once; 0 bounds nothing."""
+    caller_header: str = ""
+    """Where a proxy says for whom it asks, lower-case; empty where every address is its own caller."""
+    caller_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Whose word in that header is believed."""
 
 
 DEFAULT = Limits()

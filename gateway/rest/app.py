@@ -20,6 +20,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.names import version_number
 from gateway.core.trace_context import TRACEPARENT, read_trace
 from gateway.rest.asgi import answer as answer_inference
+from gateway.rest.bounded import BoundedExchange, BoundedPrediction
 from gateway.rest.exchange import Exchange
 from gateway.rest.extensions import Extensions
 from gateway.rest.feedback import FeedbackDoor
@@ -72,8 +73,17 @@ class InferencePort:
         if version is not None and number is None:
             await self._describe(scope, receive, send)
             return
-        begin = partial(PredictionExchange, label=label[0]) if label else Exchange
+        begin = self._begin(scope, label)
         await answer_inference(self._inference, model, number, scope, receive, send, begin=begin)
+
+    def _begin(self, scope: Scope, label: Sequence[str | None]) -> Callable[..., Exchange]:
+        """Return what makes the exchange: of v1 where there is a *label*, or the place for one."""
+        if self._inference.callers is None:
+            return partial(PredictionExchange, label=label[0]) if label else Exchange
+        address = scope["client"][0] if scope["client"] else ""
+        if label:
+            return partial(BoundedPrediction, address=address, label=label[0])
+        return partial(BoundedExchange, address=address)
 
     async def _describe(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer anything but inference, under a request id as well."""

@@ -236,7 +236,7 @@ def _answer(each: Operation, status: int, why: str, content: dict[str, Any]) -> 
         content = {
             "application/json": {"schema": schema if schema == ref("Error") else {"anyOf": [schema, ref("Error")]}}
         }
-    headers = {**REQUEST_ID, **(TOLD if each.is_inference else {}), **(RETRY if status == 503 else {})}
+    headers = {**REQUEST_ID, **(TOLD if each.is_inference else {}), **(RETRY if status in {429, 503} else {})}
     return {"description": why, "headers": headers, "content": content}
 
 

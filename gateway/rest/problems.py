@@ -24,6 +24,7 @@ TABLE: Final[dict[type[GatewayError], tuple[int, int, str]]] = {
     errors.Unauthenticated: (401, outcomes.CLIENT_ERROR, "unauthenticated"),
     errors.Forbidden: (403, outcomes.CLIENT_ERROR, "forbidden"),
     errors.TooManyAttempts: (429, outcomes.CLIENT_ERROR, "too_many_attempts"),
+    errors.TooManyRequests: (429, outcomes.CLIENT_ERROR, "too_many_requests"),
     errors.VersionInUse: (409, outcomes.CLIENT_ERROR, "version_in_use"),
     errors.LoadFailed: (409, outcomes.CLIENT_ERROR, "load_failed"),
     errors.StoreUnavailable: (503, outcomes.GATEWAY_ERROR, "store_unavailable"),
@@ -67,7 +68,7 @@ class Problem:
         said = {"error": text, "code": code, "request_id": request_id}
         self.body = orjson.dumps(said | {"trace_id": trace_id} if trace_id else said)
         self.headers = [JSON]
-        if status == 503:
+        if status == 503 or isinstance(error, errors.TooManyRequests):
             self.headers.append((b"retry-after", b"1"))
         elif isinstance(error, errors.Unauthenticated):
             self.headers.append((b"www-authenticate", b'Bearer realm="gateway"'))

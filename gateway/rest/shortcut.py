@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from gateway.core import outcomes
 from gateway.core.names import version_number
 from gateway.rest.body_reader import LARGE_BYTES, BodyReader
+from gateway.rest.bounded import BoundedHttp
 from gateway.rest.exchange import OK_HEADERS, Exchange
 from gateway.rest.guard import BODY, NOTHING, Guarded, guarded
 from gateway.rest.known_heads import HEAD_END, MAX_HEAD_BYTES, KnownHeads
@@ -72,9 +73,21 @@ class Fast(Exchange):
             self.gone()
 
 
+class BoundedFast(BoundedHttp, Fast):
+    """The same, of a caller whose share is bounded."""
+
+    __slots__ = ("_address", "_caller")
+
+    def __init__(self, protocol: ShortCut, known: KnownHead) -> None:
+        Fast.__init__(self, protocol, known)
+        self._address = protocol.client[0] if protocol.client else ""
+        self._caller = None
+
+
 class ShortCut(Guarded):
     """One connection. ``shortcut`` makes the class for a worker."""
 
+    exchange: type[Fast] = Fast
     inference: Inference
     heads: KnownHeads
 
@@ -109,7 +122,7 @@ class ShortCut(Guarded):
             and not self.is_over
             and self.cycle.response_complete
         ):
-            self._fast = self._under_way = fast = Fast(self, known)
+            self._fast = self._under_way = fast = self.exchange(self, known)
             self.cycle = fast  # type: ignore[assignment] # as in ``begin_request``
             if fast.admit() and fast.take(data[end:]):
                 fast.run()
@@ -128,7 +141,7 @@ class ShortCut(Guarded):
         if named is None:
             self._leave_to_uvicorn()
             return
-        fast = Fast(self, (RequestHead(self.headers, self.found), named, self.parser.should_keep_alive()))
+        fast = self.exchange(self, (RequestHead(self.headers, self.found), named, self.parser.should_keep_alive()))
         self._fast = self._under_way = fast
         self.cycle = fast  # type: ignore[assignment] # it offers what uvicorn asks of the cycle under way
         fast.admit()
@@ -281,4 +294,6 @@ def shortcut(inference: Inference, limits: Limits) -> type[Guarded]:
     """Return a worker's protocol class: with the short cut on the uvicorn it was written for, else without it."""
     if not uvicorn.__version__.startswith(WRITTEN_FOR):
         return guarded(limits)
-    return type("WorkerShortCut", (ShortCut,), {"inference": inference, "limits": limits, "heads": KnownHeads()})
+    exchange = Fast if inference.callers is None else BoundedFast
+    chosen = {"exchange": exchange, "inference": inference, "limits": limits, "heads": KnownHeads()}
+    return type("WorkerShortCut", (ShortCut,), chosen)

@@ -23,6 +23,7 @@ TABLE: Final[dict[type[GatewayError], tuple[Status, int]]] = {
     errors.Unauthenticated: (Status.UNAUTHENTICATED, outcomes.CLIENT_ERROR),
     errors.Forbidden: (Status.PERMISSION_DENIED, outcomes.CLIENT_ERROR),
     errors.TooManyAttempts: (Status.RESOURCE_EXHAUSTED, outcomes.CLIENT_ERROR),
+    errors.TooManyRequests: (Status.RESOURCE_EXHAUSTED, outcomes.CLIENT_ERROR),
     errors.VersionInUse: (Status.FAILED_PRECONDITION, outcomes.CLIENT_ERROR),
     errors.LoadFailed: (Status.FAILED_PRECONDITION, outcomes.CLIENT_ERROR),
     errors.StoreUnavailable: (Status.UNAVAILABLE, outcomes.GATEWAY_ERROR),

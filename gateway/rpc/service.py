@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from gateway import __version__
 from gateway.core.errors import GatewayError, InvalidRequest, UnknownModel
+from gateway.rpc.bounded import BoundedCall
 from gateway.rpc.call import Call, request_id
 from gateway.rpc.codec import RpcCodec
 from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
@@ -85,7 +86,8 @@ class Service:
 
     def methods(self) -> dict[bytes, Method]:
         """Return path → what answers it."""
-        single: dict[str, Callable[[Stream, bytes], Ongoing | None]] = {f"{INFERENCE}/ModelInfer": self._model_infer}
+        infer = self._model_infer if self._traffic.callers is None else self._bounded_infer
+        single: dict[str, Callable[[Stream, bytes], Ongoing | None]] = {f"{INFERENCE}/ModelInfer": infer}
         for name in DESCRIBING:
             answer = getattr(self, _attribute(name))
             single[f"{INFERENCE}/{name}"] = partial(self._describe, answer, MESSAGES[f"{name}Request"])
@@ -105,6 +107,11 @@ class Service:
 
     def _model_infer(self, stream: Stream, body: bytes) -> Ongoing:
         call = Call(self._traffic, self._codecs, stream.metadata, stream.remaining(), partial(_give, stream))
+        call.run(body)
+        return call
+
+    def _bounded_infer(self, stream: Stream, body: bytes) -> Ongoing:
+        call = BoundedCall(self._traffic, self._codecs, stream, partial(_give, stream))
         call.run(body)
         return call
 

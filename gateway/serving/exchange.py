@@ -16,6 +16,7 @@ from random import getrandbits
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
 
 from gateway.core import outcomes
+from gateway.core.callers import callers_within
 from gateway.core.errors import GatewayError, Overloaded, RequestTooLarge
 from gateway.core.limits import DEFAULT, Limits
 from gateway.core.trace_context import TRACEPARENT, TRACESTATE, read_trace
@@ -99,6 +100,8 @@ class Traffic:
         """Where answers are remembered for labels that come later; None where they are not."""
         self.witnesses: tuple[Witness, ...] = ()
         """Who is told of requests one by one."""
+        self.callers = callers_within(limits)
+        """Who asks what now, None where nothing bounds that; looked at when the doors are made (``bounded.py``)."""
         self.failures = FailureLog(self.clock)
         self._metrics = metrics
         self._unrouted: dict[str, VersionCells] = {}

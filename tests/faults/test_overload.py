@@ -33,11 +33,18 @@ TARGET: Final = "latency_target_ms: 300"
 OPENING_SECONDS: Final = 3.0
 """Until what was let in before the first late answer has been worked off: at most what comes in the target's time."""
 UNBOUNDED: Final = ("--max-queue", "1000000", "--request-timeout", "60s")
+BOUND: Final = (*QUEUE, "--limits", "caller-in-flight=4")
+"""Half of a queue for each caller."""
+MODEST_RATE: Final = 5.0
+MODEST: Final = "127.0.0.2"
+"""The address of the modest caller; the greedy one has the usual."""
 CALLERS: Final = 8
 """Who wait for their answers: as many as keep two workers busy, and never more than a queue holds."""
 SLOW_ROUNDS: Final = 50_000
 """About 100 ms of a processor."""
 SATURATION_SECONDS: Final = 4.0
+SERVED_A_SECOND: Final = 40.0
+"""By two workers at best, 50 ms a run."""
 OVERLOADS: Final = (1, 2, 5)
 
 
@@ -160,6 +167,47 @@ async def test_control_without_a_latency_target_answers_wait_for_the_whole_queue
 
     with table.control("R18", f"{OVERLOADS[-1]} × saturation, a queue of 64, no latency target") as found:
         found("p95 of an answer", percentile(after_opening(load), 95), thresholds.AIMED)
+
+
+async def one_greedy(gateway: Gateway, rate: float, seconds: float) -> tuple[Load, Load]:
+    """Send so many requests a second as one caller, and a few as another; return both loads."""
+    async with (
+        Load(gateway.port, rate=rate) as greedy,
+        Load(gateway.port, rate=MODEST_RATE, source=MODEST) as modest,
+    ):
+        await asyncio.sleep(seconds)
+    return greedy, modest
+
+
+async def test_a_greedy_caller_is_refused_and_a_modest_one_gets_all_of_its_answers(
+    begin: Callable[..., Gateway], tmp_path: Path, table: Table, fault_seconds: float
+) -> None:
+    gateway = slow(begin, tmp_path / "models", BOUND)
+
+    greedy, modest = await one_greedy(gateway, SERVED_A_SECOND * OVERLOADS[-1], fault_seconds)
+
+    refused = [o for o in greedy.outcomes if o.status == 429]
+    with table.promise("R18", f"one caller asks {OVERLOADS[-1]} × what is served, and may have 4 under way") as found:
+        found("the modest caller's requests not answered", len(modest.faults), thresholds.NONE)
+        found("p95 of its answers", percentile(modest.outcomes, 95), thresholds.SERVED)
+        found("the greedy caller's requests refused", len(refused), thresholds.SOME)
+        found("refusals without Retry-After", sum(not o.retry_after for o in refused), thresholds.NONE)
+        found("answers to the greedy caller", len(greedy.outcomes) - len(greedy.faults), thresholds.SOME)
+        found("neither answered nor refused so", len(greedy.faults) - len(refused), thresholds.NONE)
+    counted = metrics.all_requests(gateway)
+    assert counted["_none", "client_error"] == len(refused)
+    assert counted["1", "overload"] == 0
+
+
+async def test_control_without_a_bound_for_each_caller_the_modest_one_is_refused_too(
+    begin: Callable[..., Gateway], tmp_path: Path, table: Table, fault_seconds: float
+) -> None:
+    gateway = slow(begin, tmp_path / "models", QUEUE)
+
+    _, modest = await one_greedy(gateway, SERVED_A_SECOND * OVERLOADS[-1], min(fault_seconds, 5.0))
+
+    with table.control("R18", f"one caller asks {OVERLOADS[-1]} × what is served, no bound for it") as found:
+        found("the modest caller's requests not answered", len(modest.faults), thresholds.NONE)
 
 
 async def test_shadows_go_first_then_canaries_and_the_baseline_serves_everybody(

@@ -57,8 +57,9 @@ class Connection:
         self.reusable = True
 
     @classmethod
-    async def open(cls, port: int, host: str = "127.0.0.1") -> Connection:
-        return cls(*await asyncio.open_connection(host, port))
+    async def open(cls, port: int, host: str = "127.0.0.1", source: str | None = None) -> Connection:
+        """*source* is the address that the gateway sees, where another than the usual one."""
+        return cls(*await asyncio.open_connection(host, port, local_addr=None if source is None else (source, 0)))
 
     def is_open(self) -> bool:
         """Say whether nothing is known of an end: what any pool checks before it uses a connection again."""
@@ -91,15 +92,20 @@ class Load:
         port: int,
         *,
         host: str = "127.0.0.1",
+        source: str | None = None,
         rate: float = 100.0,
         keep_alive: bool = True,
         path: str = f"/v2/models/{MODEL}/infer",
         may_send: Callable[[], bool] = lambda: True,
     ) -> None:
-        """*may_send* is asked before each request, as a balancer asks whether its target is ready."""
+        """*source* is what ``Connection.open`` takes.
+
+        *may_send* is asked before each request, as a balancer asks whether its target is ready.
+        """
         self.outcomes: list[Outcome] = []
         self._port = port
         self._host = host
+        self._source = source
         self._rate = rate
         self._keep_alive = keep_alive
         self._path = path
@@ -159,7 +165,7 @@ class Load:
         connection: Connection | None = None
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                connection = await self._take() or await Connection.open(self._port, self._host)
+                connection = await self._take() or await Connection.open(self._port, self._host, self._source)
                 row = [float(number), float(number % 97)]
                 close = {} if self._keep_alive else {"connection": "close"}
                 status, headers, body = await connection.post(self._path, json.dumps(request(row)).encode(), close)

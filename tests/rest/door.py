@@ -120,6 +120,7 @@ class Door:
         query: bytes = b"",
         hangs_up: bool = False,
         leaves: asyncio.Event | None = None,
+        address: str = "127.0.0.1",
     ) -> Reply:
         """Send one request, its body in pieces where it is a list.
 
@@ -146,7 +147,7 @@ class Door:
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
             "path": path, "raw_path": path.encode(), "query_string": query, "root_path": "", "headers": encoded,
-            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8080),
+            "client": (address, 1), "server": ("127.0.0.1", 8080),
         }  # fmt: skip
         await self._app(scope, receive, send)
         if not sent:

@@ -40,6 +40,7 @@ EXAMPLES: list[tuple[GatewayError, int, int, str]] = [
     (errors.Unauthenticated("no"), 401, outcomes.CLIENT_ERROR, "unauthenticated"),
     (errors.Forbidden("no"), 403, outcomes.CLIENT_ERROR, "forbidden"),
     (errors.TooManyAttempts(7), 429, outcomes.CLIENT_ERROR, "too_many_attempts"),
+    (errors.TooManyRequests("no"), 429, outcomes.CLIENT_ERROR, "too_many_requests"),
     (errors.VersionInUse("fraud", 1, "no"), 409, outcomes.CLIENT_ERROR, "version_in_use"),
     (errors.LoadFailed("fraud", 1, "no"), 409, outcomes.CLIENT_ERROR, "load_failed"),
     (errors.StoreUnavailable("no"), 503, outcomes.GATEWAY_ERROR, "store_unavailable"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 import numpy as np
 
+from gateway.core.callers import callers_within
 from gateway.core.limits import DEFAULT, Limits
 from gateway.processes.sockets import open_sockets
 from gateway.rpc.descriptors import HEALTH_MESSAGES, MESSAGES
@@ -46,6 +47,7 @@ class RpcDoor(FakeDoor):
         super().__init__(**how)
         self.inference.limits = limits
         self.inference.bodies = Bodies(limits.held_bytes)
+        self.inference.callers = callers_within(limits)
         self.floor.held.hold("fraud", 1, lambda feeds: [feeds["x"] + 100])
         self.floor.held.hold("fraud", 2)
         send_all_to(self, 1)
