@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gateway.core.watching import Doubt, Mark
     from gateway.models.entry import Entry
     from gateway.ports.engine import Tensor
-    from gateway.serving.batching import Job, Result
+    from gateway.serving.jobs import Job, Result
     from gateway.serving.live import Arm
 
 LATE_SECONDS: Final = 3.0

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from gateway.core.routing import Values
     from gateway.ports.routes import RouteHead
-    from gateway.serving.batching import Job, Result
+    from gateway.serving.jobs import Job, Result
     from gateway.serving.live import Arm
     from gateway.serving.running import Execution
 
