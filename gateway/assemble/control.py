@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
     from gateway.control.auth import Door
     from gateway.notifications.targets import Target
-    from gateway.ports.workers import Evaluated, Workers
+    from gateway.ports.workers import Described, Evaluated, Workers
     from gateway.processes.start import Start
     from gateway.settings import Settings
 
@@ -133,11 +133,7 @@ def build_control(start: Start) -> ControlParts:
     snapshot = Snapshot(settings.state_dir)
     slabs = SlabDirectory(start.slabs)
     shelf = Shelf(Repository(settings.repository))
-
-    def describe(model: str, version: int) -> Mapping[str, Any] | None:
-        path = settings.repository / model / str(version) / "metadata.yaml"
-        return dataclasses.asdict(read_metadata(path)) if path.exists() else None
-
+    describe = described_in(settings)
     alarms = Alarms(Prometheus(settings.prometheus_url) if settings.prometheus_url else None)
     operations = Operations(
         store,
@@ -151,20 +147,18 @@ def build_control(start: Start) -> ControlParts:
         alarms=alarms,
     )
     collected = partial(GatewayCollector, slabs, workers, lambda: shares(workers), runtime_version=RUNTIME_VERSION)
-    collector = collected()
-    others: Collectors = []
     news = RolloutNews()
-    others.append(RolloutCollector(news))
-    others.append(AlarmCollector(alarms))
     board = QualityBoard(store, operations.models)
-    others.append(QualityCollector(board))
     maker = LinkMaker(store, settings.public_url) if settings.public_url else None
     courier = Courier(store, operations.models, targets_of(settings), maker)
-    others.append(NotificationCollector(courier.figures))
     holder = secrets.token_hex(8)
     drifts = DriftBoard(operations, store, References(settings.repository).of, holder)
     boards = Boards(drifts, AnomalyBoard(operations, store, SlabWindows(slabs), holder))
-    others.append(DriftCollector(boards))
+    others: Collectors = [
+        RolloutCollector(news), AlarmCollector(alarms), QualityCollector(board), NotificationCollector(courier.figures),
+        DriftCollector(boards),
+    ]  # fmt: skip
+    collector = collected()
     collector.with_others(others)
     events = Events(partial(look, operations, workers), store.nudges)
     admin = create_admin(
@@ -226,6 +220,16 @@ def targets_of(settings: Settings) -> Sequence[Target]:
     except InvalidSettings as exc:
         log.error("nobody is told of decisions until the gateway is started with a good file: %s", exc)
         return ()
+
+
+def described_in(settings: Settings) -> Described:
+    """Return who says what lies in a version's metadata.yaml; None where it has none."""
+
+    def describe(model: str, version: int) -> Mapping[str, Any] | None:
+        path = settings.repository / model / str(version) / "metadata.yaml"
+        return dataclasses.asdict(read_metadata(path)) if path.exists() else None
+
+    return describe
 
 
 def evaluated_in(settings: Settings) -> Evaluated:

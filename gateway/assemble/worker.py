@@ -10,24 +10,20 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gateway.assemble.catalog import catalog_of
 from gateway.assemble.repository import repository_control
-from gateway.assemble.verifier import memory_of_a_worker
 from gateway.assemble.witnesses import witnesses_of
 from gateway.control.reverter import StoreReverter
 from gateway.control.route_files import read_directory
 from gateway.core.errors import CorruptRoute, InvalidSettings
 from gateway.core.watching import Mark
-from gateway.engine.onnx import OnnxEngine
 from gateway.engine.vocabulary import vocabularies_in
 from gateway.labels.desk import FeedbackDesk
 from gateway.labels.duty import LabelDuty
 from gateway.labels.evidence import LabelEvidence
 from gateway.labels.memory import WorkerMemory
-from gateway.models.budget import Budget
-from gateway.models.catalog import Catalog
 from gateway.models.references import References
 from gateway.models.repository import Repository
-from gateway.models.signing import read_trusted
 from gateway.models.turns import Turns
 from gateway.models.vocabularies import Vocabularies
 from gateway.ports.workers import WorkerReport
@@ -51,19 +47,18 @@ from gateway.serving.shadow import Shadows
 from gateway.serving.snapshot import Snapshot
 from gateway.serving.watchdog import Watchdog
 from gateway.serving.watcher import Watcher, compile_stored
-from gateway.settings import cores
 from gateway.store.redis_store import RedisRouteStore
 from gateway.telemetry.crashes import CrashTable
 from gateway.telemetry.figures import SlabFigures
 from gateway.telemetry.runs import RunFile
 from gateway.telemetry.slab import SlabDirectory, WorkerSlab
-from gateway.verification.asking import RemoteVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from gateway.core.document import RouteDocument
+    from gateway.models.catalog import Catalog
     from gateway.ports.metrics import Statistics
     from gateway.ports.workers import RepositoryControl
     from gateway.processes.start import Start
@@ -156,28 +151,12 @@ def build_worker(start: Start) -> WorkerParts:
     """Return the parts of a worker; call it on the event loop."""
     settings = start.settings
     slabs = SlabDirectory(start.slabs)
-    slab = slabs.acquire()
-    if start.follows_a_death:
-        slab.follows_a_death()
-    for lost in start.lost:
-        slab.lost(lost.model, lost.version, len(lost.prints))
+    slab = _slab(start, slabs)
     runs = RunFile(start.slabs, CrashTable(start.slabs))
     watchdog = Watchdog()
     repository = Repository(settings.repository)
     turns = Turns(start.reports.parent / "turns", max(1, settings.workers // 2))
-    catalog = Catalog(
-        repository,
-        OnnxEngine(),
-        slab,
-        settings.state_dir / "blobs",
-        load="all" if settings.load == "all" else "routed",
-        most_threads=max(1, cores() // settings.workers),
-        providers=settings.providers,
-        verifier=RemoteVerifier(start.asked) if start.asked is not None else None,
-        budget=Budget(memory_of_a_worker(settings), settings.model_idle),
-        trusted=read_trusted(settings.trusted_keys) if settings.trusted_keys is not None else None,
-        turns=turns,
-    )
+    catalog = catalog_of(start, repository, slab, turns)
     lanes = Lanes(catalog, watchdog, runs, max_queue=settings.max_queue, output_bytes=settings.limits.output_bytes)
     table = LiveTable()
     shadows = Shadows(lanes.are_waited_for, slab, on_pair=LiveRoute.paired)
@@ -203,12 +182,7 @@ def build_worker(start: Start) -> WorkerParts:
         refused=slab.route_refused,
     )
     inference = Inference(
-        table,
-        lanes,
-        slab,
-        timeout=settings.request_timeout,
-        max_body=settings.max_body,
-        limits=settings.limits,
+        table, lanes, slab, timeout=settings.request_timeout, max_body=settings.max_body, limits=settings.limits
     )
     inference.witnesses, outboxes = witnesses_of(settings, slab)
     reasons = {"worker": "starting"}
@@ -258,6 +232,16 @@ def preload_rpc() -> None:
     """Import the gRPC door: what is imported before a fork is shared by the workers."""
     import gateway.rpc.server
     import gateway.rpc.service  # noqa: F401 - for its effect, as the other
+
+
+def _slab(start: Start, slabs: SlabDirectory) -> WorkerSlab:
+    """Return this worker's counters: the death that it follows is counted there, and what was run then."""
+    slab = slabs.acquire()
+    if start.follows_a_death:
+        slab.follows_a_death()
+    for lost in start.lost:
+        slab.lost(lost.model, lost.version, len(lost.prints))
+    return slab
 
 
 def _digests(catalog: Catalog) -> Callable[[str, int], str]:

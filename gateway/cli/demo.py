@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import signal
 import sys
 import time
@@ -164,10 +163,10 @@ def _ending(told: dict[str, Any]) -> str:
 async def _play(gateway: DemoGateway, args: argparse.Namespace, say: Callable[[str], None]) -> Story:
     from gateway.cli.demo_traffic import Caller, Traffic
 
-    host, port = re.fullmatch(r"http://(.+):(\d+)", gateway.inference).groups()  # type: ignore[union-attr] # our banner
+    host, port = gateway.door
     users = [f"user-{number}" for number in range(USERS)]
     traffic, stop = Traffic(), asyncio.Event()
-    callers = [Caller(host, int(port), users[number::CALLERS], traffic) for number in range(CALLERS)]
+    callers = [Caller(host, port, users[number::CALLERS], traffic) for number in range(CALLERS)]
     tasks = [asyncio.create_task(caller.run(args.rate / CALLERS, stop)) for caller in callers]
     story = Story(traffic)
     try:

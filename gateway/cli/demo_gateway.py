@@ -15,6 +15,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from gateway.settings import environment_without_settings
 
@@ -33,6 +34,14 @@ class DemoGateway:
 
     inference: str
     admin: str
+
+    @property
+    def door(self) -> tuple[str, int]:
+        """Return host and number of the inference port."""
+        where = urlsplit(self.inference)
+        assert where.hostname, "the banner names it"
+        assert where.port, "as the host"
+        return where.hostname, where.port
 
     def ask(self, path: str, body: object = None) -> Any:
         """Return what the admin port answers, read as JSON. Raises RuntimeError with its words for a refusal."""

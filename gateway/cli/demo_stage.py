@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import shutil
 import signal
 import subprocess
@@ -172,7 +171,7 @@ async def staged(
     with tempfile.TemporaryDirectory(prefix="gateway-demo-") as home:
         await asyncio.to_thread(_furnish, Path(home), models, world, step_seconds)
         with running(Path(home), *FLAGS) as gateway, _learner(Path(home), gateway) as learner:
-            stage = Stage(gateway, learner, LabelledTraffic(_address(gateway), world, rate, delay), world, tell)
+            stage = Stage(gateway, learner, LabelledTraffic(Address(*gateway.door), world, rate, delay), world, tell)
             async with _callers(stage.traffic):
                 yield stage
 
@@ -222,8 +221,3 @@ async def _callers(traffic: LabelledTraffic) -> AsyncIterator[None]:
     finally:
         stop.set()
         await asyncio.gather(*tasks)
-
-
-def _address(gateway: DemoGateway) -> Address:
-    host, port = re.fullmatch(r"http://(.+):(\d+)", gateway.inference).groups()  # type: ignore[union-attr] # our banner
-    return Address(host, int(port))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import logging
 from typing import TYPE_CHECKING, Final
 
 from gateway.control.auth import NAME, Principal
+from gateway.control.followed_file import FollowedFile
 from gateway.core.errors import Forbidden, InvalidSettings, Unauthenticated
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.control.token_file import TokenFile
-
-log = logging.getLogger(__name__)
 
 SECRET: Final = "x-gateway-proxy-secret"  # noqa: S105 - the name of a header
 USER: Final = "x-forwarded-user"
@@ -38,9 +36,7 @@ class ProxyDoor:
     def __init__(self, tokens: TokenFile, path: Path) -> None:
         """*path* holds the secret, and while it is changed the one before too. Raises InvalidSettings."""
         self._tokens = tokens
-        self._path = path
-        self._stamp = self._look()
-        self._secrets = read_secrets(path)
+        self._secrets = FollowedFile(path, read_secrets, "the secret read before stays in force")
 
     def identify(self, address: str | None, headers: Mapping[str, str]) -> Principal:
         shown = _only(headers, SECRET)
@@ -64,28 +60,10 @@ class ProxyDoor:
     def _check_secret(self, address: str, shown: str) -> None:
         digest = hashlib.sha256(shown.encode("utf-8", "surrogateescape")).hexdigest()
         self._tokens.attempts.check(address, digest)
-        self._refresh()
-        matches = [hmac.compare_digest(known, digest) for known in self._secrets]
+        matches = [hmac.compare_digest(known, digest) for known in self._secrets.now()]
         if not any(matches):
             self._tokens.attempts.wrong(address, digest)
             raise Unauthenticated(f"the proxy's secret in {SECRET} is not the one in --admin-proxy-secret-file")
-
-    def _refresh(self) -> None:
-        stamp = self._look()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._secrets = read_secrets(self._path)
-        except InvalidSettings as exc:
-            log.error("%s; the secret read before stays in force", exc)
-
-    def _look(self) -> tuple[int, int] | None:
-        try:
-            seen = self._path.stat()
-        except OSError:
-            return None
-        return seen.st_mtime_ns, seen.st_size
 
 
 def read_secrets(path: Path) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
-import logging
 import re
 import time
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control.auth import EVERY_MODEL, NAME, Attempts, Principal, Role
+from gateway.control.followed_file import FollowedFile
 from gateway.core.errors import InvalidSettings, Unauthenticated
 from gateway.strict_yaml import read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-
-log = logging.getLogger(__name__)
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 PATTERN: Final = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]{0,62}\*?", re.ASCII)
@@ -68,22 +66,13 @@ class TokenFile:
     ) -> None:
         """*clock* counts wrong tokens, *now* is in seconds since the epoch. Raises InvalidSettings for a bad file."""
         self.attempts = Attempts(clock)
-        self._path = path
         self._now = now
-        self._stamp = self._look()
-        self._access = read_access(path)
+        self._file = FollowedFile(path, read_access, "the tokens read before stay in force")
 
     @property
     def access(self) -> Access:
         """What the file says now, or said when it could last be read."""
-        stamp = self._look()
-        if stamp != self._stamp:
-            self._stamp = stamp
-            try:
-                self._access = read_access(self._path)
-            except InvalidSettings as exc:
-                log.error("%s; the tokens read before stay in force", exc)
-        return self._access
+        return self._file.now()
 
     def identify(self, address: str | None, headers: Mapping[str, str]) -> Principal:
         scheme, _, shown = headers.get("authorization", "").partition(" ")
@@ -99,13 +88,6 @@ class TokenFile:
             ended = datetime.fromtimestamp(token.expires, UTC).strftime("%Y-%m-%d %H:%MZ")
             raise Unauthenticated(f"this token expired at {ended}; ask whoever keeps the token file for a new one")
         return dataclasses.replace(token.principal, address=address or "")
-
-    def _look(self) -> tuple[int, int] | None:
-        try:
-            seen = self._path.stat()
-        except OSError:
-            return None
-        return seen.st_mtime_ns, seen.st_size
 
 
 def _find(access: Access, digest: str) -> Token | None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.convert import answers, estimators, export, messages
-from gateway.convert.confinement import confine
 from gateway.convert.errors import CannotConvert, LibraryMissing
+from gateway.convert.following import follow_order
 from gateway.convert.messages import Order, Report
 from gateway.convert.samples import read_sample
 
@@ -34,18 +34,6 @@ _BOOSTING: Final = {
     "onnxmltools": "onnxmltools",
     "lightgbm": "lightgbm",
 }
-
-
-def main(scratch: Path) -> int:
-    """Follow the order in *scratch*; return the exit code: 0 where a report was written."""
-    order = messages.read_order(scratch)
-    held = confine(scratch, seconds=order.seconds)
-    try:
-        report = _convert(scratch, order, held)
-    except CannotConvert as exc:
-        report = Report(refusal=str(exc), held=held)
-    messages.write_message(scratch / messages.REPORT, report)
-    return 0
 
 
 def _convert(scratch: Path, order: Order, held: list[str]) -> Report:
@@ -102,4 +90,4 @@ def _libraries() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(follow_order(Path(sys.argv[1]), _convert))

@@ -10,7 +10,7 @@ import os
 import shutil
 import zipfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+MessageT = TypeVar("MessageT", bound=msgspec.Struct)
+
 ORDER: Final = "order.json"
 REPORT: Final = "report.json"
 ANSWERS: Final = "answers.npz"
@@ -33,6 +35,10 @@ GRAPH: Final = "model.onnx"
 MAX_REPORT_BYTES: Final = 8 << 20
 MAX_ANSWERS_BYTES: Final = 1 << 30
 MAX_GRAPH_BYTES: Final = 4 << 30
+
+
+class NoMessage(ValueError):
+    """What a confined process left is no message of the kind that it should be."""
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +64,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: list[str] = []
 
 
-def write_message(path: Path, message: Order | Report) -> None:
+def write_message(path: Path, message: msgspec.Struct) -> None:
     """Write *message* to the file at *path*."""
     path.write_bytes(msgspec.json.encode(message))
 
@@ -70,20 +76,31 @@ def read_order(scratch: Path) -> Order:
 
 def read_report(scratch: Path) -> Report | None:
     """Return what the process left in *scratch*, None where it left nothing. Raises CannotConvert for nonsense."""
-    if not (scratch / REPORT).is_file():
+    try:
+        return left_message(scratch / REPORT, Report, MAX_REPORT_BYTES)
+    except NoMessage as exc:
+        raise CannotConvert(f"the process that read the file left a report that is none: {exc}") from exc
+
+
+def left_message(path: Path, kind: type[MessageT], most: int) -> MessageT | None:
+    """Return the message of at most *most* bytes that a confined process left, None where it left nothing.
+
+    Raises NoMessage for what is none of its *kind*, and as ``left_file``.
+    """
+    if not path.is_file():
         return None
-    with left_file(scratch / REPORT, MAX_REPORT_BYTES) as file:
+    with left_file(path, most) as file:
         content = file.read()
     try:
-        return msgspec.json.decode(content, type=Report)
+        return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise CannotConvert(f"the process that read the file left a report that is none: {exc}") from exc
+        raise NoMessage(str(exc)) from exc
 
 
 def write_answers(scratch: Path, answers: dict[str, NDArray[Any]]) -> None:
     """Write arrays of numbers, and texts as numpy's fixed-width ones, which need no pickle."""
-    np.savez(scratch / ANSWERS, **{name: each.astype(str) if each.dtype == object else each
-                                   for name, each in answers.items()})  # type: ignore[arg-type]  # fmt: skip
+    plain: dict[str, Any] = {name: each.astype(str) if each.dtype == object else each for name, each in answers.items()}
+    np.savez(scratch / ANSWERS, **plain)
 
 
 def read_answers(scratch: Path) -> dict[str, NDArray[Any]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.convert import messages
-from gateway.convert.confinement import confine
 from gateway.convert.errors import CannotConvert
+from gateway.convert.following import follow_order
 from gateway.convert.messages import Order, Report
 from gateway.convert.samples import read_sample
 from gateway.convert.savedmodel_answers import SIGNATURE, original_answers
@@ -21,18 +21,6 @@ OPSET: Final = 18
 """The newest that tf2onnx 1.16 and later write."""
 
 LIBRARIES: Final = ("tensorflow", "tensorflow-cpu", "tf2onnx", "onnx", "numpy")
-
-
-def main(scratch: Path) -> int:
-    """Follow the order in *scratch*; return the exit code: 0 where a report was written."""
-    order = messages.read_order(scratch)
-    held = confine(scratch, seconds=order.seconds)
-    try:
-        report = _convert(scratch, order, held)
-    except CannotConvert as exc:
-        report = Report(refusal=str(exc), held=held)
-    messages.write_message(scratch / messages.REPORT, report)
-    return 0
 
 
 def _convert(scratch: Path, order: Order, held: list[str]) -> Report:
@@ -72,4 +60,4 @@ def _libraries() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(follow_order(Path(sys.argv[1]), _convert))

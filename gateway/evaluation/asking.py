@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from gateway.convert.confined import last_words, run_confined, was_killed
+from gateway.convert.messages import write_message
 from gateway.convert.scratch import scratch_directory
 from gateway.core.errors import InvalidModel
 from gateway.evaluation import messages
@@ -77,9 +78,7 @@ def ask(
     with scratch_directory() as scratch:
         sha256, size = copy_model(model, scratch / messages.GRAPH, called=called)
         (scratch / messages.COLUMNS).write_bytes(pack(columns))
-        messages.write_message(
-            scratch / messages.ORDER, Order(seconds, BATCH_ROWS, None if adapter is None else dict(adapter))
-        )
+        write_message(scratch / messages.ORDER, Order(seconds, BATCH_ROWS, None if adapter is None else dict(adapter)))
         code = run_confined("gateway.evaluation.child", scratch, seconds=seconds)
         report = messages.read_report(scratch) if code == 0 else None
         if report is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.convert.confinement import confine
 from gateway.convert.errors import CannotConvert
+from gateway.convert.messages import write_message
 from gateway.convert.trial import feeds
 from gateway.core.errors import InvalidModel, ModelFailed
 from gateway.core.signature import FREE
@@ -60,7 +61,7 @@ def main(scratch: Path) -> int:
         report = Report(refusal=f"it cannot answer the rows: {exc.reason}")
     except CannotConvert as exc:
         report = Report(refusal=str(exc))
-    messages.write_message(scratch / messages.REPORT, report)
+    write_message(scratch / messages.REPORT, report)
     return 0
 
 

@@ -5,11 +5,11 @@ The process ran a graph that somebody gave us, so what it leaves is read by decl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.convert.messages import left_file
+from gateway.convert.messages import MessageT, NoMessage, left_file, left_message
 from gateway.evaluation.errors import CannotEvaluate
 from gateway.evaluation.tensors import unpack
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-MessageT = TypeVar("MessageT", bound=msgspec.Struct)
 
 ORDER: Final = "order.json"
 REPORT: Final = "report.json"
@@ -72,11 +70,6 @@ class Replayed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     datatypes: dict[str, str] = {}
 
 
-def write_message(path: Path, message: Order | Report | Replayed) -> None:
-    """Write *message* to the file at *path*."""
-    path.write_bytes(msgspec.json.encode(message))
-
-
 def read_order(scratch: Path) -> Order:
     """Return the order in *scratch*, which is ours."""
     return msgspec.json.decode((scratch / ORDER).read_bytes(), type=Order)
@@ -93,13 +86,9 @@ def read_replayed(scratch: Path) -> Replayed | None:
 
 
 def _read(scratch: Path, kind: type[MessageT]) -> MessageT | None:
-    if not (scratch / REPORT).is_file():
-        return None
-    with left_file(scratch / REPORT, MAX_REPORT_BYTES) as file:
-        content = file.read()
     try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        return left_message(scratch / REPORT, kind, MAX_REPORT_BYTES)
+    except NoMessage as exc:
         raise CannotEvaluate(f"the process that asked the version left a report that is none: {exc}") from exc
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.convert.confinement import confine
+from gateway.convert.messages import write_message
 from gateway.core.errors import InvalidModel, ModelFailed
 from gateway.engine.onnx import OnnxEngine
 from gateway.evaluation import messages
@@ -35,7 +36,7 @@ def main(scratch: Path) -> int:
         report = Replayed(refusal=f"it cannot be loaded ({exc.code}): {exc.reason}")
     else:
         report = _replay(session, scratch)
-    messages.write_message(scratch / messages.REPORT, report)
+    write_message(scratch / messages.REPORT, report)
     return 0
 
 

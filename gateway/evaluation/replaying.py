@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from gateway.convert.confined import run_confined
+from gateway.convert.messages import write_message
 from gateway.convert.scratch import scratch_directory
 from gateway.evaluation import messages
 from gateway.evaluation.asking import copy_model, explain
@@ -78,7 +79,7 @@ def replayed(model: Path, requests: Sequence[RecordedRequest], *, called: str, s
     with scratch_directory() as scratch:
         copy_model(model, scratch / messages.GRAPH, called=called)
         (scratch / messages.REQUESTS).write_bytes(b"\n".join(each.line for each in requests))
-        messages.write_message(scratch / messages.ORDER, Order(seconds, 1))
+        write_message(scratch / messages.ORDER, Order(seconds, 1))
         code = run_confined("gateway.evaluation.replay_child", scratch, seconds=seconds)
         report = messages.read_replayed(scratch) if code == 0 else None
         if report is None:

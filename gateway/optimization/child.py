@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.convert.confinement import confine
 from gateway.convert.errors import CannotConvert
-from gateway.convert.messages import GRAPH
+from gateway.convert.messages import GRAPH, write_message
 from gateway.convert.trial import feeds
 from gateway.core.errors import InvalidModel
 from gateway.engine import rewriting
@@ -40,7 +40,7 @@ def main(scratch: Path) -> int:
         report = Report(refusal=exc.reason)
     except ImportError as exc:
         report = Report(refusal=f"{exc.name} is not installed; install it with: pip install 'canary-gateway[convert]'")
-    messages.write_message(scratch / messages.REPORT, report)
+    write_message(scratch / messages.REPORT, report)
     return 0
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.convert.messages import left_file
+from gateway.convert.messages import NoMessage, left_message
 from gateway.optimization.errors import CannotOptimize
 
 if TYPE_CHECKING:
@@ -36,11 +36,6 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     said: str = ""
 
 
-def write_message(path: Path, message: Order | Report) -> None:
-    """Write *message* to the file at *path*."""
-    path.write_bytes(msgspec.json.encode(message))
-
-
 def read_order(scratch: Path) -> Order:
     """Return the order in *scratch*, which is ours."""
     return msgspec.json.decode((scratch / ORDER).read_bytes(), type=Order)
@@ -48,11 +43,7 @@ def read_order(scratch: Path) -> Order:
 
 def read_report(scratch: Path) -> Report | None:
     """Return what the process left, None where it left nothing. Raises CannotConvert and CannotOptimize."""
-    if not (scratch / REPORT).is_file():
-        return None
-    with left_file(scratch / REPORT, MAX_REPORT_BYTES) as file:
-        content = file.read()
     try:
-        return msgspec.json.decode(content, type=Report)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        return left_message(scratch / REPORT, Report, MAX_REPORT_BYTES)
+    except NoMessage as exc:
         raise CannotOptimize(f"the process that rewrote the graph left a report that is none: {exc}") from exc

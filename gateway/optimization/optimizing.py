@@ -13,6 +13,7 @@ from gateway.convert import messages as convert_messages
 from gateway.convert import parity, provenance
 from gateway.convert.confined import last_words, run_confined, was_killed
 from gateway.convert.description import described
+from gateway.convert.messages import write_message
 from gateway.convert.samples import read_sample
 from gateway.convert.scratch import scratch_directory
 from gateway.core.errors import InvalidModel
@@ -139,7 +140,7 @@ def _rewrite(wish: Wish, rewriting: Rewriting, model: Path, columns: Mapping[str
     copy_model(model, scratch / messages.SOURCE, called=f"{wish.name}/{wish.version}")
     (scratch / messages.COLUMNS).write_bytes(pack(columns))
     order = Order(wish.seconds, rewriting.kind, rewriting.level, rewriting.amount)
-    messages.write_message(scratch / messages.ORDER, order)
+    write_message(scratch / messages.ORDER, order)
     code = run_confined("gateway.optimization.child", scratch, seconds=wish.seconds)
     report = messages.read_report(scratch) if code == 0 else None
     if report is None:

@@ -17,10 +17,9 @@ import numpy as np
 import orjson
 
 from gateway.core.errors import InvalidRequest
-from gateway.core.signature import FLOATS
 from gateway.rest import binary_codec
 from gateway.serving.codec import DTYPES, UNBOUNDED, Bounds, Codec, InputSpec, short
-from gateway.serving.finite import is_finite
+from gateway.serving.finite import floats_of, is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,7 +126,7 @@ class FiniteJsonCodec(JsonCodec):
         self, model: str, version: int, signature: Signature, bounds: Bounds = UNBOUNDED, *, batchable: bool
     ) -> None:
         super().__init__(model, version, signature, bounds, batchable=batchable)
-        self._floats = [position for position, spec in enumerate(signature.outputs) if spec.datatype in FLOATS]
+        self._floats = floats_of(signature.outputs)
 
     def write(
         self,
@@ -142,10 +141,10 @@ class FiniteJsonCodec(JsonCodec):
 
     def check(self, outputs: Sequence[Tensor], positions: Sequence[int]) -> None:
         """Refuse NaN and infinity in the outputs at *positions*. Raises InvalidRequest, code no_json_form."""
-        for position in self._floats:
+        for position, name in self._floats:
             if position in positions and not is_finite(outputs[position]):
                 raise InvalidRequest(
-                    f"output {self._outputs[position].name!r} holds NaN or infinity, which has no JSON form; "
+                    f"output {name!r} holds NaN or infinity, which has no JSON form; "
                     "ask …/infer of v2 for binary_data, or ask over gRPC",
                     "no_json_form",
                 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.models.loaded import LoadedVersion
     from gateway.ports.engine import RunLog, Tensor
-    from gateway.serving.batching import Result, Ticket
+    from gateway.serving.jobs import Result, Ticket
     from gateway.serving.outbox import Outbox
     from gateway.serving.watchdog import Watchdog
 

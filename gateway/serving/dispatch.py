@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.ports.engine import Tensor
     from gateway.ports.metrics import VersionCells
-    from gateway.serving.batching import Result, Ticket
+    from gateway.serving.jobs import Result, Ticket
     from gateway.serving.live import Arm
     from gateway.serving.retries import RetryBudget
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.models.loaded import LoadedVersion
     from gateway.ports.engine import Tensor
     from gateway.ports.store import DriftStore
-    from gateway.serving.batching import Job, Result
+    from gateway.serving.jobs import Job, Result
 
 log = logging.getLogger(__name__)
 

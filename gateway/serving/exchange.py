@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from gateway.ports.labels import PredictionMemory
     from gateway.ports.metrics import Metrics, VersionCells
     from gateway.ports.observing import Witness
-    from gateway.serving.batching import Lane, Result, Ticket
+    from gateway.serving.batching import Lane
+    from gateway.serving.jobs import Result, Ticket
     from gateway.serving.lanes import Lanes
     from gateway.serving.live import Arm, LiveTable
     from gateway.serving.parameters import Parameter

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from gateway.core.signature import FLOATS
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.core.signature import TensorSpec
     from gateway.ports.engine import Tensor
 
 FEW: Final = 32
@@ -20,3 +25,16 @@ def is_finite(tensor: Tensor) -> bool:
     if tensor.size <= FEW:
         return all(map(isfinite, tensor.ravel().tolist()))
     return bool(np.isfinite(tensor).all())
+
+
+def floats_of(specs: Sequence[TensorSpec]) -> tuple[tuple[int, str], ...]:
+    """Return place and name of each tensor of a signature's side that can hold NaN or infinity."""
+    return tuple((index, spec.name) for index, spec in enumerate(specs) if spec.datatype in FLOATS)
+
+
+def nonfinite(tensors: Sequence[Tensor], floats: Sequence[tuple[int, str]]) -> str | None:
+    """Return the name of the first of the *floats* that is not finite; *tensors* are in the signature's order."""
+    for index, name in floats:
+        if not is_finite(tensors[index]):
+            return name
+    return None

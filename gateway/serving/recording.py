@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from gateway.ports.engine import Tensor
     from gateway.ports.metrics import Metrics
     from gateway.ports.observing import Recorder
-    from gateway.serving.batching import Lane, Result
+    from gateway.serving.batching import Lane
+    from gateway.serving.jobs import Result
     from gateway.serving.live import Arm, LiveRoute
     from gateway.serving.shadow import Shadows
     from gateway.serving.trials import Trial

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.ports.engine import Tensor
-    from gateway.serving.batching import Job, Lane, Result
+    from gateway.serving.batching import Lane
+    from gateway.serving.jobs import Job, Result
 
     Ended = Callable[[Result, bool], None]
     """Told once, on the loop: the outputs or the error, and whether it got as far as the engine."""

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from gateway.core.errors import DeadlineExceeded, ModelFailed, Quarantined, RequestTooLarge, RunStopped
-from gateway.core.signature import FLOATS
 from gateway.serving.cpu_time import CpuTime
-from gateway.serving.finite import is_finite
+from gateway.serving.finite import floats_of, nonfinite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +26,7 @@ if TYPE_CHECKING:
     from gateway.models.loaded import LoadedVersion
     from gateway.ports.engine import RunSeat, Tensor
     from gateway.serving.answer_size import AnswerSize
-    from gateway.serving.batching import Job
-
-    Result = list[Tensor] | Exception
+    from gateway.serving.jobs import Job, Result
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +62,7 @@ class Runner:
         self._max_rows = max_rows
         self._names = tuple(spec.name for spec in version.signature.inputs)
         self._salt = hash((version.model, version.version, version.digest))
-        self._floats = tuple(
-            (index, spec.name) for index, spec in enumerate(version.signature.outputs) if spec.datatype in FLOATS
-        )
+        self._floats = floats_of(version.signature.outputs)
         self._must_be_finite = version.metadata.serving.nonfinite == "error"
         self._counts = bool(self._floats) and not self._must_be_finite
         self._size = size if size.after else None
@@ -83,7 +78,7 @@ class Runner:
             execution.results = results
             if self._counts:
                 execution.nonfinite = sum(
-                    not isinstance(each, Exception) and self._nonfinite(each) is not None for each in results
+                    not isinstance(each, Exception) and nonfinite(each, self._floats) is not None for each in results
                 )
         except Exception as exc:  # the outermost door of a callback: nobody above could answer the callers
             log.exception("a batch of %s/%d could not be run", self._version.model, self._version.version)
@@ -151,13 +146,6 @@ class Runner:
             return refusal
         return result
 
-    def _nonfinite(self, outputs: list[Tensor]) -> str | None:
-        """Return the name of an output that holds NaN or infinity."""
-        for index, name in self._floats:
-            if not is_finite(outputs[index]):
-                return name
-        return None
-
     def _attempt(self, feeds: tuple[Tensor, ...], rows: int, execution: Execution) -> Result:
         version = self._version
         started = time.perf_counter()
@@ -168,7 +156,7 @@ class Runner:
             return failure
         finally:
             execution.runs.append((rows, time.perf_counter() - started))
-        if self._must_be_finite and (name := self._nonfinite(outputs)) is not None:
+        if self._must_be_finite and (name := nonfinite(outputs, self._floats)) is not None:
             reason = f"output {name!r} holds a value that is not finite"
             return ModelFailed(version.model, version.version, reason, "nonfinite_output")
         if self._max_rows:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from gateway.ports.engine import Tensor
     from gateway.ports.labels import PredictionMemory
     from gateway.ports.metrics import Metrics
-    from gateway.serving.batching import Lane, Result
+    from gateway.serving.batching import Lane
     from gateway.serving.copies import OnPair
+    from gateway.serving.jobs import Result
     from gateway.serving.live import Arm
     from gateway.serving.trials import Trial
 

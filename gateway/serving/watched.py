@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from gateway.core.errors import DeadlineExceeded, InvalidRequest, ModelFailed, Overloaded, VersionStuck
 from gateway.core.latency import rows_class
-from gateway.serving.batching import Job
 from gateway.serving.dispatch import CANARY_PART, FALLS_BACK, Attempt
+from gateway.serving.jobs import Job
 from gateway.serving.run_times import FIRST_RUNS
 from gateway.serving.tallies import End
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.ports.engine import Tensor
-    from gateway.serving.batching import Result
+    from gateway.serving.jobs import Result
     from gateway.serving.live import Arm
     from gateway.serving.retries import RetryBudget
     from gateway.serving.run_times import Run, SlowRun
@@ -158,7 +158,7 @@ class WatchedAttempt(Attempt):
         if watched.is_canary and watched.again is not None:
             now = asyncio.get_running_loop().time()
             self._try(now + (self._deadline - now) * CANARY_PART)
-            if isinstance(self._job, Job) and self._arm.lane.batches >= FIRST_RUNS:
+            if isinstance(self._job, Job) and self._arm.lane.queue.batches >= FIRST_RUNS:
                 self._job.cuts = watched.cuts
         else:
             self._try(self._deadline)

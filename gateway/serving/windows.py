@@ -38,13 +38,15 @@ class Odometer:
 
     def reset(self) -> None:
         """Count from here."""
-        lane = self._lane
-        self._rows, self._batches = (lane.batch_rows, lane.batches) if lane is not None else (0, 0)
+        queue = self._lane.queue if self._lane is not None else None
+        self._rows, self._batches = (queue.batch_rows, queue.batches) if queue is not None else (0, 0)
 
     def runs(self) -> Runs:
         """Return what the lane took since."""
-        lane = self._lane
-        return Runs(0, 0) if lane is None else Runs(lane.batch_rows - self._rows, lane.batches - self._batches)
+        if self._lane is None:
+            return Runs(0, 0)
+        queue = self._lane.queue
+        return Runs(queue.batch_rows - self._rows, queue.batches - self._batches)
 
 
 class BatchWindows:

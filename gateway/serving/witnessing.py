@@ -16,7 +16,8 @@ from gateway.ports.observing import SeenRun
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.serving.batching import Job, Lane
+    from gateway.serving.batching import Lane
+    from gateway.serving.jobs import Job
     from gateway.serving.live import Arm
 
 log = logging.getLogger(__name__)

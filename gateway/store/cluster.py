@@ -64,8 +64,8 @@ class ClusterClient:
         last: RedisError = ClusterDownError("its nodes send each other's commands around")
         for _ in range(REDIRECTS):
             try:
-                command: Awaitable[Any] = self._client(place).execute_command(*words)  # type: ignore[no-untyped-call]
-                return await command
+                client: Any = self._client(place)  # the library does not annotate what it sends
+                return await client.execute_command(*words)
             except MovedError as exc:
                 self._slots = ()
                 place = _redirected(exc, place)

@@ -39,8 +39,8 @@ class Named:
 
     async def _connect(self) -> None:
         async with asyncio.timeout(self.socket_connect_timeout):  # type: ignore[attr-defined]  # of the class beside it
-            await look_up(self.host, int(self.port))  # type: ignore[attr-defined]
-        await super()._connect()  # type: ignore[misc]
+            await look_up(self.host, int(self.port))  # type: ignore[attr-defined]  # as above
+        await super()._connect()  # type: ignore[misc]  # as above
 
 
 class TcpConnection(Told, Named, Connection):

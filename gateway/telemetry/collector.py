@@ -229,24 +229,11 @@ def _loop_lag(worker: WorkerGauges, now: float) -> float:
 
 
 def _of_routes(reports: Sequence[WorkerReport], shares: Mapping[str, Mapping[int, float]]) -> Iterator[Metric]:
-    loaded = GaugeMetricFamily("gateway_version_loaded", "Workers that have the version ready.", labels=VERSION_LABELS)
-    for (model, version), workers in sorted(_loaded(reports).items()):
-        loaded.add_metric((model, str(version)), workers)
-    yield loaded
-    memory = GaugeMetricFamily(
-        "gateway_version_memory_bytes", "What the version took of memory when it was loaded, in one worker.",
-        labels=VERSION_LABELS,
-    )  # fmt: skip
-    for (model, version), taken in sorted(_memory(reports).items()):
-        memory.add_metric((model, str(version)), taken)
-    yield memory
-    limits = GaugeMetricFamily(
-        "gateway_version_queue_limit", "Requests that may wait for the version, on the worker where fewest may.",
-        labels=VERSION_LABELS,
-    )  # fmt: skip
-    for (model, version), most in sorted(_queue_limits(reports).items()):
-        limits.add_metric((model, str(version)), most)
-    yield limits
+    yield _per_version("loaded", "Workers that have the version ready.", _loaded(reports))
+    text = "What the version took of memory when it was loaded, in one worker."
+    yield _per_version("memory_bytes", text, _memory(reports))
+    text = "Requests that may wait for the version, on the worker where fewest may."
+    yield _per_version("queue_limit", text, _queue_limits(reports))
     revisions = GaugeMetricFamily("gateway_route_revision", "Lowest revision that a worker serves.", labels=("model",))
     for model in sorted({model for report in reports for model in report.revisions}):
         lowest = min(report.revisions[model] for report in reports if model in report.revisions)
@@ -257,6 +244,14 @@ def _of_routes(reports: Sequence[WorkerReport], shares: Mapping[str, Mapping[int
         for version, share in sorted(split.items()):
             weights.add_metric((model, str(version)), share)
     yield weights
+
+
+def _per_version(name: str, text: str, figures: Mapping[tuple[str, int], float]) -> Metric:
+    """Return a gauge of the versions that *figures* hold, each under its model and number."""
+    gauge = GaugeMetricFamily(f"gateway_version_{name}", text, labels=VERSION_LABELS)
+    for (model, version), figure in sorted(figures.items()):
+        gauge.add_metric((model, str(version)), figure)
+    return gauge
 
 
 def _loaded(reports: Sequence[WorkerReport]) -> dict[tuple[str, int], int]:

@@ -88,7 +88,7 @@ class Told:
             await reference.app(scope, receive, send)
             return
         lane = self._parts.lane
-        counted = {"inference_count": lane.batch_rows, "execution_count": lane.batches}
+        counted = {"inference_count": lane.queue.batch_rows, "execution_count": lane.queue.batches}
         body = json.dumps({"model_stats": [counted]}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

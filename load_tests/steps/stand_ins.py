@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from gateway.core import outcomes
 from gateway.rest.json_codec import JsonCodec
 from gateway.rest.shortcut import Fast
-from gateway.serving.batching import Job, Lane
+from gateway.serving.batching import Lane
+from gateway.serving.jobs import Job
 from gateway.serving.live import Arm, LiveRoute
 from load_tests.reference import ANSWER
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.rest.exchange import Answer
     from gateway.rest.known_heads import KnownHead
     from gateway.rest.shortcut import ShortCut
-    from gateway.serving.batching import Result, Ticket
+    from gateway.serving.jobs import Result, Ticket
 
 
 class Unasked(Fast):
@@ -100,18 +101,18 @@ class Unrun(Lane):
         settle: Callable[[Result], None],
         priority: int = 0,
     ) -> Ticket:
-        queue = self._queue
-        if not queue:
+        jobs = self.queue.jobs
+        if not jobs:
             self._loop.call_soon(self._flush)
         job = Job(feeds, rows, deadline, settle, priority)
-        queue.append(job)
+        jobs.append(job)
         return job
 
     def _flush(self) -> None:
-        queue, self._queue = self._queue, []
-        most, outbox = self._max_rows, self._outbox
-        for start in range(0, len(queue), most):
-            batch = queue[start : start + most]
+        jobs, self.queue.jobs = self.queue.jobs, []
+        most, outbox = self.queue.max_rows, self._outbox
+        for start in range(0, len(jobs), most):
+            batch = jobs[start : start + most]
             results = self._results(batch)
             outbox.held = []
             for job, result in zip(batch, results, strict=True):
@@ -126,8 +127,8 @@ class Joined(Unrun):
     """Runs what came in one tick together, with the runner of every lane."""
 
     def _results(self, batch: Sequence[Job]) -> Sequence[Result]:
-        self.batches += 1
-        self.batch_rows += len(batch)
+        self.queue.batches += 1
+        self.queue.batch_rows += len(batch)
         return self._runner.execute(batch).results
 
 

@@ -9,11 +9,11 @@ import asyncio
 import json
 import math
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.control import operations
 from gateway.control.rollouts import Rollouts
-from gateway.core import routing, stored
+from gateway.core import routing, slots, stored
 from gateway.core.watching import Step, judge
 from gateway.models import loader
 from gateway.models.catalog import Catalog
@@ -28,6 +28,7 @@ from gateway.store.redis_evidence import RedisEvidence
 from gateway.telemetry import views
 from gateway.telemetry.slab import SlabDirectory
 from gateway.telemetry.views import Reading
+from tests.faults.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from gateway.core.watching import Doubt, Mark
     from gateway.models.entry import Entry
     from gateway.ports.engine import Tensor
-    from gateway.serving.batching import Job, Result
+    from gateway.serving.jobs import Job, Result
     from gateway.serving.live import Arm
 
 LATE_SECONDS: Final = 3.0
@@ -63,7 +64,7 @@ def answer_late() -> None:
     ) -> Job:
         return enqueue(self, feeds, rows, deadline + LATE_SECONDS, settle, *more)
 
-    Lane.submit = late  # type: ignore[method-assign, assignment]  # that is what this file is for
+    replace(Lane, "submit", late)
 
 
 def serve_those_who_left() -> None:
@@ -72,7 +73,7 @@ def serve_those_who_left() -> None:
     def staying(self: Exchange[Any]) -> None:
         pass
 
-    Exchange.gone = staying  # type: ignore[method-assign]
+    replace(Exchange, "gone", staying)
 
 
 def name_what_was_decided() -> None:
@@ -81,7 +82,7 @@ def name_what_was_decided() -> None:
     def naming(self: Exchange[Any], arm: Arm, result: Result) -> None:
         self._ran(result)
 
-    Exchange._settled = naming  # type: ignore[method-assign]
+    replace(Exchange, "_settled", naming)
 
 
 def stumble() -> None:
@@ -90,13 +91,13 @@ def stumble() -> None:
     def stumbling(self: Exchange[Any], values: Values) -> Arm:
         raise RuntimeError(f"cannot open {PLANTED}")
 
-    Exchange._routed = stumbling  # type: ignore[method-assign]
-    Exchange._pinned = stumbling  # type: ignore[method-assign, assignment]
+    replace(Exchange, "_routed", stumbling)
+    replace(Exchange, "_pinned", stumbling)
 
 
 def quarantine_nothing() -> None:
     """Workers that run an input however many of them it killed."""
-    running.CRASHES = math.inf  # type: ignore[misc, assignment]
+    replace(running, "CRASHES", math.inf)
 
 
 # ---- assignment
@@ -104,14 +105,12 @@ def quarantine_nothing() -> None:
 
 def hash_as_python_does() -> None:
     """Users are seated by the hash of the language, which differs between processes that were started apart."""
-    module: Any = routing
-    module.hash_point = lambda key: hash(key) & 2**64 - 1
+    replace(routing, "hash_point", lambda key: hash(key) & 2**64 - 1)
 
 
 def split_off_by_a_point() -> None:
     """The second version of a split has one point more than its weight says."""
-    module: Any = routing
-    owners = module.owners
+    owners = slots.owners
 
     def generous(stacks: Stacks, salt: str) -> tuple[tuple[int, ...], bytes]:
         versions, table = owners(stacks, salt)
@@ -122,7 +121,7 @@ def split_off_by_a_point() -> None:
             taken[slot] = 1
         return versions, bytes(taken)
 
-    module.owners = generous
+    replace(routing, "owners", generous)
 
 
 # ---- versions
@@ -135,9 +134,8 @@ def unload_what_is_needed() -> None:
     def obeying(self: Wishes, entry: Entry) -> bool:
         return self.order(entry) != "unload" and is_wanted(self, entry)
 
-    module: Any = operations
-    module.check_unload = lambda *_given, **_named: None
-    Wishes.is_wanted = obeying  # type: ignore[method-assign]
+    replace(operations, "check_unload", lambda *_given, **_named: None)
+    replace(Wishes, "is_wanted", obeying)
 
 
 def trust_every_file() -> None:
@@ -146,7 +144,7 @@ def trust_every_file() -> None:
     def trusting(self: Loader, *_given: object) -> int:
         return 0
 
-    Loader._verify = trusting  # type: ignore[method-assign, assignment]
+    replace(Loader, "_verify", trusting)
 
 
 def load_on_the_loop() -> None:
@@ -155,13 +153,12 @@ def load_on_the_loop() -> None:
     async def blocking(self: Catalog, work: Callable[[], Any]) -> Any:
         return work()
 
-    Catalog._on_load_thread = blocking  # type: ignore[method-assign]
+    replace(Catalog, "_on_load_thread", blocking)
 
 
 def keep_freed_memory() -> None:
     """Workers that leave to glibc what it does with the memory of a version that is gone."""
-    module: Any = loader
-    module.give_memory_back = lambda: None
+    replace(loader, "give_memory_back", lambda: None)
 
 
 # ---- documents
@@ -173,7 +170,7 @@ def believe_the_snapshot() -> None:
     def believing(content: bytes) -> dict[str, Any]:
         return {model: snapshot._stored(entry) for model, entry in json.loads(content.partition(b"\n")[2]).items()}
 
-    snapshot._parse = believing
+    replace(snapshot, "_parse", believing)
 
 
 class Whatever(str):
@@ -187,13 +184,13 @@ class Whatever(str):
 
 def believe_the_store() -> None:
     """A document is served whether or not it is the one that was written."""
-    decode, module = stored.decode, cast("Any", records)
-    module.digest_of = lambda payload: Whatever(sha256(payload).hexdigest())
+    decode = stored.decode
+    replace(records, "digest_of", lambda payload: Whatever(sha256(payload).hexdigest()))
 
     def believing(model: str, payload: bytes, digest: str) -> Held:
         return decode(model, payload, sha256(payload).hexdigest())
 
-    stored.decode = believing
+    replace(stored, "decode", believing)
 
 
 def compare_revisions_alone() -> None:
@@ -204,8 +201,7 @@ def compare_revisions_alone() -> None:
             return Step.KEEP, None
         return judge(held, seen, doubt, now)
 
-    module: Any = watcher
-    module.judge = comparing
+    replace(watcher, "judge", comparing)
 
 
 def take_slabs_for_whole() -> None:
@@ -214,7 +210,7 @@ def take_slabs_for_whole() -> None:
     def trusting(self: SlabDirectory) -> Reading:
         return Reading(tuple(views._read_file(path, self.layout) for path in views.slab_files(self.path)), ())
 
-    SlabDirectory.read = trusting  # type: ignore[method-assign]
+    replace(SlabDirectory, "read", trusting)
 
 
 # ---- rollouts
@@ -229,9 +225,8 @@ def tell_of_failures_late() -> None:
         await asyncio.sleep(LATE_SECONDS)
         await go_on(self)
 
-    Correspondence.go_on = leisurely  # type: ignore[method-assign]
-    module: Any = Correspondence
-    module.look = lambda _self: None
+    replace(Correspondence, "go_on", leisurely)
+    replace(Correspondence, "look", lambda _self: None)
 
 
 def let_everybody_lead() -> None:
@@ -246,8 +241,8 @@ def let_everybody_lead() -> None:
         await asyncio.sleep(OVERLAP_SECONDS)
         return await apply(self, *given, **named)
 
-    RedisEvidence.lease = granted  # type: ignore[method-assign, assignment]
-    Rollouts.apply = late  # type: ignore[method-assign]
+    replace(RedisEvidence, "lease", granted)
+    replace(Rollouts, "apply", late)
 
 
 def write_whatever_the_revision() -> None:
@@ -257,7 +252,7 @@ def write_whatever_the_revision() -> None:
     async def unfenced(self: Rollouts, *given: Any, **named: Any) -> tuple[Rollout, int]:
         return await apply(self, *given, **{**named, "expected": None})
 
-    Rollouts.apply = unfenced  # type: ignore[method-assign]
+    replace(Rollouts, "apply", unfenced)
 
 
 BREAKS: Final[Mapping[str, Callable[[], None]]] = {

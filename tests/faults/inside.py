@@ -32,13 +32,14 @@ from gateway.serving.exchange import Exchange
 from gateway.serving.running import Runner
 from gateway.serving.watcher import Watcher
 from tests.faults import broken
+from tests.faults.replacing import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.core.routing import Values
     from gateway.ports.routes import RouteHead
-    from gateway.serving.batching import Job, Result
+    from gateway.serving.jobs import Job, Result
     from gateway.serving.live import Arm
     from gateway.serving.running import Execution
 
@@ -78,19 +79,19 @@ def on_signal(fault: Callable[[], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(BEGIN, fault)
         await run(self)
 
-    Worker.run = listening  # type: ignore[method-assign]  # that is what this file is for
+    replace(Worker, "run", listening)
 
 
 def wait_in_each_run() -> None:
     """Let a run take RUN_SECONDS more and no processor, as on another device: what else a machine does matters less."""
     execute = Runner.execute
-    batching.INLINE_SECONDS = 0.0  # type: ignore[misc]  # what takes long runs on a thread
+    replace(batching, "INLINE_SECONDS", 0.0)  # what takes long runs on a thread
 
     def waiting(self: Runner, batch: Sequence[Job]) -> Execution:
         time.sleep(RUN_SECONDS)
         return execute(self, batch)
 
-    Runner.execute = waiting  # type: ignore[method-assign]
+    replace(Runner, "execute", waiting)
 
 
 # ---- negative controls
@@ -106,7 +107,7 @@ def ask_the_store_in_each_request() -> None:
             client.get("route")
         return routed(self, values)
 
-    Exchange._routed = asking  # type: ignore[method-assign]
+    replace(Exchange, "_routed", asking)
 
 
 def take_absence_for_an_order() -> None:
@@ -118,7 +119,7 @@ def take_absence_for_an_order() -> None:
             self._adoption._table.routes = {}
         await follow(self, model, head)
 
-    Watcher._follow = obeying  # type: ignore[method-assign]
+    replace(Watcher, "_follow", obeying)
 
 
 def poll_when_nudged_only() -> None:
@@ -129,7 +130,7 @@ def poll_when_nudged_only() -> None:
             await self.poll()
             await self._nudged.wait()
 
-    Watcher.poll_forever = trusting  # type: ignore[method-assign]
+    replace(Watcher, "poll_forever", trusting)
 
 
 def ignore_nudges() -> None:
@@ -139,7 +140,7 @@ def ignore_nudges() -> None:
         async for _ in self._store.nudges():
             pass
 
-    Watcher.nudge_forever = unmoved  # type: ignore[method-assign]
+    replace(Watcher, "nudge_forever", unmoved)
 
 
 def read_the_table_twice() -> None:
@@ -152,7 +153,7 @@ def read_the_table_twice() -> None:
         )
         ran(self, result)
 
-    Exchange._ran = looking_again  # type: ignore[method-assign]
+    replace(Exchange, "_ran", looking_again)
 
 
 def let_the_disk_out() -> None:
@@ -161,7 +162,7 @@ def let_the_disk_out() -> None:
     def trusting(self: ReportFile, exc: OSError) -> None:
         raise exc
 
-    ReportFile._say_refused = trusting  # type: ignore[method-assign]
+    replace(ReportFile, "_say_refused", trusting)
 
 
 class WallLoop(asyncio.SelectorEventLoop):
@@ -174,30 +175,29 @@ class WallLoop(asyncio.SelectorEventLoop):
 
 def take_time_from_the_wall() -> None:
     """Workers whose deadlines move when somebody sets the clock."""
-    worker.uvloop = SimpleNamespace(new_event_loop=WallLoop)  # type: ignore[attr-defined, assignment]
+    replace(worker, "uvloop", SimpleNamespace(new_event_loop=WallLoop))
 
 
 def never_look_at_heartbeats() -> None:
     """A launcher that waits for a worker to end by itself."""
-    tree.WEDGED_SECONDS = math.inf  # type: ignore[misc]
+    replace(tree, "WEDGED_SECONDS", math.inf)
 
 
 def relieve_nobody() -> None:
     """A launcher that lets connections wait for the worker that they came to."""
-    Relief.look = lambda *_: None  # type: ignore[method-assign]
+    replace(Relief, "look", lambda *_: None)
 
 
 def replace_late() -> None:
     """A launcher that notices a dead worker when it looks by chance."""
-    tree.CRASH_LOOP_SECONDS = 1e6  # type: ignore[misc]
-    late: Any = tree.Tree
-    bury = late._bury
+    replace(tree, "CRASH_LOOP_SECONDS", 1e6)
+    bury = tree.Tree._bury
 
     def leisurely(self: Any, slot: Any, child: Any, *, crashed: bool) -> None:
         bury(self, slot, child, crashed=crashed)
         slot.not_before = time.monotonic() + 8.0
 
-    late._bury = leisurely
+    replace(tree.Tree, "_bury", leisurely)
 
 
 BREAKS: Final[Mapping[str, Callable[[], None]]] = {

@@ -94,12 +94,12 @@ async def test_numbers_go_in_and_come_out_as_the_model_has_them(door: RealDoor) 
 
 async def test_requests_in_one_batch_each_get_their_own_rows(door: RealDoor) -> None:
     rows = [np.full((1 + number % 2, 3), number, np.float32) for number in range(8)]
-    batches = door.floor.lanes.named("third", 1).batches
+    batches = door.floor.lanes.named("third", 1).queue.batches
 
     replies = await asyncio.gather(*(asked(door, each) for each in rows))
 
     assert [answered(each)[1].tolist() for each in replies] == [each.tolist() for each in rows]
-    assert door.floor.lanes.named("third", 1).batches - batches < len(rows)
+    assert door.floor.lanes.named("third", 1).queue.batches - batches < len(rows)
 
 
 async def test_an_answer_that_is_not_finite_is_the_models_error(door: RealDoor) -> None:

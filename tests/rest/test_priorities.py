@@ -29,10 +29,10 @@ async def test_an_urgent_request_is_answered_before_those_that_came_earlier() ->
 
     tasks = [asyncio.create_task(ask("first"))]
     await gate.begun.wait()
-    door.floor.lane(3)._max_rows = 1  # one request per run, so that their order shows
+    door.floor.lane(3).queue.max_rows = 1  # one request per run, so that their order shows
     tasks += [asyncio.create_task(ask("plain")), asyncio.create_task(ask("urgent", priority=1))]
     async with asyncio.timeout(10):
-        while len(door.floor.lane(3)._queue) < 2:  # noqa: ASYNC110 - a queue is no event
+        while len(door.floor.lane(3).queue.jobs) < 2:  # noqa: ASYNC110 - a queue is no event
             await asyncio.sleep(0.01)
     gate.open()
     await asyncio.gather(*tasks)

@@ -215,7 +215,7 @@ async def test_a_full_queue_is_unavailable() -> None:
     running = asyncio.create_task(door.infer_message(message(version="3")))
     await gate.begun.wait()
     waiting = asyncio.create_task(door.infer_message(message(version="3")))
-    await until(lambda: bool(door.floor.lane(3)._queue))
+    await until(lambda: door.floor.lane(3).is_waited_for)
 
     said = await door.infer_message(message(version="3"))
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from gateway.core.routing import Routing
     from gateway.models.catalog import Catalog
     from gateway.ports.engine import Session, Tensor
-    from gateway.serving.batching import Lane, Result, Ticket
+    from gateway.serving.batching import Lane
+    from gateway.serving.jobs import Result, Ticket
     from gateway.serving.live import Arm
 
     Run = Callable[[Mapping[str, Tensor]], list[Tensor]]

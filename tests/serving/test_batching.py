@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.ports.engine import Tensor
-    from gateway.serving.batching import Result
+    from gateway.serving.jobs import Result
 
     MakeLane = Callable[..., Lane]
 

@@ -156,8 +156,8 @@ async def test_a_worker_whose_own_counts_are_damning_asks_no_more_until_the_revi
 
 
 async def take(lane: Lane, rows: int, batches: int) -> None:
-    lane.batches += batches
-    lane.batch_rows += rows * batches
+    lane.queue.batches += batches
+    lane.queue.batch_rows += rows * batches
 
 
 async def test_an_event_has_the_class_of_the_larger_of_two_windows(make_lane: Callable[..., Lane]) -> None:
@@ -210,4 +210,4 @@ async def test_a_lane_counts_the_batches_that_it_takes_and_their_rows(floor: Flo
     for caller in callers:
         await caller.ending()
 
-    assert (floor.lane(1).batches, floor.lane(1).batch_rows) == (1, 5)
+    assert (floor.lane(1).queue.batches, floor.lane(1).queue.batch_rows) == (1, 5)

@@ -22,7 +22,7 @@ from gateway.core.errors import (
     VersionStuck,
 )
 from gateway.core.watching import Mark
-from gateway.serving.batching import LOOK_SECONDS, STUCK_SECONDS
+from gateway.serving.lane_thread import LOOK_SECONDS, STUCK_SECONDS
 from gateway.serving.running import fingerprint
 from gateway.serving.watchdog import Watchdog
 from tests.serving.fakes import (
@@ -238,7 +238,7 @@ async def test_behind_a_run_that_cannot_be_stopped_nobody_waits_and_when_it_ends
     with pytest.raises(VersionStuck):
         Caller(lane, pairs(3))
     gate.open()
-    while lane.is_stuck:  # noqa: ASYNC110 - the lane tells nobody when it is free again
+    while lane.thread.is_stuck:  # noqa: ASYNC110 - the lane tells nobody when it is free again
         await asyncio.sleep(0.005)
 
     assert float((await Caller(lane, pairs(4)).outputs())[0][0, 0]) == 8
@@ -341,7 +341,7 @@ async def test_without_a_baseline_behind_it_a_canary_may_not_blame_the_input_and
 
 async def test_a_stuck_canary_is_answered_for_at_once(floor: Floor) -> None:
     chosen = arm(floor, doubled, doubled)
-    floor.lane(2).is_stuck = True
+    floor.lane(2).thread.is_stuck = True
 
     ended_by, _ = await Dispatched(chosen, pairs(1)).ending()
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.core.errors import Overloaded
-from gateway.serving import batching
 from tests.serving.fakes import FAR, SLOW, Caller, FakeSession, Floor, Gate, a_turn, doubled, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.ports.engine import Tensor
-    from gateway.serving.batching import Lane, Result
+    from gateway.serving.batching import Lane
+    from gateway.serving.jobs import Result
 
     MakeLane = Callable[..., Lane]
 
@@ -89,7 +89,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Shop]:
 
     def make() -> Shop:
         made = Shop()
-        monkeypatch.setattr(batching, "time", SimpleNamespace(perf_counter=lambda: made.now))
+        monkeypatch.setattr(time, "perf_counter", lambda: made.now)
         return made
 
     return make
@@ -122,7 +122,7 @@ async def test_who_waits_when_the_limit_falls_is_answered_and_who_comes_then_is_
         return doubled(feeds)
 
     gate = Gate(run)
-    monkeypatch.setattr(batching, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     lane = make_lane(FakeSession(gate), run_seconds=SLOW, max_rows=1, max_queue=8, latency_target_ms=0.001)
     callers = [Caller(lane, pairs(1))]
     await gate.begun.wait()
@@ -149,7 +149,7 @@ async def test_the_request_that_waited_longest_is_looked_at_though_urgent_ones_r
     make_lane: MakeLane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1_000.0]
-    monkeypatch.setattr(batching, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     lane = make_lane(max_queue=8, latency_target_ms=TARGET * 1000)
     patient = Caller(lane, pairs(1), priority=2)
     now[0] += 2 * TARGET

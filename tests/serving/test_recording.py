@@ -15,7 +15,7 @@ from tests.serving.test_shadow import Passed, ShadowFloor, failing, until
 
 if TYPE_CHECKING:
     from gateway.ports.observing import Answered
-    from gateway.serving.batching import Result
+    from gateway.serving.jobs import Result
 
 DRAWN = 0
 """A draw that is recorded at any percent; it falls into the first slot."""

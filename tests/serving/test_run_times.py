@@ -52,7 +52,7 @@ def serve(
     floor.adoption.want(Mark("a", revision, str(revision)), routing, rollout)
     trial = floor.adoption.trials.under_way["fraud"]
     for version, odometer in ((1, trial.windows.baseline), (2, trial.windows.canaries[2])):
-        floor.lane(version).batches += FIRST_RUNS
+        floor.lane(version).queue.batches += FIRST_RUNS
         odometer.reset()
     return trial
 
@@ -156,7 +156,7 @@ async def test_a_window_with_a_run_of_a_class_without_limits_is_evidence_for_nei
 @pytest.mark.parametrize("version", [1, 2])
 async def test_the_first_runs_of_a_version_are_no_evidence_of_how_quick_it_is(floor: Floor, version: int) -> None:
     trial = serve(floor, TIGHT, slowly, slowly)
-    floor.lane(version).batches -= 1
+    floor.lane(version).queue.batches -= 1
 
     await ask(floor, version)
 

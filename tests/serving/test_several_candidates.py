@@ -103,8 +103,8 @@ async def test_an_event_has_the_class_of_the_candidate_with_the_smallest_batches
     windows.pass_time(10.0)
 
     for version, rows in ((1, 16), (2, 16), (3, 4)):
-        lanes[version].batches += 2
-        lanes[version].batch_rows += 2 * rows
+        lanes[version].queue.batches += 2
+        lanes[version].queue.batch_rows += 2 * rows
 
     assert windows.batch_class() == 4
     windows.follow({2: lanes[2]}, lanes[1])

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from gateway.core.rollout import Rollout
     from gateway.ports.engine import Tensor
-    from gateway.serving.batching import Result
+    from gateway.serving.jobs import Result
     from gateway.serving.live import Arm
     from tests.serving.fakes import FakeCells
 

@@ -16,7 +16,7 @@ from tests.serving.fakes import FAR, Floor, compiled, pairs
 from tests.serving.test_watched import arm_of, serve
 
 if TYPE_CHECKING:
-    from gateway.serving.batching import Result
+    from gateway.serving.jobs import Result
     from gateway.serving.live import Arm
 
 ROUNDS = 40
