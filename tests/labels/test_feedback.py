@@ -22,10 +22,10 @@ from gateway.labels import duty as duty_module
 from gateway.labels import memory as memory_module
 from gateway.labels.board import QualityBoard
 from gateway.labels.desk import AT_WORK, LOOKED_UP_AT_ONCE, FeedbackDesk
-from gateway.labels.duty import EVERY_SECONDS, LabelDuty
+from gateway.labels.duty import EVERY_SECONDS, JITTER, LabelDuty, pause_seconds
 from gateway.labels.evidence import SIGHTINGS_MOST, LabelEvidence
 from gateway.labels.memory import BURST, WorkerMemory
-from gateway.ports.labels import Served
+from gateway.ports.labels import REMEMBERED_AT_ONCE, Served
 from gateway.ports.routes import AuditEntry, Fence
 from gateway.recordings.files import RecordingFiles
 from gateway.recordings.inputs import InputWriter
@@ -193,6 +193,79 @@ async def test_nothing_is_lost_while_the_store_is_away(store: MemoryRouteStore, 
     assert await counts(store, 2) == {"dropped": 1}
 
 
+class CountingStore(MemoryRouteStore):
+    """Keeps how many predictions each write had, whether or not it was taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[int] = []
+
+    async def remember(self, model: str, served: Sequence[Served], **named: Any) -> None:
+        self.writes.append(len(served))
+        await super().remember(model, served, **named)
+
+
+async def test_a_store_that_refuses_is_asked_with_few_predictions_once_a_round_however_many_wait() -> None:
+    store = CountingStore()
+    worker = Worker(store)
+    store.stop()
+    for n in range(12 * REMEMBERED_AT_ONCE):
+        worker.serve(str(n), 1)
+
+    rounds = [await worker.duty.go_round() for _ in range(3)]
+
+    assert rounds == [False] * 3
+    assert store.writes == [REMEMBERED_AT_ONCE] * 3, "each one holds the loop up for as long as that takes to pack"
+    assert REMEMBERED_AT_ONCE <= 100, "a millisecond of the loop"
+
+
+async def test_a_store_that_refuses_is_asked_ever_more_rarely_and_as_often_as_before_when_it_takes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, asked, is_over = CountingStore(), list[int](), asyncio.Event()
+    worker = Worker(store)
+
+    def pause(failures: int) -> float:
+        asked.append(failures)
+        if len(asked) == 4:
+            store.start()
+        if len(asked) == 6:
+            is_over.set()
+        return 0.001
+
+    monkeypatch.setattr(duty_module, "pause_seconds", pause)
+    worker.serve("a", 1)
+    store.stop()
+
+    rounds = asyncio.create_task(worker.duty.run_forever())
+    async with asyncio.timeout(10):
+        await is_over.wait()
+    rounds.cancel()
+
+    assert asked == [0, 1, 2, 3, 0, 0]
+    assert store.writes == [1] * 4
+    assert await counts(store) == {"remembered": 1}
+
+
+def test_an_outage_of_ten_seconds_costs_a_worker_no_more_than_twenty_tries() -> None:
+    tries, now = 0, 0.0
+    while now < 10.0:
+        tries += 1
+        now += pause_seconds(tries)
+
+    assert tries <= 20, "a refusal comes back at once"
+
+
+def test_a_pause_is_drawn_begins_as_short_as_any_and_ends_before_a_label_is_called_unknown() -> None:
+    firsts = [pause_seconds(1) for _ in range(50)]
+    longest = [pause_seconds(100_000) for _ in range(50)]
+
+    assert pause_seconds(0) == EVERY_SECONDS
+    assert max(firsts) <= EVERY_SECONDS * (1 + JITTER)
+    assert len(set(longest)) > 1, "or a fleet comes back as one"
+    assert max(longest) < desk_module.SECOND_LOOK_SECONDS * (1 + desk_module.THIRD_LOOK_LATER)
+
+
 class BusyStore(MemoryRouteStore):
     """While it writes, one more request comes that finds no room."""
 
@@ -211,16 +284,16 @@ async def test_requests_that_find_no_room_while_others_are_written_wait_for_the_
     store = BusyStore()
     worker = Worker(store)
     store.memory = worker.memory
-    for n in range(700):
+    for n in range(REMEMBERED_AT_ONCE + 20):
         worker.serve(str(n), 1)
     worker.memory.skipped["fraud", 1] += 1
 
     await worker.duty.go_round()
 
     assert store.written == 2, "as many as hold what was served"
-    assert await counts(store) == {"remembered": 700, "dropped": 1}
+    assert await counts(store) == {"remembered": REMEMBERED_AT_ONCE + 20, "dropped": 1}
     await worker.duty.go_round()
-    assert await counts(store) == {"remembered": 700, "dropped": 3}
+    assert await counts(store) == {"remembered": REMEMBERED_AT_ONCE + 20, "dropped": 3}
 
 
 async def test_an_id_is_not_called_unknown_while_others_may_have_it_to_write(
