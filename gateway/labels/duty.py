@@ -33,7 +33,7 @@ def pause_seconds(failures: int) -> float:
     """Return how long to wait before the next round, after so many *failures* in a row."""
     if not failures:
         return EVERY_SECONDS
-    return EVERY_SECONDS * 2 ** min(failures - 1, DOUBLINGS) * random.uniform(1 - JITTER, 1 + JITTER)
+    return EVERY_SECONDS * (1 << min(failures - 1, DOUBLINGS)) * random.uniform(1 - JITTER, 1 + JITTER)
 
 
 class LabelDuty:
