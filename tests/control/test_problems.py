@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NEVER_HERE = {
     errors.GatewayError, errors.InvalidSettings, errors.StateDirectoryInUse, errors.InvalidModel, errors.Overloaded,
-    errors.BodiesOverloaded, errors.FeedbackOverloaded,
+    errors.BodiesOverloaded, errors.FeedbackOverloaded, errors.TooManyRequests,
     errors.DeadlineExceeded, errors.ModelFailed, errors.Starting, errors.LoadFailed,
     errors.UnknownAlias, errors.Quarantined, errors.VersionStuck, errors.RunStopped, errors.RejectedInput,
     errors.InputRefused, errors.LabelTooLate, errors.UnknownPrediction, errors.LabelConflict,
