@@ -113,7 +113,7 @@ def is_replaced(gateway: Gateway, pid: int) -> bool:
 async def spoil(gateway: Gateway) -> tuple[Load, Scrapes]:
     """Cut one worker's file off, fill the other's with junk and kill that worker, under load and scrapes."""
     scrapes = Scrapes()
-    async with Load(gateway.port) as load:
+    async with Load(gateway.port, keep_alive=False) as load:  # so that each worker has something to count
         await load.answered(200)
         scraping = asyncio.create_task(scrape_forever(gateway, scrapes))
         await load.answered(200)

@@ -75,13 +75,13 @@ def test_a_large_file_waits_until_another_worker_gave_its_turn_up(tmp_path: Path
 
 
 def test_as_many_large_files_are_loaded_at_once_as_may_be(tmp_path: Path) -> None:
-    workers = [begun(tmp_path, 2) for _ in range(3)]
+    first, second, third = (begun(tmp_path, 2, patience=seconds) for seconds in (10.0, 10.0, 0.5))
 
-    with asked(workers[0]) as first, asked(workers[1]) as second:
-        assert first.wait(5)
-        assert second.wait(5)
-        with workers[0].turn("small", 0), asked(workers[2]) as third:
-            assert not third.wait(0.2)
+    with asked(first) as one, asked(second) as two:
+        assert one.wait(5)
+        assert two.wait(5)
+        with first.turn("small", 0), asked(third) as three:
+            assert not three.wait(0.2)
 
 
 def test_a_small_file_waits_for_nobody(tmp_path: Path) -> None:
