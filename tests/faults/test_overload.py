@@ -42,6 +42,8 @@ CALLERS: Final = 8
 """Who wait for their answers: as many as keep two workers busy, and never more than a queue holds."""
 SLOW_ROUNDS: Final = 50_000
 """About 100 ms of a processor."""
+BEYOND_RATE: Final = 120.0
+"""Requests a second of which half are more than two workers can run so, also where a processor is twice as fast."""
 SATURATION_SECONDS: Final = 4.0
 SERVED_A_SECOND: Final = 40.0
 """By two workers at best, 50 ms a run."""
@@ -220,11 +222,11 @@ async def test_shadows_go_first_then_canaries_and_the_baseline_serves_everybody(
     route = 'split: {"1": 1, "2": 1}\nassign: {by: random}\nbaseline: "1"\nshadow: {"3": 100}'
     gateway = begin(models=tmp_path / "models", route=route, flags=QUEUE)
 
-    load = await overload(gateway, 60.0, fault_seconds)
+    load = await overload(gateway, BEYOND_RATE, fault_seconds)
 
     ended = metrics.all_requests(gateway)
     stood_in = sum(outcome.fallback_from == "2" for outcome in load.outcomes)
-    with table.promise("R18 R21", "a canary and a shadow of 100 ms at 60 requests a second") as found:
+    with table.promise("R18 R21", f"a canary and a shadow of 100 ms at {BEYOND_RATE:g} requests a second") as found:
         found("requests not answered with 200", len(load.faults), thresholds.NONE)
         found("copies that the shadow did not run", shadow_sum(gateway, "dropped_total", "3"), thresholds.SOME)
         found("canary's requests that the baseline answered", stood_in, thresholds.SOME)
