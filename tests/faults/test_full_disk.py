@@ -93,7 +93,7 @@ async def test_a_full_disk_costs_no_request_and_no_change_that_was_accepted(
         named.append(names_the_disk(gateway))
         disk.free()
 
-    seen = await go_through(gateway, lambda: strike(gateway, disk), mend, fault_seconds)
+    seen = await go_through(gateway, lambda: strike(gateway, disk), mend, fault_seconds, reaches=True)
     allowed = range(seen.before[-1].revision, revision(gateway))
     disk.fill()
     code = gateway.stop()
