@@ -63,7 +63,7 @@ class OneClient:
         server."""
         asked = b"".join(pack_command((command, key, *args)) for key in keys)
         pool = self._client.connection_pool
-        connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call] # redis-py does not annotate it
         try:
             replies: list[Any] = await connection.retry.call_with_retry(
                 lambda: self._converse(connection, asked, len(keys)), lambda _: connection.disconnect()

@@ -97,7 +97,7 @@ class ClusterClient:
         return replies
 
     async def read_each(self, keys: Sequence[str], command: str, *args: Any) -> list[Any]:
-        """Ask each of *keys* the same, by a command for each: the keys of a script must lie in one slot."""
+        """Ask each of *keys* the same, each key of the node that holds its slot."""
         return await self.ask_each([(command, key, *args) for key in keys])
 
     async def servers(self) -> list[Callable[..., Awaitable[Any]]]:
