@@ -1,7 +1,8 @@
 """A lane's own thread, on which a version runs that is too slow for the event loop; the next batch fills meanwhile.
 
-A run is stopped at the last deadline of its batch, or when all who wait for it left. Where not even the deadline ends
-it the thread is stuck, and everybody who waits behind it is told at once.
+A run is stopped at the last deadline of its batch, or when all who wait for it left; and where some of them left or
+were told that their time is over, as soon as it takes far longer than any before: the others are run again without
+them. Where not even the deadline ends it the thread is stuck, and everybody who waits behind it is told at once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.errors import VersionStuck
+from gateway.core.errors import RunStopped, VersionStuck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +36,12 @@ STUCK_SECONDS: Final = 0.1
 LOOK_SECONDS: Final = 0.05
 """So often is looked whether anybody still waits for a run on a thread."""
 
+FAR_LONGER: Final = 10.0
+"""A run is suspected of having no end when it takes so many times as long as the longest that had one,"""
+
+SUSPECT_SECONDS: Final = 0.05
+"""and no less than this."""
+
 INSIST_SECONDS: Final = 0.04
 """So often a run that was stopped and goes on is stopped again."""
 
@@ -53,6 +60,10 @@ class LaneThread:
         self._pool: ThreadPoolExecutor | None = None
         self._run: Future[Execution] | None = None
         self._overdue: asyncio.TimerHandle | None = None
+        self._longest = version.run_seconds
+        """Of the runs that ended by themselves; seconds."""
+        self._suspect_at = 0.0
+        """When the run takes far longer than those, on the loop's clock."""
         self._stopped = 0.0
         """When the run was stopped first, on the loop's clock, where nobody waits for it any more."""
         self._loop = asyncio.get_running_loop()
@@ -66,6 +77,7 @@ class LaneThread:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{self._version.model}")
         self._deadlines.bring_forward(batch)
+        self._suspect_at = self._loop.time() + max(FAR_LONGER * self._longest, SUSPECT_SECONDS)
         self._look(batch, max(map(_DEADLINE, batch)))
         self._run = run = self._pool.submit(self._runner.execute, batch)
         asyncio.wrap_future(run, loop=self._loop).add_done_callback(partial(self._ended, batch, finished))
@@ -76,7 +88,8 @@ class LaneThread:
             self._pool.shutdown(wait=False)
 
     def _look(self, batch: Sequence[Job], last: float) -> None:
-        """Stop the run at the *last* deadline of its batch; end it before that where all of its callers left.
+        """Stop the run at the *last* deadline of its batch; end it before that where its callers left, or of a run that
+        may have no end some.
 
         One that such an end does not reach is not stuck: it may go on until its deadline, as if they were there.
         """
@@ -84,7 +97,7 @@ class LaneThread:
         if now >= last:
             self._stop()
             return
-        if all(job.ended for job in batch):
+        if (any if now >= self._suspect_at else all)(job.ended for job in batch):
             self._version.session.stop()
         self._overdue = self._loop.call_at(min(last, now + LOOK_SECONDS), self._look, batch, last)
 
@@ -119,4 +132,7 @@ class LaneThread:
         self.is_stuck = False
         if self._overdue is not None:
             self._overdue.cancel()
-        finished(batch, done.result())
+        execution = done.result()
+        if not any(isinstance(each, RunStopped) for each in execution.results):
+            self._longest = max([self._longest, *[seconds for _, seconds in execution.runs]])
+        finished(batch, execution)

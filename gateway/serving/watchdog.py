@@ -1,5 +1,8 @@
 """Ends runs on the event loop that take too long. A thread of its own, since the loop is what is stuck.
 
+Too long is what keeps a processor busy for more than a few hundredths of a second, and whatever the clock says is over
+its time. A run that only waited for a processor, as on a machine that is overloaded, is not taken for a slow one.
+
 While versions run it looks every few milliseconds instead of being told of each run: a run writes three attributes,
 and wakes nobody. Where nothing ran for a while it sleeps, and the first run after that wakes it.
 """
@@ -17,14 +20,22 @@ if TYPE_CHECKING:
 LOOK_SECONDS: Final = 0.02
 """How late a run is seen to be over its limit."""
 
+BUSY_SECONDS: Final = 0.03
+"""A run that took so much of a processor from one look on is stopped: everybody who calls this worker waits for it."""
+
 LOOKS_BEFORE_SLEEP: Final = 10
 """After so many looks that found no run since the last, it sleeps; a run that wakes it pays 10 µs for that."""
 
 
 class Watchdog:
-    """Watches the one run that the event loop may be in."""
+    """Watches the one run that the event loop may be in, on whose thread it is made."""
 
     def __init__(self) -> None:
+        self._clock = _clock_of_this_thread()
+        self._seen = math.inf
+        """The limit of the run that the last look found, as its name, and what the loop had spent until then."""
+        self._spent = 0.0
+        self._has_stopped = False
         self._session: Session | None = None
         self._until = math.inf
         self._has_run = False
@@ -48,10 +59,14 @@ class Watchdog:
         self._until = math.inf
         self._session = None
 
-    def settle(self) -> None:
-        """Return when no stop is under way: called after a run that was over its time, or a stop might hit the next."""
+    def settle(self) -> bool:
+        """Say, when no stop is under way, whether there was one.
+
+        Called after each run that took longer than LOOK_SECONDS or its limit, or a stop might hit the next.
+        """
         with self._stopping:
-            return
+            had, self._has_stopped = self._has_stopped, False
+            return had
 
     @property
     def is_alive(self) -> bool:
@@ -77,9 +92,19 @@ class Watchdog:
             self._woken.wait(LOOK_SECONDS)
             self._woken.clear()
             with self._stopping:
-                session = self._session
-                if session is not None and time.perf_counter() > self._until:
+                session, until = self._session, self._until
+                if session is not None and (time.perf_counter() > until or self._is_busy(until)):
+                    self._has_stopped = True
                     session.stop()
+
+    def _is_busy(self, until: float) -> bool:
+        """Say whether the run with this limit, which no other has, took too much of a processor since it was seen."""
+        if self._clock is None or until == math.inf:
+            return False
+        spent = time.clock_gettime(self._clock)
+        if until != self._seen:
+            self._seen, self._spent = until, spent
+        return spent - self._spent > BUSY_SECONDS
 
     def _sleep(self) -> None:
         """Return when something runs."""
@@ -87,3 +112,13 @@ class Watchdog:
         if not self._has_run:  # else it ran between the last look and the line above, and woke nobody
             self._woken.wait()
         self.is_asleep = False
+
+
+def _clock_of_this_thread() -> int | None:
+    """Return the clock of the processor time of the calling thread, None where a thread has none, as on macOS.
+
+    Source: pthread_getcpuclockid(3).
+    """
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return None
+    return time.pthread_getcpuclockid(threading.get_ident())

@@ -191,7 +191,8 @@ class FakeWatchdog(Watchdog):
 
     def end(self) -> None: ...
 
-    def settle(self) -> None: ...
+    def settle(self) -> bool:
+        return False
 
 
 class FakeMetrics:

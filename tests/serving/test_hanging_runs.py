@@ -22,7 +22,8 @@ from gateway.core.errors import (
     VersionStuck,
 )
 from gateway.core.watching import Mark
-from gateway.serving.lane_thread import LOOK_SECONDS, STUCK_SECONDS
+from gateway.serving.batching import ON_LOOP_SECONDS
+from gateway.serving.lane_thread import LOOK_SECONDS, STUCK_SECONDS, SUSPECT_SECONDS
 from gateway.serving.running import fingerprint
 from gateway.serving.watchdog import Watchdog
 from tests.serving.fakes import (
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     MakeLane = Callable[..., Lane]
 
 HANGS = 666.0
+QUICK = 0.001
+"""A ``run_seconds`` that sends every run to a thread, and lets none be much longer."""
 
 
 class Hanging(FakeSession):
@@ -110,6 +113,35 @@ async def test_the_loop_waits_half_a_second_and_the_caller_its_whole_deadline(
     assert turned[0] - began < 1
 
 
+class Busy(FakeSession):
+    """Runs that hold HANGS take a processor for themselves until they are stopped, on the loop; not on a thread."""
+
+    def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
+        if (feeds["x"] == HANGS).any() and threading.current_thread() is threading.main_thread():
+            end = time.thread_time() + 20
+            while time.thread_time() < end and not self.stops.is_set():
+                pass
+            raise RunStopped("fraud", 1)
+        return super().run(feeds)
+
+
+async def test_a_run_that_keeps_the_loop_busy_is_run_again_on_a_thread_long_before_its_deadline(
+    make_lane: MakeLane, watchdog: Watchdog
+) -> None:
+    session, cells = Busy(), FakeCells()
+    lane = make_lane(session, watchdog=watchdog, cells=cells)
+    turned: list[float] = []
+    asyncio.get_running_loop().call_later(0.01, lambda: turned.append(time.thread_time()))
+    began = time.thread_time()
+
+    answer = await Caller(lane, pairs(HANGS), deadline=soon(60)).outputs()
+
+    assert float(answer[0][0, 0]) == 2 * HANGS
+    assert threading.get_ident() not in session.threads
+    assert turned[0] - began < ON_LOOP_SECONDS / 2
+    assert cells.events == ["stopped"]
+
+
 async def test_who_shared_the_run_of_one_that_hangs_is_run_again(make_lane: MakeLane, watchdog: Watchdog) -> None:
     lane = make_lane(Hanging(), watchdog=watchdog, batchable=False)
     first, second = Caller(lane, pairs(HANGS), deadline=soon(0.1)), Caller(lane, pairs(2))
@@ -162,6 +194,45 @@ async def test_a_run_on_a_thread_ends_when_all_its_callers_left(make_lane: MakeL
     assert was_running == 2
     assert float(answer[0][0, 0]) == 2
     assert cells.events == []
+
+
+@pytest.mark.parametrize("goes", [Caller.leave, None], ids=["left", "was told that its time is over"])
+async def test_a_run_that_may_have_no_end_goes_with_who_asked_for_it_and_the_others_are_run_again(
+    make_lane: MakeLane, goes: Callable[[Caller], None] | None
+) -> None:
+    lane = make_lane(Hanging(), run_seconds=QUICK, max_rows=2, delay_ms=1)
+    hangs, waits = Caller(lane, pairs(HANGS), deadline=soon(20 if goes else 0.05)), Caller(lane, pairs(1))
+    await asyncio.sleep(0.03)
+    was_running = lane.thread.is_running
+
+    if goes:
+        goes(hangs)
+    else:
+        assert isinstance(await hangs.result(), DeadlineExceeded)
+    began = time.monotonic()
+    answer = await waits.outputs()
+
+    assert was_running
+    assert float(answer[0][0, 0]) == 2
+    assert time.monotonic() - began < SUSPECT_SECONDS + 3 * LOOK_SECONDS
+    assert lane.version.in_flight == 0
+
+
+async def test_a_run_that_takes_no_longer_than_one_that_ended_goes_on_for_who_is_left(make_lane: MakeLane) -> None:
+    def unhurried(feeds: Mapping[str, Tensor]) -> list[Tensor]:
+        time.sleep(4 * SUSPECT_SECONDS)
+        return doubled(feeds)
+
+    session = FakeSession(unhurried)
+    lane = make_lane(session, run_seconds=QUICK, max_rows=2, delay_ms=1)
+    await Caller(lane, pairs(1)).outputs()
+    leaves, waits = Caller(lane, pairs(2)), Caller(lane, pairs(3))
+    await asyncio.sleep(0.03)
+
+    leaves.leave()
+
+    assert float((await waits.outputs())[0][0, 0]) == 6
+    assert not session.stops.is_set()
 
 
 async def test_a_run_that_goes_on_after_its_callers_left_is_not_stuck_before_their_deadline(

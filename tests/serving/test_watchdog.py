@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.serving.watchdog import LOOK_SECONDS, LOOKS_BEFORE_SLEEP, Watchdog
+from gateway.serving.watchdog import BUSY_SECONDS, LOOK_SECONDS, LOOKS_BEFORE_SLEEP, Watchdog
 from tests.serving.fakes import FakeSession
 
 if TYPE_CHECKING:
@@ -67,6 +67,47 @@ def test_a_stop_that_is_under_way_is_over_before_the_next_run(watchdog: Watchdog
     watchdog.settle()
 
     assert over.is_set()
+
+
+def spin(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+    """Keep this thread's processor busy for so long of its time, or less."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end and not until():
+        pass
+
+
+def test_a_run_that_keeps_the_processor_busy_is_stopped_long_before_its_limit(watchdog: Watchdog) -> None:
+    session = FakeSession()
+
+    watchdog.begin(session, time.perf_counter() + 60)
+    spin(20, session.stops.is_set)
+    watchdog.end()
+
+    assert session.stops.is_set()
+    assert watchdog.settle()
+    assert not watchdog.settle()
+
+
+def test_a_run_that_waits_for_a_processor_has_its_time(watchdog: Watchdog) -> None:
+    session = FakeSession()
+
+    watchdog.begin(session, time.perf_counter() + 60)
+    time.sleep(10 * BUSY_SECONDS)
+    watchdog.end()
+
+    assert not session.stops.is_set()
+    assert not watchdog.settle()
+
+
+def test_many_short_runs_are_not_taken_for_a_long_one(watchdog: Watchdog) -> None:
+    session = FakeSession()
+
+    for number in range(100):
+        watchdog.begin(session, time.perf_counter() + 60 + number)
+        spin(BUSY_SECONDS / 10)
+        watchdog.end()
+
+    assert not session.stops.is_set()
 
 
 def test_it_stays_awake_through_a_long_run(watchdog: Watchdog) -> None:
