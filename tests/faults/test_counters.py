@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import statistics
 import time
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -137,8 +136,7 @@ async def test_scrapes_answer_and_no_counter_falls_though_files_of_counters_are_
     counted, answered = metrics.requests(gateway).total(), load.by_model().total()
     with table.promise("R23", "a file of counters cut off, one filled with junk, and its worker killed") as found:
         found("scrapes not answered with 200", scrapes.failed, thresholds.NONE)
-        found("median of a scrape", statistics.median(scrapes.seconds), thresholds.SCRAPED)
-        found("slowest scrape", 1000 * max(scrapes.seconds), thresholds.RECORDED)
+        found("slowest scrape", max(scrapes.seconds), thresholds.SCRAPED)
         found("counters that fell", scrapes.fell(), thresholds.NONE)
         found("labels that were not there before", scrapes.grew(), thresholds.NONE)
         found("spoiled files that no metric counts", SPOILED - spoiled(gateway), thresholds.NONE)

@@ -37,8 +37,7 @@ SECOND: Final = {"1": 0, "2": 1}
 PATH: Final = f"/v2/models/{MODEL}/infer"
 BODY: Final = json.dumps(request([1, 2])).encode()
 
-CHANGES: Final = 100
-LOST_CHANGES: Final = 50
+CHANGES: Final = 500
 CONTROL_CHANGES: Final = 10
 EVERY_SECONDS: Final = 0.1
 LOOK_SECONDS: Final = 0.01
@@ -47,7 +46,8 @@ SETTLED_SECONDS: Final = 3.0
 """After the last change; longer than any worker may take."""
 RESTART_SECONDS: Final = 1.5
 FLIP_SECONDS: Final = 0.05
-FLIPS: Final = 200
+FLIPS: Final = 1400
+"""Under these some ten thousand requests."""
 CONTROL_FLIPS: Final = 40
 FLIPPING_RATE: Final = 150.0
 LINES: Final = 64
@@ -202,13 +202,13 @@ def judge(table: Table, followed: Followed, how: str, *, is_heard: bool = False)
     """Compare how changes were *followed* with what is promised; *is_heard*: every publication arrived."""
     with table.promise("R4", f"{len(followed.made)} changes of weights, {how}") as found:
         if is_heard:
-            found("median of the slowest of 4 workers", followed.percentile(50), thresholds.FOLLOWED)
-        found("p99 of the slowest of 4 workers", followed.percentile(99), thresholds.RECORDED)
+            found("p99 of the slowest of 4 workers", followed.percentile(99), thresholds.FOLLOWED)
         found("slowest worker, at worst", followed.percentile(100) / 1000, thresholds.FOLLOWED_BY_POLLING)
         found("changes that a worker missed", followed.missed, thresholds.NONE)
         found("requests not answered with 200", followed.failed, thresholds.NONE)
 
 
+@pytest.mark.timeout(600)
 async def test_a_change_of_weights_reaches_every_worker_whatever_becomes_of_its_publication(
     begin: Callable[..., Gateway], store: StoreServer, table: Table
 ) -> None:
@@ -217,18 +217,19 @@ async def test_a_change_of_weights_reaches_every_worker_whatever_becomes_of_its_
     judge(table, await make_changes(replicas, CHANGES), "2 replicas of 2 workers", is_heard=True)
     for name, lose in LOSSES.items():
         async with lose(store) as outages:
-            followed = await make_changes(replicas, LOST_CHANGES)
+            followed = await make_changes(replicas, CHANGES)
         followed.outages += outages
         judge(table, followed, name)
 
 
+@pytest.mark.timeout(300)
 async def test_a_change_of_weights_reaches_every_worker_whose_subscription_is_half_open(
     begin: Callable[..., Gateway], network: Network, table: Table
 ) -> None:
     network.deafen()
     replicas = two_replicas(begin, url(network))
 
-    followed = await make_changes(replicas, LOST_CHANGES)
+    followed = await make_changes(replicas, CHANGES)
 
     judge(table, followed, "every subscription half open")
 
@@ -241,7 +242,7 @@ async def test_control_a_watcher_that_ignores_publications_follows_late(
     followed = await make_changes(replicas, CONTROL_CHANGES)
 
     with table.control("R4", "publications are ignored") as found:
-        found("median of the slowest of 4 workers", followed.percentile(50), thresholds.FOLLOWED)
+        found("p99 of the slowest of 4 workers", followed.percentile(99), thresholds.FOLLOWED)
 
 
 async def test_control_a_watcher_that_trusts_in_publications_misses_changes(
@@ -280,6 +281,7 @@ def illegal(outcomes: Sequence[Outcome], splits: Mapping[int, Mapping[str, int]]
     )
 
 
+@pytest.mark.timeout(300)
 async def test_one_request_sees_one_revision_while_weights_flip(begin: Callable[..., Gateway], table: Table) -> None:
     gateway = begin(route=ROUTE, command=inside.command("wait"))
 

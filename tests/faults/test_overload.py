@@ -35,7 +35,8 @@ OPENING_SECONDS: Final = 3.0
 UNBOUNDED: Final = ("--max-queue", "1000000", "--request-timeout", "60s")
 BOUND: Final = (*QUEUE, "--limits", "caller-in-flight=4")
 """Half of a queue for each caller."""
-MODEST_RATE: Final = 5.0
+MODEST_RATE: Final = 7.0
+"""Out of step with the greedy caller and with the runs: what is lost does not hang on when the two began."""
 MODEST: Final = "127.0.0.2"
 """The address of the modest caller; the greedy one has the usual."""
 CALLERS: Final = 8
@@ -111,9 +112,7 @@ async def test_what_cannot_be_served_is_refused_at_once_and_the_rest_is_served_a
     with table.promise("R18", f"{OVERLOADS[-1]} × saturation ({peak:.0f} requests a second)") as found:
         found("goodput", good[-1] / peak, thresholds.GOODPUT)
         found("requests refused", len(shed), thresholds.SOME)
-        found("median of a refusal", 1000 * percentile(shed, 50), thresholds.SHED)
-        found("p95 of a refusal", 1000 * percentile(shed, 95), thresholds.RECORDED)
-        found("p99 of a refusal", 1000 * percentile(shed, 99), thresholds.RECORDED)
+        found("p99 of a refusal", 1000 * percentile(shed, 99), thresholds.SHED)
         found("refusals without Retry-After", sum(not o.retry_after for o in shed), thresholds.NONE)
         found("neither answered nor refused", sum(o.status not in {200, 503} for o in worst.outcomes), thresholds.NONE)
         found("p95 of an answer", percentile([o for o in worst.outcomes if o.status == 200], 95), thresholds.SERVED)

@@ -106,11 +106,11 @@ async def test_every_request_is_answered_by_its_deadline_though_its_run_never_en
     with table.promise("R17", f"{len(ended.late)} runs without an end, deadlines of {DEADLINE_SECONDS} s") as found:
         late_or_stuck = [status in {504, 503} for status in ended.statuses]  # 503: where a run did not stop at once
         found("answers that are neither 504 nor 503", late_or_stuck.count(False), thresholds.NONE)
-        found("median behind the deadline", 1000 * sorted(ended.late)[len(ended.late) // 2], thresholds.LATE)
-        found("behind the deadline, at worst", max(ended.late), thresholds.DEADLINE)
+        found("behind the deadline, at worst", 1000 * max(ended.late), thresholds.LATE)
         found("time-outs that are not counted", len(ended.late) - counted["1", "timeout"], thresholds.NONE)
         found("other models' requests not answered with 200", len(load.faults), thresholds.NONE)
         found("their median grows by", 1000 * (percentile(during, 50) - percentile(before, 50)), thresholds.SLOWER)
+        found("their p99 grows by", 1000 * (percentile(during, 99) - percentile(before, 99)), thresholds.RECORDED)
         found("places not freed", freed.status != 200, thresholds.NONE)
         found("workers that are another process", len(set(pids) - set(gateway.worker_pids())), thresholds.NONE)
     assert_counts_agree(gateway, [load], before={})
@@ -124,7 +124,7 @@ async def test_control_deadlines_that_are_looked_at_late_are_missed(
     ended = await run_for_ever(gateway, 1.0)
 
     with table.control("R17", "deadlines are looked at 3 s late") as found:
-        found("behind the deadline, at worst", max(ended.late), thresholds.DEADLINE)
+        found("behind the deadline, at worst", 1000 * max(ended.late), thresholds.LATE)
 
 
 # ---- callers who leave
@@ -143,7 +143,9 @@ async def leave(gateway: Gateway, count: int) -> tuple[float, float]:
         return metrics.gauge(gateway, "gateway_requests_in_flight") or 0
 
     def answers() -> bool:
-        return gateway.ask("POST", ENDLESS_PATH, killers.trips_request(3)).status == 200
+        with contextlib.suppress(OSError):
+            return gateway.ask("POST", ENDLESS_PATH, killers.trips_request(3)).status == 200
+        return False
 
     await asyncio.to_thread(eventually, lambda: in_flight() == count, NOTICED_SECONDS, "all are in flight")
     for waiting, line in zip(asked, lines, strict=True):
@@ -151,8 +153,10 @@ async def leave(gateway: Gateway, count: int) -> tuple[float, float]:
         waiting.cancel()
         await line.aclose()
     await asyncio.gather(*asked, return_exceptions=True)
-    freed = await asyncio.to_thread(seconds_until, lambda: not in_flight(), "nothing is in flight")
-    return freed, freed + await asyncio.to_thread(seconds_until, answers, "somebody else is answered")
+    return await asyncio.gather(
+        asyncio.to_thread(seconds_until, lambda: not in_flight(), "nothing is in flight"),
+        asyncio.to_thread(seconds_until, answers, "somebody else is answered"),
+    )
 
 
 async def test_a_caller_who_leaves_frees_a_place_and_is_nobodys_fault(
@@ -167,7 +171,7 @@ async def test_a_caller_who_leaves_frees_a_place_and_is_nobodys_fault(
     counted = metrics.all_requests(gateway, model=ENDLESS)
 
     with table.promise("R20", f"{LEAVERS} callers leave while their runs do not end") as found:
-        found("until no request is in flight", noticed, thresholds.FREED)
+        found("until no request is in flight", noticed, thresholds.UNSEEN)
         found("until the version answers somebody else", answered, thresholds.FREED)
         found("callers not counted as gone", LEAVERS - counted["1", "cancelled"], thresholds.NONE)
         found("counted as the model's failures", counted["1", "model_error"] + counted["1", "timeout"], thresholds.NONE)
@@ -183,7 +187,7 @@ async def test_control_requests_of_callers_who_left_keep_their_places(
     noticed, _ = await leave(gateway, LEAVERS // 10)
 
     with table.control("R20", "nobody looks whether the caller is still there") as found:
-        found("until no request is in flight", noticed, thresholds.FREED)
+        found("until no request is in flight", noticed, thresholds.UNSEEN)
 
 
 # ---- a canary that fails

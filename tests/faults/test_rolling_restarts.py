@@ -33,8 +33,10 @@ __all__ = ["network", "store"]
 pytestmark = [pytest.mark.fault, needs_haproxy, needs_redis]
 
 ROUTE: Final = 'split: {"1": 95, "2": 5}\nassign: {by: random}\nbaseline: "1"'
-ROUNDS: Final = 2
-BETWEEN: Final = 50
+ROUNDS: Final = 10
+RATE: Final = 100.0
+"""On kept connections, and as many on new ones: with the rounds some 20,000 requests."""
+BETWEEN: Final = 100
 """Requests on kept connections between two restarts: a second."""
 PATIENCE_SECONDS: Final = 15.0
 ASK_SECONDS: Final = 0.1
@@ -85,7 +87,7 @@ async def restart_in_turns(
     ]
     with Balancer(directory, ports) as balancer:
         await asyncio.to_thread(eventually, balancer.sends_to_all, PATIENCE_SECONDS, "the balancer sends to both")
-        async with Load(balancer.port, rate=50) as kept, Load(balancer.port, rate=50, keep_alive=False) as fresh:
+        async with Load(balancer.port, rate=RATE) as kept, Load(balancer.port, rate=RATE, keep_alive=False) as fresh:
             counts = Counts([kept, fresh])
             for replica in replicas * rounds:
                 await kept.answered(BETWEEN)
@@ -103,6 +105,7 @@ async def restart_in_turns(
     return counts
 
 
+@pytest.mark.timeout(600)
 async def test_rolling_restarts_behind_a_balancer_lose_nothing_and_all_count_the_same(
     begin: Callable[..., Gateway], tmp_path: Path, network: Network, table: Table
 ) -> None:

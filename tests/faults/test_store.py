@@ -171,7 +171,7 @@ def judge(table: Table, name: str, seen: Seen, *, reaches: bool = False) -> None
         found("requests not answered with 200", seen.failed, thresholds.NONE)
         found("answers off the recorded revision", seen.off_revision, thresholds.NONE)
         found("median grows by", seen.slower_ms, thresholds.SLOWER)
-        found("p99 grows by", grown_ms(seen.before, seen.during, 99), thresholds.RECORDED)
+        found("p99 grows by", grown_ms(seen.before, seen.during, 99), thresholds.SLOWER)
         found("slowest refusal of a change", seen.slowest_write, thresholds.WRITE)
         found("changes not refused with 503", sum(status != 503 for status in seen.refused), thresholds.NONE)
         found("probes not ready", seen.unready, thresholds.NONE)

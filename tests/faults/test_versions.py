@@ -30,8 +30,10 @@ pytestmark = pytest.mark.fault
 ROUTE: Final = 'split: {"1": 1}\nassign: {by: random}\nbaseline: "1"'
 RELOADS: Final = 10
 CONTROL_RELOADS: Final = 1
-PATIENCE_SECONDS: Final = 30.0
-LARGE_TIMES: Final = 2
+PATIENCE_SECONDS: Final = 60.0
+LARGE: Final = 640
+"""Megabytes."""
+LARGE_TIMES: Final = 10
 
 
 def order(gateway: Gateway, verb: str, version: int) -> int:
@@ -96,8 +98,8 @@ async def test_control_orders_that_are_followed_whatever_they_take_away_cost_ans
 async def load_large(
     begin: Callable[..., Gateway], times: int, command: Sequence[str] = COMMAND
 ) -> tuple[Gateway, Load, float]:
-    """Load and unload 200 MB under load; return the gateway, the load, and when (monotonic) that began."""
-    gateway, content = begin(route=ROUTE, versions=(1,), command=command), large()
+    """Load and unload a large version under load; return the gateway, the load, and when (monotonic) that began."""
+    gateway, content = begin(route=ROUTE, versions=(1,), command=command), large(LARGE)
     async with Load(gateway.port) as load:
         await load.answered(300)
         struck = time.monotonic()
@@ -121,18 +123,19 @@ def longest(load: Load, since: float) -> float:
     return max(each.latency for each in load.outcomes if each.due >= since)
 
 
-async def test_requests_do_not_wait_for_200_megabytes_that_are_loaded(
+@pytest.mark.timeout(300)
+async def test_requests_do_not_wait_for_a_large_version_that_is_loaded(
     begin: Callable[..., Gateway], table: Table
 ) -> None:
     gateway, load, struck = await load_large(begin, LARGE_TIMES)
 
     before = [each for each in load.outcomes if each.due < struck]
     during = [each for each in load.outcomes if each.due >= struck]
-    with table.promise("R12", f"200 MB loaded {LARGE_TIMES} times") as found:
+    with table.promise("R12", f"{LARGE} MB loaded {LARGE_TIMES} times") as found:
         found("requests not answered with 200", len(load.faults), thresholds.NONE)
         found("the longest wait", longest(load, struck), thresholds.STALL)
         found("median grows by", grown_ms(before, during, 50), thresholds.SLOWER)
-        found("p99 grows by", grown_ms(before, during, 99), thresholds.RECORDED)
+        found("p99 grows by", grown_ms(before, during, 99), thresholds.BESIDE)
     assert_counts_agree(gateway, [load], before={})
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.fault
 
 ROUTE: Final = 'split: {"1": 95, "2": 5}\nassign: {by: random}\nbaseline: "1"'
-KILLS: Final = 4
+KILLS: Final = 50
 PATIENCE_SECONDS: Final = 20.0
 PACE_SECONDS: Final = 0.05
 LATE_SECONDS: Final = 1.0
@@ -58,7 +58,7 @@ async def kill_workers(gateway: Gateway) -> tuple[list[Load], list[float], list[
     back: list[float] = []
     async with Load(gateway.port, rate=50) as kept, Load(gateway.port, rate=50, keep_alive=False) as fresh:
         for turn in range(KILLS):
-            await kept.answered(100)
+            await kept.answered(100)  # a worker that lived for less than 2 s is replaced later
             seen.append(await asyncio.to_thread(metrics.requests, gateway))
             victim = gateway.worker_pids()[turn % gateway.workers]
             os.kill(victim, signal.SIGKILL)
@@ -69,6 +69,7 @@ async def kill_workers(gateway: Gateway) -> tuple[list[Load], list[float], list[
     return [kept, fresh], back, seen
 
 
+@pytest.mark.timeout(400)
 async def test_a_killed_worker_takes_what_it_was_answering_and_no_more(
     begin: Callable[..., Gateway], table: Table
 ) -> None:
@@ -284,7 +285,7 @@ def test_a_killed_launcher_leaves_nothing_behind_and_its_state_is_served_again(
     answers = [gateway.ask("POST", PATH, request([1, 2])) for _ in range(20)]
 
     with table.promise("R15", "the launcher killed (SIGKILL), and started again") as found:
-        found("until its children are gone", gone, thresholds.REPLACED)
+        found("until its children are gone", gone, thresholds.ORPHANED)
         found("processes left", left, thresholds.NONE)
         found("answers off the recorded route", sum(a.headers["x-gateway-version"] != "2" for a in answers),
               thresholds.NONE)  # fmt: skip

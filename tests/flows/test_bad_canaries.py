@@ -7,8 +7,9 @@ in which the canary had a share. The figures of ``docs/measurements.md`` are the
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
@@ -19,7 +20,7 @@ from tests.flows.models import MODEL, busy, crashing, failing_every, hanging, no
 from tests.flows.test_rollouts import store_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from tests.flows.gateway_process import Gateway
@@ -58,7 +59,7 @@ def plan(weight: int) -> dict[str, Any]:
 
 def rollbacks(gateway: Gateway) -> list[dict[str, Any]]:
     """Return the entries that took the canary from a share to nothing, the newest first."""
-    entries = gateway.ask_admin("GET", f"/api/v1/models/{MODEL}/history").json()
+    entries = gateway.ask_admin("GET", f"/api/v1/models/{MODEL}/history?limit=1000").json()
     moved = [each for each in entries if each["before"] and each["after"]]
     return [each for each in moved if each["before"]["split"].get("2") and not each["after"]["split"].get("2")]
 
@@ -88,8 +89,16 @@ async def roll_back(
     return newest, sorted(outcomes, key=lambda each: each.due)
 
 
-async def crashes(begin: Callable[..., Gateway], models: Path, times: int) -> list[float]:
-    """Roll a canary that always fails out so often, and return the seconds from each deciding failure to the end."""
+class TakenBack(NamedTuple):
+    """How many seconds after its first failure, and after the deciding one, the last request was due that some worker
+    answered by a split in which a canary had its share."""
+
+    from_first: float
+    from_deciding: float
+
+
+async def crashes(begin: Callable[..., Gateway], models: Path, times: int) -> list[TakenBack]:
+    """Roll a canary that always fails out so often, and return how fast each was taken back."""
     publish(models, 1, tagged(1))
     publish(models, 2, crashing(2))
     gateways = fleet(begin, models)
@@ -99,12 +108,17 @@ async def crashes(begin: Callable[..., Gateway], models: Path, times: int) -> li
         for number in range(1, times + 1):
             entry, outcomes = await roll_back(gateways, loads, number, weight=5, seconds=BACK_SECONDS)
             assert entry["reason"].startswith("errors: ")
-            failed = [each.due + each.latency for each in outcomes if each.fallback_from == "2"]
-            decided = sorted(failed)[DECIDING - 1]
-            before = [each.due for each in outcomes if each.revision < entry["revision"]]
-            took.append(max(0.0, max(before) - decided))
+            failed = sorted(each.due + each.latency for each in outcomes if each.fallback_from == "2")
+            last = max(each.due for each in outcomes if each.revision < entry["revision"])
+            took.append(TakenBack(max(0.0, last - failed[0]), max(0.0, last - failed[DECIDING - 1])))
     assert [fault for load in loads for fault in load.faults] == []
-    return sorted(took)
+    return took
+
+
+def at(percent: int, seconds: Iterable[float]) -> float:
+    """Return a percentile."""
+    found = sorted(seconds)
+    return found[math.ceil(len(found) * percent / 100) - 1]
 
 
 async def test_three_canaries_that_always_fail_are_gone_from_every_worker_of_two_gateways(
@@ -112,7 +126,7 @@ async def test_three_canaries_that_always_fail_are_gone_from_every_worker_of_two
 ) -> None:
     took = await crashes(begin, tmp_path / "models", 3)
 
-    assert took[1] < SECONDS, took
+    assert at(50, (each.from_first for each in took)) < SECONDS, took
 
 
 @pytest.mark.long
@@ -121,8 +135,8 @@ async def test_nineteen_of_twenty_canaries_that_always_fail_are_gone_within_a_se
 ) -> None:
     took = await crashes(begin, tmp_path / "models", 20)
 
-    print("seconds from the deciding failure to weight 0 everywhere:", [round(each, 3) for each in took])
-    assert took[18] < SECONDS, took
+    print("seconds from the first failure to weight 0 everywhere:", [round(each.from_first, 3) for each in took])
+    assert at(95, (each.from_first for each in took)) < SECONDS, took
 
 
 @pytest.mark.long

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 PATH: Final = f"/v2/models/{MODEL}/versions/1/infer"
 BODY: Final = json.dumps(request([1, 2])).encode()
-ROWS: Final = 25_000_000
-"""Of the table in the large version: 200 MB of float32."""
+MEGABYTES: Final = 200
 
 EVERY_SECONDS: Final = 0.005
 QUIET_SECONDS: Final = 3.0
@@ -34,9 +33,10 @@ ADDED_SECONDS: Final = 0.5
 """Beyond twice what requests take else: room for a machine that does other work."""
 
 
-def large() -> bytes:
-    """y = x + the row of a table of 200 MB."""
-    table = helper.make_tensor("table", graphs.FLOAT, [ROWS, 2], np.ones((ROWS, 2), np.float32).tobytes(), raw=True)
+def large(megabytes: int = MEGABYTES) -> bytes:
+    """y = x + the row of a table of so many *megabytes*."""
+    values = np.ones((megabytes * 125_000, 2), np.float32)
+    table = helper.make_tensor("table", graphs.FLOAT, values.shape, values.tobytes(), raw=True)
     return graphs.graph(
         node("Shape", ["x"], ["rows"], start=0, end=1),
         node("Gather", ["table", "rows"], ["row"]),
