@@ -5,14 +5,15 @@ a thread costs more than their run; slow ones run on the lane's own thread, and 
 fills while one runs. Rows never move between callers: a batch is cut back along the axis that was
 proven when the version was loaded.
 
-A run on the loop that holds it up is stopped by the watchdog and run again on the thread, and the lane leaves the loop
-for good.
+A run on the loop that holds it up is stopped by the watchdog and run again on the thread, and the lane leaves the loop:
+for as long as requests of so many rows run, and for good where it was not for the rows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
@@ -93,6 +94,10 @@ class Lane:
         self._deadlines = Deadlines(version)
         self.thread = LaneThread(version, self._runner, self.queue, self._deadlines)
         self._inline = version.run_seconds < INLINE_SECONDS
+        self._most_here: float = math.inf
+        """The most rows of one request that the loop can bear."""
+        self._is_away = False
+        """Whether the lane comes back to the loop when requests of more rows have run."""
         self.is_closed = False
         self.last_run: tuple[int, float] | None = None
         """Rows and seconds of the run whose results are being told; None where a batch took several runs."""
@@ -216,6 +221,11 @@ class Lane:
 
     def _run_here(self, batch: Sequence[Job]) -> None:
         """Run a batch on the loop, for as long as the loop can bear and its callers can wait."""
+        if batch[0].rows > self._most_here:
+            self._leave_the_loop(for_rows=True)
+            self._deadlines.expect(batch[0])  # it is alone: a joined run has fewer rows
+            self.thread.begin(batch, self._finished)
+            return
         deadline = min(map(_DEADLINE, batch))
         began, started = self._loop.time(), time.perf_counter()
         until = started + min(deadline - began, ON_LOOP_SECONDS)
@@ -223,20 +233,34 @@ class Lane:
         execution = self._runner.execute(batch)
         self._watchdog.end()
         ended = time.perf_counter()
-        if (ended > until or ended - started > LOOK_SECONDS) and (self._watchdog.settle() or ended > until):
-            self._leave_the_loop()
-            self._refuse_late(batch, execution, began + ended - started)
+        took = ended - started
+        if ended > until or took > LOOK_SECONDS:
+            if self._watchdog.settle() or took > ON_LOOP_SECONDS:
+                self._blame(batch)
+            self._refuse_late(batch, execution, began + took)
         self._deliver(batch, execution)
 
-    def _leave_the_loop(self) -> None:
-        """Run on a thread from now on: what was quick when it was warmed is not."""
-        log.warning(
-            "version %d of model %r held up the event loop and runs on a thread from now on",
-            self.version.version,
-            self.version.model,
-        )
-        self._inline = False
+    def _blame(self, batch: Sequence[Job]) -> None:
+        """Run requests of so many rows on the thread from now on, or all: what was quick when it was warmed is not."""
+        version, rows = self.version, batch[0].rows if len(batch) == 1 else 1
+        if rows > 1:
+            log.info(
+                "a request of %d rows held up the event loop; those of more than %d run on a thread of version %d of "
+                "model %r from now on",
+                rows, rows // 2, version.version, version.model,
+            )  # fmt: skip
+            self._most_here = rows // 2
+        else:
+            log.warning(
+                "version %d of model %r held up the event loop and runs on a thread from now on",
+                version.version,
+                version.model,
+            )
         self.cells.happened("stopped")
+        self._leave_the_loop(for_rows=rows > 1)
+
+    def _leave_the_loop(self, *, for_rows: bool) -> None:
+        self._inline, self._is_away = False, for_rows
         for job in self.queue.jobs:
             self._deadlines.expect(job)
         if self.queue.jobs and not self._flush_scheduled:
@@ -251,6 +275,9 @@ class Lane:
     def _finished(self, batch: Sequence[Job], execution: Execution) -> None:
         """Tell the batch that ran on the thread, and go on with who came meanwhile."""
         self._deliver(batch, execution)
+        if self._is_away and all(job.rows <= self._most_here for job in self.queue.jobs):
+            self._inline, self._is_away = True, False
+            self.thread.left()
         if self.queue.jobs and not self._flush_scheduled:
             self._schedule()
 

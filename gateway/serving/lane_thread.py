@@ -55,6 +55,7 @@ class LaneThread:
         """*queue*: who is told when nobody may wait any more."""
         self._version = version
         self._runner = runner
+        self._records = runner.records
         self._queue = queue
         self._deadlines = deadlines
         self._pool: ThreadPoolExecutor | None = None
@@ -81,6 +82,10 @@ class LaneThread:
         self._look(batch, max(map(_DEADLINE, batch)))
         self._run = run = self._pool.submit(self._runner.execute, batch)
         asyncio.wrap_future(run, loop=self._loop).add_done_callback(partial(self._ended, batch, finished))
+
+    def left(self) -> None:
+        """What it ran goes on on the loop, where runs are written down only if a crash is to be feared."""
+        self._runner.records = self._records
 
     def close(self) -> None:
         """Give the thread back when it has run what it was given."""

@@ -239,7 +239,7 @@ async def test_a_bug_in_the_engine_reaches_every_caller_instead_of_hanging_them(
 
 
 async def test_the_lane_serves_on_after_a_bug(make_lane: MakeLane) -> None:
-    session = FakeSession(lambda feeds: [feeds["x"] * 2] if len(session.rows) > 1 else [None])  # type: ignore[list-item]
+    session = FakeSession(lambda feeds: [feeds["x"] * 2] if len(session.rows) > 1 else [None])  # type: ignore[list-item]  # the bug
     lane = make_lane(session)
     [broken] = await ask(lane, pairs(1))
 

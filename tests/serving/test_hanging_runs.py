@@ -25,7 +25,7 @@ from gateway.core.watching import Mark
 from gateway.serving.batching import ON_LOOP_SECONDS
 from gateway.serving.lane_thread import LOOK_SECONDS, STUCK_SECONDS, SUSPECT_SECONDS
 from gateway.serving.running import fingerprint
-from gateway.serving.watchdog import Watchdog
+from gateway.serving.watchdog import BUSY_SECONDS, Watchdog
 from tests.serving.fakes import (
     SLOW,
     Caller,
@@ -140,6 +140,57 @@ async def test_a_run_that_keeps_the_loop_busy_is_run_again_on_a_thread_long_befo
     assert threading.get_ident() not in session.threads
     assert turned[0] - began < ON_LOOP_SECONDS / 2
     assert cells.events == ["stopped"]
+
+
+MANY = 1000
+
+
+class Laborious(FakeSession):
+    """Many rows take a processor for themselves for longer than a loop can bear, until they are stopped."""
+
+    def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
+        end = time.thread_time() + len(feeds["x"]) * BUSY_SECONDS * 8 / MANY
+        while time.thread_time() < end:
+            if self.stops.is_set():
+                self.stops.clear()
+                raise RunStopped("fraud", 1)
+        return super().run(feeds)
+
+
+async def test_requests_of_many_rows_run_on_a_thread_and_the_others_on_the_loop_again(
+    make_lane: MakeLane, watchdog: Watchdog
+) -> None:
+    session, cells = Laborious(), FakeCells()
+    lane = make_lane(session, watchdog=watchdog, cells=cells)
+    recorded = lane._runner.records
+    loop, ran = threading.get_ident(), []
+
+    for rows in (1, MANY, 1, MANY, MANY // 10, 1):
+        session.threads.clear()
+        many, behind = Caller(lane, pairs(*[2.0] * rows)), Caller(lane, pairs(3))
+        assert len((await many.outputs())[0]) == rows
+        ran.append(loop not in session.threads)
+        assert float((await behind.outputs())[0][0, 0]) == 6
+        assert loop in session.threads or rows == MANY
+
+    assert ran == [False, True, False, True, False, False]
+    assert cells.events == ["stopped"]
+    assert lane._runner.records == recorded
+    assert lane.version.in_flight == 0
+
+
+async def test_a_quick_run_that_ends_behind_its_deadline_is_nobodys_fault(
+    make_lane: MakeLane, watchdog: Watchdog
+) -> None:
+    session, cells = FakeSession(), FakeCells()
+    lane = make_lane(session, watchdog=watchdog, cells=cells)
+
+    late = await Caller(lane, pairs(1), deadline=soon(0)).result()
+    await Caller(lane, pairs(1)).outputs()
+
+    assert isinstance(late, DeadlineExceeded)
+    assert session.threads == {threading.get_ident()}
+    assert cells.events == []
 
 
 async def test_who_shared_the_run_of_one_that_hangs_is_run_again(make_lane: MakeLane, watchdog: Watchdog) -> None:
