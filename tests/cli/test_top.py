@@ -292,6 +292,6 @@ def test_a_gateway_that_goes_away_is_waited_for() -> None:
         patch.setattr(top, "look", next_look)
         client: Any = type("Client", (), {"url": "http://here"})
         args: Any = type("Args", (), {"models": [], "interval": 0.0})
-        top._watch(args, client, a_look(0, 0), FakeScreen())  # type: ignore[arg-type]
+        top._watch(args, client, a_look(0, 0), FakeScreen())  # type: ignore[arg-type]  # what is asked of a screen here
 
     assert ["nothing answers" in head for head in heads] == [False, True, False]

@@ -30,7 +30,7 @@ def test_a_savedmodel_is_compared_output_by_output(tmp_path: Path) -> None:
     model.weights = tf.Variable([[1.0, -1.0], [0.5, 2.0], [-2.0, 0.25]])
 
     @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")])
-    def answer(x):  # type: ignore[no-untyped-def]
+    def answer(x):  # type: ignore[no-untyped-def]  # TensorFlow traces it, and has no types here
         probabilities = tf.nn.softmax(x @ model.weights)
         return {"probabilities": probabilities, "label": tf.argmax(probabilities, axis=1), "mean": tf.reduce_mean(x)}
 

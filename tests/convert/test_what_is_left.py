@@ -16,6 +16,7 @@ from gateway.convert.errors import CannotConvert
 from gateway.convert.scratch import PREFIX, YOUNG_SECONDS, scratch_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 FORKS = """
@@ -64,7 +65,9 @@ def as_directory(path: Path) -> None:
 
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("disguise", [as_link, as_hard_link, as_pipe, as_directory])
-def test_a_graph_or_answers_that_are_no_file_of_their_own_are_not_read(scratch: Path, disguise, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_graph_or_answers_that_are_no_file_of_their_own_are_not_read(
+    scratch: Path, disguise: Callable[[Path], None], tmp_path: Path
+) -> None:
     disguise(scratch / messages.GRAPH)
     disguise(scratch / messages.ANSWERS)
 

@@ -36,7 +36,7 @@ class Never:
 class Waiting(Tree):
     """A tree whose children never become ready, and which is told to end while somebody waits for one."""
 
-    def start(self, slot: Slot) -> Never:  # type: ignore[override]
+    def start(self, slot: Slot) -> Never:  # type: ignore[override]  # a child that is never ready
         self.successor = Never()
         return self.successor
 

@@ -43,7 +43,7 @@ class Waiting(Tree):
         self.resting.child = Ended()  # type: ignore[assignment]  # what is asked of a child here
         self.started: list[Slot] = []
 
-    def start(self, slot: Slot) -> Ended:  # type: ignore[override]
+    def start(self, slot: Slot) -> Ended:  # type: ignore[override]  # a child that has ended
         self.started.append(slot)
         return Ended()
 

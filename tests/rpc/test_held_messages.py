@@ -26,7 +26,7 @@ MOST = 250_000
 @asynccontextmanager
 async def opened(**limits: float) -> AsyncIterator[tuple[RpcDoor, Raw]]:
     """Open a door with room for two large messages, and a connection to it; whatever is done, others are served."""
-    door = RpcDoor(timeout=20.0, max_body=8 << 20, limits=Limits(**{"held_bytes": MOST, **limits}))  # type: ignore[arg-type]
+    door = RpcDoor(timeout=20.0, max_body=8 << 20, limits=Limits(**{"held_bytes": MOST, **limits}))  # type: ignore[arg-type]  # passed through
     await door.open()
     raw = await Raw.connect(door.port)
     try:

@@ -41,7 +41,7 @@ BODY = message().SerializeToString()
 
 @asynccontextmanager
 async def opened(*, max_body: int = 10_000, **limits: float) -> AsyncIterator[RpcDoor]:
-    door = RpcDoor(timeout=20.0, max_body=max_body, limits=Limits(**limits))  # type: ignore[arg-type]
+    door = RpcDoor(timeout=20.0, max_body=max_body, limits=Limits(**limits))  # type: ignore[arg-type]  # passed through
     await door.open()
     try:
         yield door

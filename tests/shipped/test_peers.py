@@ -22,6 +22,7 @@ from load_tests.measure import GrpcLoad, Load
 from load_tests.plan import Plan, two_cores
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -98,8 +99,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], list[str]]
     """Return where commands and ready paths are noted instead of being started."""
     noted: list[tuple[list[str], list[str]]] = []
 
-    def running(name: str, command: list[str], port: int, cores: object, log: Path, ready: object = ()) -> None:
-        noted.append((command, list(ready)))  # type: ignore[call-overload]
+    def running(name: str, command: list[str], port: int, cores: object, log: Path, ready: Sequence[str] = ()) -> None:
+        noted.append((command, list(ready)))
 
     monkeypatch.setattr(servers, "running", running)
     return noted

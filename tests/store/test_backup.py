@@ -66,7 +66,7 @@ def without_time(models: dict[str, Any]) -> dict[str, Any]:
                 key["holds"] if key["kind"] == "set" else list(zip(key["holds"][::2], key["holds"][1::2], strict=True))
             )
             key["holds"] = sorted(pairs)
-    return text  # type: ignore[no-any-return]
+    return text  # type: ignore[no-any-return]  # parsed JSON
 
 
 async def test_what_is_restored_is_what_was_backed_up(store: RedisRouteStore, backups: Backups, other_url: str) -> None:

@@ -133,7 +133,7 @@ async def test_routes_and_writes_go_on_after_the_primary_is_lost_and_a_sentinel_
     os.kill(primary.process.pid, signal.SIGCONT)
     until(lambda: primary.ask("ROLE")[0] == b"slave")
     assert await written(store, b"three") == 3
-    await nudges.aclose()  # type: ignore[attr-defined]
+    await nudges.aclose()  # type: ignore[attr-defined]  # a generator, for the port an iterator
     await store.close()
 
 

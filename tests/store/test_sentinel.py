@@ -31,14 +31,14 @@ async def test_no_call_goes_to_the_old_primary_once_one_connection_has_found_the
     finder = Named(old.port)
     pool = BlockingConnectionPool(connection_class=PrimaryConnection, finder=finder)
     try:
-        resting = [await pool.get_connection() for _ in range(3)]  # type: ignore[no-untyped-call]
+        resting = [await pool.get_connection() for _ in range(3)]  # type: ignore[no-untyped-call]  # the client has no types here
         for connection in resting:
             await pool.release(connection)
         before = {connection.port for connection in resting}
 
         finder.port = new.port
         await finder.find()
-        after = {(await pool.get_connection()).port for _ in resting}  # type: ignore[no-untyped-call]
+        after = {(await pool.get_connection()).port for _ in resting}  # type: ignore[no-untyped-call]  # the client has no types here
 
         assert (before, after) == ({old.port}, {new.port})
     finally:
