@@ -223,7 +223,8 @@ class Lane:
         """Run a batch on the loop, for as long as the loop can bear and its callers can wait."""
         if batch[0].rows > self._most_here:
             self._leave_the_loop(for_rows=True)
-            self._deadlines.expect(batch[0])  # it is alone: a joined run has fewer rows
+            for job in batch:
+                self._deadlines.expect(job)
             self.thread.begin(batch, self._finished)
             return
         deadline = min(map(_DEADLINE, batch))

@@ -179,6 +179,31 @@ async def test_requests_of_many_rows_run_on_a_thread_and_the_others_on_the_loop_
     assert lane.version.in_flight == 0
 
 
+async def test_all_who_share_a_run_of_many_rows_on_the_thread_are_told_at_their_deadlines(
+    make_lane: MakeLane, watchdog: Watchdog
+) -> None:
+    class Heavy(Hanging):
+        def run(self, feeds: Mapping[str, Tensor]) -> list[Tensor]:
+            while threading.current_thread() is threading.main_thread() and len(feeds["x"]) == MANY:
+                if self.stops.is_set():
+                    self.stops.clear()
+                    raise RunStopped("fraud", 1)
+            return super().run(feeds)
+
+    lane = make_lane(Heavy(), watchdog=watchdog, max_rows=2 * MANY)
+    await Caller(lane, pairs(*[2.0] * MANY)).outputs()
+    deadlines = [soon(after) for after in (0.2, 0.1, 0.4)]
+
+    hung = [Caller(lane, pairs(*[HANGS] * (MANY // 2 + 1)), deadline=deadline) for deadline in deadlines[:2]]
+    hung.append(Caller(lane, pairs(*[HANGS] * (MANY // 2)), deadline=deadlines[2]))
+    told = []
+    for caller, deadline in sorted(zip(hung, deadlines, strict=True), key=lambda each: each[1]):
+        assert isinstance(await caller.result(), DeadlineExceeded)
+        told.append(soon(0) - deadline)
+
+    assert max(told) < 0.08
+
+
 async def test_a_quick_run_that_ends_behind_its_deadline_is_nobodys_fault(
     make_lane: MakeLane, watchdog: Watchdog
 ) -> None:
