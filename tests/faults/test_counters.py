@@ -95,9 +95,10 @@ def cut(gateway: Gateway, pid: int) -> None:
 
 
 def fill_with_junk(gateway: Gateway, pid: int) -> None:
-    """Overwrite all of a worker's file, and kill the worker."""
+    """Overwrite all of a worker's file in place, and kill the worker."""
     path = slab_of(gateway, pid)
-    path.write_bytes(b"\xa5" * path.stat().st_size)
+    with path.open("r+b") as file:
+        file.write(b"\xa5" * path.stat().st_size)
     os.kill(pid, signal.SIGKILL)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.faults import inside, thresholds
+from tests.faults.test_following import a_line_to_each_worker
 from tests.flows import metrics
 from tests.flows.load import Connection, Load
 from tests.flows.models import MODEL, busy, publish, request, tagged
@@ -62,19 +64,24 @@ def slow(begin: Callable[..., Gateway], models: Path, flags: Sequence[str], *wis
 
 
 async def saturation(gateway: Gateway) -> float:
-    """Return how many requests a second are served to callers who wait for their answers."""
-    body, end, count = json.dumps(request([1, 2])).encode(), time.monotonic() + SATURATION_SECONDS, 0
+    """Return how many requests a second are served to callers who wait for their answers, as many of each worker."""
+    body = json.dumps(request([1, 2])).encode()
 
-    async def call() -> None:
-        nonlocal count
-        line = await Connection.open(gateway.port)
+    async def call(line: Connection, end: float) -> int:
+        count = 0
         while time.monotonic() < end:
             status, _, _ = await line.post(f"/v2/models/{MODEL}/infer", body, {})
             count += status == 200
-        await line.aclose()
+        return count
 
-    await asyncio.gather(*(call() for _ in range(CALLERS)))
-    return count / SATURATION_SECONDS
+    async with contextlib.AsyncExitStack() as stack:
+        lines = [
+            line
+            for _ in range(CALLERS // gateway.workers)
+            for line in await stack.enter_async_context(a_line_to_each_worker(gateway))
+        ]
+        end = time.monotonic() + SATURATION_SECONDS
+        return sum(await asyncio.gather(*(call(line, end) for line in lines))) / SATURATION_SECONDS
 
 
 async def overload(gateway: Gateway, rate: float, seconds: float) -> Load:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -111,7 +111,8 @@ class Load:
         self._path = path
         self._may_send = may_send
         self._progress = asyncio.Event()
-        self._idle: list[Connection] = []
+        self._idle: deque[Connection] = deque()
+        """The one that rests longest goes first, or one worker alone would be asked: the one that refused last."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._arrivals: asyncio.Task[None] | None = None
 
@@ -186,7 +187,7 @@ class Load:
 
     async def _take(self) -> Connection | None:
         while self._idle:
-            connection = self._idle.pop()
+            connection = self._idle.popleft()
             if connection.is_open():
                 return connection
             await connection.aclose()
